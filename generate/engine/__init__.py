@@ -1,0 +1,1 @@
+"""The training engine: packs of models trained in lockstep, and the loop that trains them."""

@@ -1,0 +1,81 @@
+"""What the training loop asks of a pack: models of one family that see the same minibatches in lockstep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from generate.architectures import Architecture, ImageShape
+from generate.protocol import Training
+from store.records import Engine
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over the images seen, per model: cross-entropy [models] float64 and correct answers [models] int64."""
+
+    loss: Tensor
+    correct: Tensor
+
+
+class Pack(ABC):
+    """Models trained in lockstep. Subclasses own the parameters and lay them out as suits their arithmetic.
+
+    Attributes:
+        architectures: one per model, in order.
+        image: the input and the number of classes.
+        training: optimiser settings.
+        engine: what trains it, as recorded with each run.
+    """
+
+    engine: Engine = "torch"
+
+    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+        self.architectures = tuple(architectures)
+        self.image = image
+        self.training = training
+
+    @abstractmethod
+    def tensors(self, model: int) -> dict[str, Tensor]:
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`.
+
+        A write reaches the pack, except where padding or a transposed copy is kept: call `refresh` after writing.
+        """
+
+    @abstractmethod
+    def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter.
+
+        Names and shapes are those of `tensors`. For tests: not used in training.
+        """
+
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor) -> Tally:
+        """Take one Adam step of every model on a minibatch and return its running metrics (before the step).
+
+        Args:
+            images: uint8 [batch, channels, height, width]; the pack normalises them.
+            labels: int64 [batch].
+        """
+
+    @abstractmethod
+    def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
+        """Return the metrics of every model on images (any number of them), changing nothing."""
+
+    def refresh(self) -> None:
+        """Take over what was written into `tensors`. Packs whose views are the parameters themselves need nothing."""
+
+    def load(self, model: int, values: dict[str, Tensor]) -> None:
+        """Copy values, named as in `tensors`, into one model's parameters; call `refresh` after the last one."""
+        for name, tensor in self.tensors(model).items():
+            tensor.copy_(values[name])
+
+
+def normalise(images: Tensor, training: Training) -> Tensor:
+    """Return uint8 images as float32: (x / 255 - mean) / std, of the same shape."""
+    scale = 1 / (255 * training.input_std)
+    return images.to(torch.float32).mul_(scale).sub_(training.input_mean / training.input_std)
