@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,15 +57,16 @@ _FLAGS = ("contract", "nsz")
 def kernel(declaration: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator that compiles a function for one signature, such as `"void(float32[::1], int64)"`.
 
-    The machine code is cached on disk, beside the source or in Numba's user-wide cache, and is made anew when any
-    module of the engine changes (Numba itself looks only at the file of the function, not at those it calls). Compiled
-    code releases the interpreter lock and checks no bounds.
+    The machine code is cached on disk, beside the source or in Numba's user-wide cache where that is not writable, and is
+    made anew when this module or one of the same engine (`cnn_kernel*.py`) changes: Numba itself looks only at the file
+    of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         dispatcher: Any = njit(nogil=True, error_model="numpy", boundscheck=False)(function)
-        dispatcher.enable_caching()
-        dispatcher._cache._cache_file._source_stamp = _source_stamp()
+        with suppress(RuntimeError):  # no writable folder at all: compile for this process only
+            dispatcher.enable_caching()
+            dispatcher._cache._cache_file._source_stamp = _source_stamp(Path(function.__code__.co_filename))
         dispatcher.compile(declaration)
         dispatcher.disable_compile()
         compiled: Callable[Parameters, Result] = dispatcher
@@ -73,8 +75,9 @@ def kernel(declaration: str) -> Callable[[Callable[Parameters, Result]], Callabl
     return decorate
 
 
-def _source_stamp() -> tuple[tuple[str, float, int], ...]:
-    sources = sorted([Path(__file__), *Path(__file__).parent.glob("*_kernel*.py")])
+def _source_stamp(source: Path) -> tuple[tuple[str, float, int], ...]:
+    engine = source.stem.split("_kernel")[0]
+    sources = sorted({source, Path(__file__), *source.parent.glob(f"{engine}_kernel*.py")})
     return tuple((path.name, path.stat().st_mtime, path.stat().st_size) for path in sources)
 
 
@@ -82,7 +85,8 @@ class VectorType(types.Type):
     """Numba's type of a vector."""
 
 
-vector = VectorType(f"vector{LANES}")
+_new_type: Any = VectorType
+vector = _new_type(f"vector{LANES}")
 
 
 @register_model(VectorType)
