@@ -57,9 +57,9 @@ _FLAGS = ("contract", "nsz")
 def kernel(declaration: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator that compiles a function for one signature, such as `"void(float32[::1], int64)"`.
 
-    The machine code is cached on disk, beside the source or in Numba's user-wide cache where that is not writable, and is
-    made anew when this module or one of the same engine (`cnn_kernel*.py`) changes: Numba itself looks only at the file
-    of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
+    The machine code is cached on disk, beside the source or, where that is not writable, in Numba's user-wide cache. It
+    is made anew when this module or one of the same engine (`cnn_kernel*.py`) changes: Numba itself looks only at the
+    file of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -92,7 +92,8 @@ vector = _new_type(f"vector{LANES}")
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, numba_type: Any) -> None:
-        super().__init__(manager, numba_type, _FLOATS)
+        initialise: Any = super().__init__
+        initialise(manager, numba_type, _FLOATS)
 
 
 def _constant(value: float) -> Any:
