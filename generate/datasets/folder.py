@@ -1,0 +1,87 @@
+"""Datasets of the user's own: a tree of image files, or a folder of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from generate.datasets.cache import cached
+from generate.datasets.dataset import Dataset, Split, assemble
+from generate.datasets.decode import decode_images
+from generate.datasets.parquet import has_parquet, read_parquet
+from store.errors import MinarchError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+LabelledFile = tuple[Path, int]
+
+
+def load_folder(folder: Path) -> Dataset:
+    """Return the user's own data, named as its folder.
+
+    The folder holds either `train/CLASS/` and `test/CLASS/` with image files, or `train-*.parquet` and
+    `test-*.parquet`. Classes are numbered in the sorted order of their names. All images share one size, and are
+    all grey or all RGB.
+
+    Raises:
+        MinarchError: a part is missing, or a file is damaged or unlike the first one; names it.
+    """
+    name = folder.resolve().name
+    if has_parquet(folder):
+        train, test = read_parquet(folder)
+    elif (folder / "train").is_dir():
+        train, test = _read_tree(folder)
+    else:
+        raise MinarchError(
+            f"{folder} is no dataset: it needs train/CLASS/ and test/CLASS/ with images, or train-*.parquet and "
+            f"test-*.parquet"
+        )
+    present = np.unique(train.labels)
+    if not np.array_equal(present, np.arange(len(present))):
+        raise MinarchError(f"{folder}: the training labels must run from 0 to their largest without a gap")
+    return assemble(name, train, test, len(present))
+
+
+def _read_tree(folder: Path) -> tuple[Split, Split]:
+    if not (folder / "test").is_dir():
+        raise MinarchError(f"{folder}/test is missing: put the images to test on in {folder}/test/CLASS/")
+    names = _class_names(folder / "train")
+    unknown = [name for name in _class_names(folder / "test") if name not in names]
+    if unknown:
+        raise MinarchError(f"{folder}/test/{unknown[0]} is a class without training images")
+    train, test = (_labelled_files(folder / part, names) for part in ("train", "test"))
+    sources = [path for path, _ in train + test]
+    return cached(sources, lambda: (_read_files(train), _read_files(test)))
+
+
+def _class_names(folder: Path) -> list[str]:
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not names:
+        raise MinarchError(f"{folder} has no class folders: put the images in {folder}/CLASS/")
+    return names
+
+
+def _labelled_files(folder: Path, names: Sequence[str]) -> list[LabelledFile]:
+    files = []
+    for label, name in enumerate(names):
+        if not (folder / name).is_dir():
+            continue
+        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise MinarchError(f"{folder / name} has no images ({', '.join(SUFFIXES)})")
+        files += [(path, label) for path in found]
+    return files
+
+
+def _read_files(files: Sequence[LabelledFile]) -> Split:
+    def contents() -> Iterator[tuple[str, BinaryIO]]:
+        for path, _ in files:
+            try:
+                yield str(path), path.open("rb")
+            except OSError as error:
+                raise MinarchError(f"{path} cannot be read: {error.strerror}") from error
+
+    return Split(decode_images(contents(), len(files)), np.array([label for _, label in files], dtype=np.int64))
