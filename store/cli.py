@@ -1,0 +1,122 @@
+"""The `store` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from store.console import run
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+store_option = click.option(
+    "--store",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("results.duckdb"),
+    show_default=True,
+    envvar="MINARCH_STORE",
+    show_envvar=True,
+    help="The results store.",
+)
+
+
+@click.group()
+def group() -> None:
+    """Look into a results store, move it, merge it.
+
+    A store is one DuckDB file. Finished units of a sweep wait in the folder STORE.spool when they cannot be written
+    to it at once.
+    """
+
+
+@group.command()
+@store_option
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def info(path: Path, form: str) -> None:
+    """Say what the store holds: runs per dataset, family and precision.
+
+    Example: store info --store results.duckdb
+    """
+    from store import describe
+    from store.results import Store
+
+    describe.show(Store(path).info(), form)
+
+
+@group.command()
+@click.argument("query")
+@store_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def sql(query: str, path: Path, form: str, out: Path | None) -> None:
+    """Run QUERY, one reading SQL statement, and print its rows; "-" reads it from standard input.
+
+    docs/store.md lists the tables; DESCRIBE runs lists a table's columns.
+
+    Example: store sql "SELECT capacity, mean, sd FROM cells WHERE depth = 1" --format csv
+    """
+    if form == "parquet" and out is None:
+        raise click.UsageError("--format parquet needs --out FILE", click.get_current_context())
+    from store.output import emit
+    from store.results import Store
+
+    emit(Store(path).query(sys.stdin.read() if query == "-" else query), form, out)
+
+
+@group.command("export")
+@click.argument("directory", type=click.Path(path_type=Path))
+@store_option
+def export_(directory: Path, path: Path) -> None:
+    """Write one Parquet file per table into DIRECTORY; an earlier export there is replaced.
+
+    Example: store export backup/
+    """
+    from store.results import Store
+
+    _say("wrote", Store(path).export(directory), "rows")
+
+
+@group.command("import")
+@click.argument("directory", type=click.Path(path_type=Path))
+@store_option
+def import_(directory: Path, path: Path) -> None:
+    """Add the rows of an export that the store lacks; a missing store is made.
+
+    Importing twice adds nothing, so that this merges stores and rebuilds one.
+
+    Example: store import backup/ --store merged.duckdb
+    """
+    from store.results import Store
+
+    _say("added", Store(path).import_(directory), "new rows")
+
+
+@group.command()
+@store_option
+def ingest(path: Path) -> None:
+    """Take in finished units that wait beside the store because another program held it.
+
+    `generate` does this by itself whenever it can.
+
+    Example: store ingest --store results.duckdb
+    """
+    from store.results import Store
+
+    click.echo(f"{Store(path).close_out():,} new runs")
+
+
+def _say(verb: str, counts: dict[str, int], noun: str) -> None:
+    click.echo(f"{verb} {noun}: " + ", ".join(f"{table} {count:,}" for table, count in counts.items()))
+
+
+def main() -> NoReturn:
+    """Run the command and exit."""
+    run(group, "store")
+
+
+if __name__ == "__main__":
+    main()

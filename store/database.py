@@ -1,0 +1,181 @@
+"""Opening the database file: for a moment, with patience, and with faults that say what to do.
+
+DuckDB lets one process write, or many read, never both at once, and refuses at once instead of waiting. So whoever
+needs the file tries again for a while, and everybody holds it as briefly as possible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from store import migrations, spool
+from store.errors import MinarchError
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+# What DuckDB and the system say when the disk is full, or the file larger than the user may make it.
+FULL = ("no space left", "file too large", "quota exceeded", "out of disk space")
+FULL_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+class BusyError(MinarchError):
+    """Another program holds the database for longer than we wait."""
+
+
+@contextlib.contextmanager
+def reader(path: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the store read-only, waiting up to `wait` seconds for a writer to let go of it.
+
+    A store of an older schema is brought up to date first.
+
+    Raises:
+        MinarchError: there is no store, it cannot be read, or a writer still holds it.
+    """
+    path = path.absolute()
+    if not path.exists():
+        raise MinarchError(_missing(path))
+    with _faults(path):
+        with contextlib.closing(_connect(path, wait, read_only=True)) as connection:
+            outdated = _version(connection, path) < migrations.latest()
+            if not outdated:
+                yield connection
+                return
+        with writer(path, wait):
+            pass  # Opening it for writing applies the missing migrations.
+        with contextlib.closing(_connect(path, wait, read_only=True)) as connection:
+            yield connection
+
+
+@contextlib.contextmanager
+def writer(path: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the store to write, alone, waiting up to `wait` seconds; create it if it is missing.
+
+    Raises:
+        BusyError: other programs still hold it.
+        MinarchError: it cannot be written, or is no store that this package knows.
+    """
+    path = path.absolute()
+    with _faults(path):
+        if not path.exists():
+            _create(path)
+        with contextlib.closing(_connect(path, wait, read_only=False)) as connection:
+            if _version(connection, path) < migrations.latest():
+                migrations.apply(connection)
+            yield connection
+
+
+def system_fault(error: OSError, path: Path) -> MinarchError:
+    """Return the message for an operating system's error while `path` was read or written."""
+    if error.errno in FULL_ERRNOS:
+        return MinarchError(f"no space left to write {path}; free some")
+    return MinarchError(f"{error.filename or path}: {error.strerror or error}")
+
+
+def first_sentence(error: Exception) -> str:
+    """Return what a DuckDB error says, without its kind and without the query's text, on one line."""
+    text = re.split(r"\n\s*(?:LINE \d+:|Stack Trace)", str(error))[0]
+    text = re.sub(r"^(TransactionContext Error: )?[A-Za-z ]+ Error: ", "", text.strip())
+    return " ".join(text.split())
+
+
+def _connect(path: Path, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Return a connection, after as many attempts as `wait` seconds allow (one at least)."""
+    deadline = time.monotonic() + wait
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            # One thread is enough for an append, and a sweep's workers have the other cores.
+            return duckdb.connect(path, read_only=read_only, config={} if read_only else {"threads": 1})
+        except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as error:
+            holder = _holder(error)
+            if holder is None:
+                raise
+            if time.monotonic() + pause > deadline:
+                raise BusyError(f"{path} is held by {holder}; close it there, or try again later") from error
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _holder(error: duckdb.Error) -> str | None:
+    """Return who holds the database, if that is what the error is about."""
+    text = str(error)
+    found = re.search(r"held in (\S+)(?: \(deleted\))? \(PID (\d+)\)", text)
+    if found:
+        return f"{Path(found[1]).name} (process {found[2]})"
+    if "Could not set lock" in text:
+        return "another program"
+    # Two connections of one process must agree on whether they write.
+    if "different configuration" in text or "already attached" in text or "Unique file handle conflict" in text:
+        return "another connection of this program"
+    return None
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    try:
+        return migrations.version(connection)
+    except MinarchError as error:
+        raise MinarchError(f"{path} {error}") from error
+
+
+def _create(path: Path) -> None:
+    """Make an empty store under another name, then rename it: no reader ever meets a store without tables."""
+    folder = spool.folder_of(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        new = path.with_name(f".{path.name}.new")
+        for leftover in (new, new.with_name(new.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+        with contextlib.closing(duckdb.connect(new)) as connection:
+            migrations.apply(connection)
+        new.rename(path)
+        spool.sync_folder(path.parent)
+    finally:
+        os.close(lock)
+
+
+def _missing(path: Path) -> str:
+    folder = spool.folder_of(path)
+    waiting = len(spool.waiting(folder))
+    if waiting:
+        return f"no store at {path} yet, but {waiting} finished units wait in {folder}: run `store ingest`"
+    return f"no store at {path}; `generate` makes one, and --store or MINARCH_STORE names another"
+
+
+@contextlib.contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _fault(error, path) from error
+    except OSError as error:
+        raise system_fault(error, path) from error
+
+
+def _fault(error: duckdb.Error, path: Path) -> MinarchError:
+    text = str(error)
+    lower = text.lower()
+    if any(sign in lower for sign in FULL):
+        return MinarchError(f"no space left to write {path}: nothing stored is lost; free some")
+    if "not a valid duckdb database file" in lower:
+        return MinarchError(f"{path} is not a minarch store: it is no DuckDB database")
+    if "newer version of duckdb" in lower or "storage version" in lower:
+        return MinarchError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade duckdb")
+    if "permission denied" in lower:
+        return MinarchError(f"no permission to read or write {path}")
+    if "read-only file system" in lower:
+        return MinarchError(f"{path} lies on a read-only file system")
+    if "is a directory" in lower:
+        return MinarchError(f"{path} is a folder, not a store")
+    return MinarchError(f"{path}: {first_sentence(error)}")

@@ -1,0 +1,97 @@
+"""Numbered schema changes: the SQL files in `store/migrations/`, each applied once, in order, in a transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from store.errors import MinarchError
+
+FOLDER = Path(__file__).parent / "migrations"
+LEDGER = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number     INTEGER PRIMARY KEY,
+    name       VARCHAR NOT NULL,
+    applied_at TIMESTAMP NOT NULL,
+    hash       VARCHAR NOT NULL
+);
+COMMENT ON TABLE migrations IS 'The schema changes that made this store';
+COMMENT ON COLUMN migrations.number IS 'Number of the change; the highest one is the version of the schema';
+COMMENT ON COLUMN migrations.name IS 'Name of the change';
+COMMENT ON COLUMN migrations.applied_at IS 'When it was applied, in UTC';
+COMMENT ON COLUMN migrations.hash IS 'SHA-256 of its SQL file';
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A schema change: its number, name and SQL."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the SQL."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@cache
+def packaged(folder: Path = FOLDER) -> tuple[Migration, ...]:
+    """Return the migrations in `folder`, in order."""
+    found = []
+    for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql")):
+        number, _, name = path.stem.partition("_")
+        found.append(Migration(int(number), name, path.read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def latest() -> int:
+    """Return the schema version that this package writes."""
+    return packaged()[-1].number
+
+
+def version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the schema version of an open store.
+
+    Raises:
+        MinarchError: the database is no store, or a newer package made it. The text leaves out the path.
+    """
+    tables = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('migrations', 'runs') AND NOT internal"
+    ).fetchone()
+    if tables != (2,):
+        raise MinarchError("is a DuckDB database, but not a minarch store")
+    row = connection.execute("SELECT max(number) FROM migrations").fetchone()
+    found = int(row[0]) if row and row[0] is not None else 0
+    if found > latest():
+        raise MinarchError(
+            f"has schema version {found}, and this minarch knows versions up to {latest()}; use a newer minarch"
+        )
+    return found
+
+
+def apply(connection: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] | None = None) -> None:
+    """Bring an open database to the newest schema: every migration that it lacks, a transaction each."""
+    connection.execute(LEDGER)
+    applied = {row[0] for row in connection.execute("SELECT number FROM migrations").fetchall()}
+    for migration in packaged() if migrations is None else migrations:
+        if migration.number in applied:
+            continue
+        connection.begin()
+        try:
+            connection.execute(migration.sql)
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                [migration.number, migration.name, datetime.now(UTC).replace(tzinfo=None), migration.hash],
+            )
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise

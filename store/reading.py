@@ -1,0 +1,48 @@
+"""Reading statements on an open store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import polars as pl
+
+from store.database import first_sentence
+from store.errors import MinarchError
+
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA)
+
+
+def select(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] | None = None,
+) -> pl.DataFrame:
+    """Return the rows of one reading statement; JSON columns as text.
+
+    Raises:
+        MinarchError: `sql` is no statement, several, or one that writes; DuckDB refuses it; or the result has a type
+            that data frames lack.
+    """
+    # Without this a table name that is missing in the store would be looked up among Python's variables.
+    connection.execute("SET python_enable_replacements = false")
+    try:
+        _check(connection.extract_statements(sql))
+        frame: pl.DataFrame = connection.sql(sql, params=parameters).pl()
+        return frame
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as error:
+        raise MinarchError(f"SQL: {first_sentence(error)}") from error
+    except pl.exceptions.PolarsError as error:
+        raise MinarchError(
+            "SQL: a column has a type that data frames lack, such as INTERVAL; cast it, for example CAST(x AS VARCHAR)"
+        ) from error
+
+
+def _check(statements: Sequence[duckdb.Statement]) -> None:
+    if len(statements) != 1:
+        raise MinarchError(f"SQL: one statement is wanted, and here are {len(statements) or 'none'}")
+    kind = statements[0].type
+    if kind not in _READING:
+        raise MinarchError(f"SQL: {kind.name} is refused: queries only read; `store import` adds rows")

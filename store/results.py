@@ -1,0 +1,233 @@
+"""The store as the other packages use it: append finished units, query, export, import."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from store import database, merge, migrations, reading, spool, transfer
+from store.database import BusyError
+from store.errors import MinarchError
+from store.records import Records
+
+# Seconds to wait for the database. A sweep must not stall for a notebook that holds it: the unit is safe in the spool.
+APPEND_WAIT, REPEATED_WAIT = 2.0, 0.2
+READ_WAIT = 10.0
+CLOSE_WAIT = 30.0
+
+# What a unit's rows, rather than the disk or another program, can do wrong.
+_DATA_FAULTS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What a store holds of one dataset, family and precision."""
+
+    dataset: str
+    family: str
+    precision: str
+    runs: int
+    diverged: int
+    replicates: int
+    architectures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """What a store holds; `size` in bytes, `waiting` and `damaged` count spool files."""
+
+    path: str
+    size: int
+    schema_version: int
+    groups: tuple[Group, ...]
+    protocols: int
+    invocations: int
+    waiting: int
+    damaged: int
+
+
+class Store:
+    """A results store at a path. The database is open only while a method runs."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.spool = spool.folder_of(self.path)
+
+    def prepare(self) -> int:
+        """Create the store if it is missing, take in what waits, and return the number of new runs.
+
+        A store that another program holds is left for later.
+
+        Raises:
+            MinarchError: it cannot be written, or is no store; better known before hours of training than after.
+        """
+        return self._take_in_if_free(APPEND_WAIT)
+
+    def append(self, records: Records, *, name: str) -> int:
+        """Store a finished unit and return the number of runs that are new in the database.
+
+        When this returns the unit is safe on the disk: in the database, or, if another program holds that, in the
+        spool (0 is returned then) until the next append. Rows of runs that the store has already are dropped, except
+        pruning and integer checks that those lack. `name` shows in the spool file's name.
+
+        Raises:
+            MinarchError: the unit could not be written, or it is safe in the spool and the database cannot be written.
+        """
+        held_before = bool(spool.waiting(self.spool))
+        try:
+            spool.write(self.spool, records, name)
+        except OSError as error:
+            raise database.system_fault(error, self.spool) from error
+        return self.ingest(REPEATED_WAIT if held_before else APPEND_WAIT)
+
+    def ingest(self, wait: float = APPEND_WAIT) -> int:
+        """Take waiting spool files into the database and return the number of new runs.
+
+        Returns 0 if other programs hold the database for `wait` seconds; the files then stay where they are.
+
+        Raises:
+            MinarchError: the database cannot be written; the files stay.
+        """
+        return self._take_in_if_free(wait) if spool.waiting(self.spool) else 0
+
+    def close_out(self, wait: float = CLOSE_WAIT) -> int:
+        """Take in what waits at the end of a sweep and return the number of new runs.
+
+        Raises:
+            MinarchError: the database cannot be written, or other programs hold it for `wait` seconds: the text says
+                who, and what to do once they have let go.
+        """
+        waiting = len(spool.waiting(self.spool))
+        if not waiting:
+            return 0
+        try:
+            return self._take_in(wait)
+        except BusyError as error:
+            text = f"{waiting} finished units wait in {self.spool}: {error}; then run `store ingest`"
+            raise MinarchError(text) from error
+
+    def run_ids(self, protocol_id: str | None = None) -> set[str]:
+        """Return the ids of the stored runs, of one protocol if it is given; runs that wait in the spool count too.
+
+        A store that does not exist has none.
+        """
+        # The spool first: a unit that another process takes in meanwhile is then seen in the database.
+        found = {run for path in spool.waiting(self.spool) for run in spool.run_ids(path, protocol_id)}
+        if self.path.exists():
+            sql = "SELECT run_id FROM runs WHERE $1 IS NULL OR protocol_id = $1"
+            found.update(self.query(sql, [protocol_id])["run_id"])
+        return found
+
+    def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
+        """Return the rows of one reading SQL statement; units that still wait in the spool are not among them.
+
+        Waits up to 10 seconds for a writer to let go of the database.
+
+        Raises:
+            MinarchError: there is no store, the statement writes, or DuckDB refuses it.
+        """
+        with database.reader(self.path, READ_WAIT) as connection:
+            return reading.select(connection, sql, parameters)
+
+    def export(self, directory: Path | str) -> dict[str, int]:
+        """Write one Parquet file per table into `directory` and return the number of rows of each.
+
+        The folder appears whole or not at all; an earlier export in its place is replaced.
+
+        Raises:
+            MinarchError: there is no store, or `directory` holds something else than an export.
+        """
+        with database.reader(self.path, READ_WAIT) as connection:
+            return transfer.export(connection, Path(directory))
+
+    def import_(self, directory: Path | str) -> dict[str, int]:
+        """Add the rows of an export and return how many were new, per table; all of them, or none on an error.
+
+        Importing twice adds nothing. Of runs stored already only missing pruning and integer checks are added.
+
+        Raises:
+            MinarchError: a file is missing, or does not fit the schema: the text names the table and the column.
+        """
+        content = transfer.read(Path(directory))
+        with database.writer(self.path, READ_WAIT) as connection:
+            self._take_in_open(connection)
+            return transfer.add(connection, content)
+
+    def info(self) -> Info:
+        """Return what the store holds."""
+        with database.reader(self.path, READ_WAIT) as connection:
+            groups = reading.select(connection, _GROUPS)
+            counts = reading.select(
+                connection,
+                "SELECT (FROM protocols SELECT count(*)) AS protocols, (FROM invocations SELECT count(*)) AS invocations",
+            ).row(0, named=True)
+            version = migrations.version(connection)
+        return Info(
+            path=str(self.path),
+            size=self.path.stat().st_size,
+            schema_version=version,
+            groups=tuple(Group(**row) for row in groups.iter_rows(named=True)),
+            waiting=len(spool.waiting(self.spool)),
+            damaged=len(spool.damaged(self.spool)),
+            **counts,
+        )
+
+    def _take_in_if_free(self, wait: float) -> int:
+        try:
+            return self._take_in(wait)
+        except BusyError:
+            return 0
+
+    def _take_in(self, wait: float) -> int:
+        with database.writer(self.path, wait) as connection:
+            return self._take_in_open(connection)
+
+    def _take_in_open(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Move all waiting files into the database in one transaction.
+
+        While we hold the database no other process is here, so that nobody else lists or deletes these files. A crash
+        before the deletion leaves files whose runs are stored already: the next time adds nothing of them.
+        """
+        done, new = self._merge_waiting(connection)
+        if done:
+            # The rows must be in the database file, not merely in its log, before the files go.
+            connection.execute("CHECKPOINT")
+            spool.remove(done)
+        spool.remove_stale(self.spool)
+        return new
+
+    def _merge_waiting(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[Path], int]:
+        while True:
+            paths = spool.waiting(self.spool)
+            done, new = [], 0
+            if paths:
+                connection.begin()
+            for path in paths:
+                try:
+                    new += merge.merge(connection, spool.read(path))["runs"]
+                    done.append(path)
+                except spool.DamagedError as error:
+                    log.warning(spool.set_aside(path, str(error)))
+                except _DATA_FAULTS as error:
+                    # The transaction is lost with the statement: begin again without this file.
+                    connection.rollback()
+                    log.warning(spool.set_aside(path, database.first_sentence(error)))
+                    break
+            else:
+                if paths:
+                    connection.commit()
+                return done, new
+
+
+_GROUPS = """
+SELECT dataset, family, precision, count(*) AS runs, count(*) FILTER (status = 'diverged') AS diverged,
+       count(DISTINCT replicate) AS replicates, count(DISTINCT hidden_sizes) AS architectures
+FROM runs GROUP BY ALL ORDER BY ALL
+"""
