@@ -53,9 +53,10 @@ def info(path: Path, form: str) -> None:
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 def sql(query: str, path: Path, form: str, out: Path | None) -> None:
-    """Run QUERY, one reading SQL statement, and print its rows; "-" reads it from standard input.
+    """Run one SQL query and print its rows.
 
-    docs/store.md lists the tables; DESCRIBE runs lists a table's columns.
+    QUERY only reads; "-" takes it from standard input. "SHOW TABLES" and "DESCRIBE runs" list tables and columns,
+    docs/store.md explains them.
 
     Example: store sql "SELECT capacity, mean, sd FROM cells WHERE depth = 1" --format csv
     """
@@ -71,7 +72,9 @@ def sql(query: str, path: Path, form: str, out: Path | None) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @store_option
 def export_(directory: Path, path: Path) -> None:
-    """Write one Parquet file per table into DIRECTORY; an earlier export there is replaced.
+    """Write the store as Parquet files.
+
+    DIRECTORY gets one file per table; an earlier export there is replaced.
 
     Example: store export backup/
     """
@@ -84,9 +87,9 @@ def export_(directory: Path, path: Path) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @store_option
 def import_(directory: Path, path: Path) -> None:
-    """Add the rows of an export that the store lacks; a missing store is made.
+    """Add the rows of an export.
 
-    Importing twice adds nothing, so that this merges stores and rebuilds one.
+    Rows that the store has stay as they are, and a missing store is made: this rebuilds a store, or merges two.
 
     Example: store import backup/ --store merged.duckdb
     """
@@ -98,9 +101,9 @@ def import_(directory: Path, path: Path) -> None:
 @group.command()
 @store_option
 def ingest(path: Path) -> None:
-    """Take in finished units that wait beside the store because another program held it.
+    """Take in units that wait in the spool.
 
-    `generate` does this by itself whenever it can.
+    They wait there while another program holds the store; `generate` takes them in by itself whenever it can.
 
     Example: store ingest --store results.duckdb
     """

@@ -164,10 +164,9 @@ class Store:
         """Return what the store holds."""
         with database.reader(self.path, READ_WAIT) as connection:
             groups = reading.select(connection, _GROUPS)
-            counts = reading.select(
-                connection,
-                "SELECT (FROM protocols SELECT count(*)) AS protocols, (FROM invocations SELECT count(*)) AS invocations",
-            ).row(0, named=True)
+            counts = {
+                table: reading.select(connection, f"FROM {table}").height for table in ("protocols", "invocations")
+            }
             version = migrations.version(connection)
         return Info(
             path=str(self.path),
