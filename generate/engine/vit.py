@@ -1,0 +1,137 @@
+"""Vision transformers trained in lockstep with compiled kernels: one packing of the minibatch serves every model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generate.architectures import Architecture, ImageShape, patch_grid
+from generate.engine import vit_kernel
+from generate.engine.modules import build_module, patches, sine_positions
+from generate.engine.pack import Pack, Tally
+from generate.engine.simd import LANES
+from generate.engine.vit_kernel_forward import pack_patches
+from generate.engine.vit_kernel_layout import Shape, model_space, model_weights
+from generate.engine.vit_kernel_weights import adam
+from generate.protocol import Training
+from store.records import Engine
+
+EVALUATION_CHUNK = 16 * LANES
+"""Images that are packed at once for evaluation."""
+
+
+def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
+    """Return whether `VitKernelPack` can train these architectures on such images."""
+    return (
+        all(a.family == "vit" and len(a.hidden_sizes) == 1 and a.capacity >= 1 for a in architectures)
+        and image.values >= 1
+        and image.classes >= 1
+    )
+
+
+class VitKernelPack(Pack):
+    """Vision transformers of any widths; parameters are slices of one flat vector, in `state_dict` order."""
+
+    engine: Engine = "kernel"
+
+    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+        super().__init__(architectures, image, training)
+        grid = patch_grid(image)
+        values = grid.patch_height * grid.patch_width * image.channels
+        self._shapes = [Shape(a.capacity, grid.patches + 1, values, image.classes) for a in self.architectures]
+        ends = np.cumsum([0, *(model_weights(shape).end for shape in self._shapes)])
+        self._slices = [slice(int(first), int(stop)) for first, stop in zip(ends[:-1], ends[1:], strict=True)]
+        self._weights = np.zeros(ends[-1], dtype=np.float32)
+        self._mean, self._square, self._gradient = (np.zeros_like(self._weights) for _ in range(3))
+        self._steps = 0
+        self._positions = [sine_positions(shape.tokens, shape.width).flatten().numpy() for shape in self._shapes]
+        self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
+        self._pixels = _patch_pixels(image)
+        self._patches = max(model_space(shape).end for shape in self._shapes)
+        self._space = _aligned_zeros(0)
+        with torch.device("meta"):
+            modules = [build_module(architecture, image) for architecture in self.architectures]
+        self._tensor_shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in modules]
+
+    def tensors(self, model: int) -> dict[str, Tensor]:
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
+        return self._views(self._weights, model)
+
+    def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
+        self._differentiate(images, labels)
+        gradient = self._gradient.copy()
+        return [self._views(gradient, model) for model in range(len(self.architectures))]
+
+    def step(self, images: Tensor, labels: Tensor) -> Tally:
+        """Take one Adam step of every model on a minibatch and return its running metrics (before the step)."""
+        tally = self._differentiate(images, labels)
+        self._steps += 1
+        settings = self.training
+        betas = settings.betas
+        adam(
+            *(self._weights, self._gradient, self._mean, self._square),
+            *(self._steps, settings.learning_rate, *betas, settings.epsilon),
+        )
+        return tally
+
+    def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
+        """Return the metrics of every model on images (any number of them), changing nothing."""
+        loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
+        for chunk, targets in zip(images.split(EVALUATION_CHUNK), labels.split(EVALUATION_CHUNK), strict=True):
+            self._pack(chunk)
+            answers = targets.contiguous().numpy()
+            for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
+                correct[model] += vit_kernel.evaluate(
+                    *(self._space, self._patches, answers, len(answers), self._weights[place]),
+                    *(self._positions[model], self._folded, loss[model : model + 1], shape),
+                )
+        return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
+
+    def _differentiate(self, images: Tensor, labels: Tensor) -> Tally:
+        self._pack(images)
+        answers = labels.contiguous().numpy()
+        loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
+        for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
+            correct[model] = vit_kernel.differentiate(
+                *(self._space, self._patches, answers, len(answers), self._weights[place]),
+                *(self._positions[model], self._folded, self._gradient[place], loss[model : model + 1], shape),
+            )
+        return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
+
+    def _pack(self, images: Tensor) -> None:
+        """Write the images' patches into the workspace, making room if there is too little."""
+        groups = -(-len(images) // LANES)
+        size = (self._patches + groups * len(self._pixels)) * LANES
+        if len(self._space) < size:
+            self._space = _aligned_zeros(size)
+        scale, offset = 1 / (255 * self.training.input_std), self.training.input_mean / self.training.input_std
+        flat = images.contiguous().view(-1).numpy()
+        pack_patches(
+            *(flat, self._pixels, len(images), self.image.values, scale, offset), *(self._space, self._patches)
+        )
+
+    def _views(self, flat: Any, model: int) -> dict[str, Tensor]:
+        tensor = torch.from_numpy(flat[self._slices[model]])
+        views, first = {}, 1
+        for name, shape in self._tensor_shapes[model].items():
+            views[name] = tensor[first : first + shape.numel()].view(shape)
+            first += shape.numel()
+        return views
+
+
+def _patch_pixels(image: ImageShape) -> Any:
+    """Return where each number of the patches [values, patches], flat int64, stands in an image; -1 for padding."""
+    numbers = torch.arange(1, image.values + 1, dtype=torch.float64).view(1, image.channels, image.height, image.width)
+    return (patches(numbers, patch_grid(image))[0].T.to(torch.int64) - 1).flatten().numpy()
+
+
+def _aligned_zeros(size: int) -> Any:
+    """Return float32 zeros that begin at a multiple of 64 bytes, so that no vector lies across two cache lines."""
+    room = np.zeros(size + 16, dtype=np.float32)
+    first = -room.ctypes.data % 64 // 4
+    return room[first : first + size]

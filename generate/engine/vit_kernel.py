@@ -1,0 +1,91 @@
+"""One minibatch through one vision transformer: loss, correct answers and gradient, group of images after group.
+
+A group is as many images as a vector has lanes. Lanes without an image repeat the last one and have no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from generate.engine.simd import LANES, kernel
+from generate.engine.vit_kernel_backward import backward
+from generate.engine.vit_kernel_forward import cross_entropy, forward
+from generate.engine.vit_kernel_layout import FLOAT64S, FLOATS, INT, INT64S, SHAPE, Shape, model_space, model_weights
+from generate.engine.vit_kernel_weights import fold, unfold
+
+
+@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOATS, FLOAT64S, SHAPE))
+def differentiate(
+    space: Any,
+    patches: int,
+    labels: Any,
+    count: int,
+    weights: Any,
+    positions: Any,
+    folded: Any,
+    gradient: Any,
+    loss: Any,
+    shape: Shape,
+) -> int:
+    """Write the gradient of the mean loss, add the losses to `loss[0]` and return the number of correct answers.
+
+    Args:
+        space: the workspace, patches included.
+        patches: slot of the first group's patches.
+        labels: labels of the minibatch.
+        count: number of images.
+        weights: the model's weights.
+        positions: positional embedding [tokens, width].
+        folded: scratch for the folded weights.
+        gradient: the result, laid out as the weights.
+        loss: float64 [1].
+        shape: sizes of the model.
+    """
+    at, where = model_space(shape), model_weights(shape)
+    fold(weights, positions, folded, shape)
+    space[at.gradients * LANES : (at.gradients + where.end) * LANES] = 0.0
+    correct = 0
+    for first in range(0, count, LANES):
+        group = patches + first // LANES * shape.values * (shape.tokens - 1)
+        forward(space, folded, at, where, shape, group, True)
+        live = min(LANES, count - first)
+        correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, True)
+        backward(space, folded, at, where, shape, group)
+    unfold(weights, gradient, space, at.gradients, shape)
+    return correct
+
+
+@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOAT64S, SHAPE))
+def evaluate(
+    space: Any,
+    patches: int,
+    labels: Any,
+    count: int,
+    weights: Any,
+    positions: Any,
+    folded: Any,
+    loss: Any,
+    shape: Shape,
+) -> int:
+    """Add the losses of `count` images to `loss[0]` and return the number of correct answers.
+
+    Args:
+        space: the workspace, patches included.
+        patches: slot of the first group's patches.
+        labels: labels of the images.
+        count: number of images.
+        weights: the model's weights.
+        positions: positional embedding [tokens, width].
+        folded: scratch for the folded weights.
+        loss: float64 [1].
+        shape: sizes of the model.
+    """
+    at, where = model_space(shape), model_weights(shape)
+    fold(weights, positions, folded, shape)
+    correct = 0
+    for first in range(0, count, LANES):
+        group = patches + first // LANES * shape.values * (shape.tokens - 1)
+        forward(space, folded, at, where, shape, group, False)
+        live = min(LANES, count - first)
+        correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, False)
+    return correct

@@ -1,0 +1,291 @@
+"""Backward pass of the vision transformer for one group of images; gradients are sums per lane.
+
+Gradients are those of the folded weights (`vit_kernel_weights`), up to the constant factors of query and key, which the
+matrix that takes them back through the norm carries too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from generate.engine.simd import LANES, keep_apart, kernel, load, splat, store
+from generate.engine.vit_kernel_forward import QUERY_ROWS, ZEROS, scale_columns
+from generate.engine.vit_kernel_layout import (
+    BLOCK_SPACE,
+    BLOCK_WEIGHTS,
+    FLOATS,
+    INT,
+    SHAPE,
+    SPACE,
+    VOID,
+    WEIGHTS,
+    BlockSpace,
+    BlockWeights,
+    Shape,
+    Space,
+    Weights,
+    block_space,
+    block_weights,
+)
+from generate.engine.vit_kernel_tiles import linear, product
+
+
+@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT))
+def add_row_sums(space: Any, out: int, matrix: int, rows: int, row_stride: int, first: int, stop: int) -> None:
+    """Add to `out` [rows] the sums of the columns `first` to `stop` of each row."""
+    keep_apart()
+    for row in range(rows):
+        line = matrix + row * row_stride
+        sum0 = load(space, (out + row) * LANES)
+        sum1, sum2, sum3 = splat(0.0), splat(0.0), splat(0.0)
+        whole = first + (stop - first) // 4 * 4
+        for column in range(first, whole, 4):
+            place = (line + column) * LANES
+            sum0 = sum0 + load(space, place)
+            sum1 = sum1 + load(space, place + LANES)
+            sum2 = sum2 + load(space, place + 2 * LANES)
+            sum3 = sum3 + load(space, place + 3 * LANES)
+        for column in range(whole, stop):
+            sum0 = sum0 + load(space, (line + column) * LANES)
+        store(space, (out + row) * LANES, (sum0 + sum1) + (sum2 + sum3))
+
+
+@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT, INT))
+def normalise_backward(
+    space: Any,
+    d_out: int,
+    normalised: int,
+    inverse: int,
+    direct: int,
+    direct_tokens: int,
+    d_x: int,
+    tokens: int,
+    width: int,
+) -> None:
+    """Write the gradient at a layer norm's input, given that at its normalised tokens.
+
+    Args:
+        space: the workspace.
+        d_out: gradient of the normalised tokens [width, tokens].
+        normalised: the normalised tokens [width, tokens].
+        inverse: reciprocal deviations [tokens].
+        direct: gradient that reaches the input by the residual connection [width, direct_tokens].
+        direct_tokens: tokens, counted from the first, that have one.
+        d_x: the result [width, tokens]; may be `direct`.
+        tokens: number of tokens.
+        width: values of a token.
+    """
+    keep_apart()
+    share = np.float32(1.0) / np.float32(width)
+    for t in range(tokens):
+        mean, slope = splat(0.0), splat(0.0)
+        for d in range(width):
+            gradient = load(space, (d_out + d * tokens + t) * LANES)
+            mean = mean + gradient
+            slope = slope + gradient * load(space, (normalised + d * tokens + t) * LANES)
+        mean, slope = mean * share, slope * share
+        scale = load(space, (inverse + t) * LANES)
+        for d in range(width):
+            place = d * tokens + t
+            change = load(space, (d_out + place) * LANES) - mean - load(space, (normalised + place) * LANES) * slope
+            value = change * scale
+            if t < direct_tokens:
+                value = value + load(space, (direct + d * direct_tokens + t) * LANES)
+            store(space, (d_x + place) * LANES, value)
+
+
+@kernel(VOID(FLOATS, INT, INT, INT))
+def multiply(space: Any, x: int, factors: int, count: int) -> None:
+    """Multiply `count` vectors by as many others."""
+    keep_apart()
+    for k in range(count):
+        store(space, (x + k) * LANES, load(space, (x + k) * LANES) * load(space, (factors + k) * LANES))
+
+
+@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT))
+def exponentiate_backward(
+    space: Any, d_row: int, row: int, d_attended: int, attended: int, stride: int, width: int, tokens: int
+) -> None:
+    """Replace the gradient of a row of attention by that of its scores, in units of the scores' exponentials.
+
+    Args:
+        space: the workspace.
+        d_row: gradient of the row [tokens].
+        row: exponentials [tokens].
+        d_attended: gradient of what the query attended to, divided by the row's sum; values are `stride` apart.
+        attended: what it attended to, likewise.
+        stride: see `d_attended`.
+        width: values of a token.
+        tokens: number of tokens.
+    """
+    keep_apart()
+    mean = splat(0.0)
+    for d in range(width):
+        mean = mean + load(space, (d_attended + d * stride) * LANES) * load(space, (attended + d * stride) * LANES)
+    for t in range(tokens):
+        place = (d_row + t) * LANES
+        store(space, place, (load(space, place) - mean) * load(space, (row + t) * LANES))
+
+
+@kernel(VOID(FLOATS, BLOCK_SPACE, INT, INT, INT, INT, INT, INT))
+def attend_backward(
+    space: Any, block: BlockSpace, d_attended: int, d_query: int, d_scores: int, width: int, tokens: int, queries: int
+) -> None:
+    """Write the gradients of query [width, queries], key and value [width, tokens], one after the other.
+
+    `d_attended` [width, queries] is used up, `d_scores` [queries, tokens] is scratch.
+    """
+    keep_apart()
+    d_key = d_query + width * queries
+    d_value = d_key + width * tokens
+    scale_columns(space, d_attended, block.inverse_sum, width, queries)
+    per_key, d_heads = (block.attention, 1, tokens), (d_attended, 1, queries)
+    product(space, False, (d_value, 1, tokens), per_key, d_heads, (tokens, width, queries))
+    for first in range(0, queries, QUERY_ROWS):
+        rows = min(QUERY_ROWS, queries - first)
+        scores = (d_scores + first * tokens, tokens, 1)
+        heads, value = (d_attended + first, 1, queries), (block.value, tokens, 1)
+        product(space, False, scores, heads, value, (rows, tokens, width))
+        for query in range(first, first + rows):
+            row, exponentials = d_scores + query * tokens, block.attention + query * tokens
+            head, attended = d_attended + query, block.attended + query
+            exponentiate_backward(space, row, exponentials, head, attended, queries, width, tokens)
+        product(space, False, (d_query + first, 1, queries), scores, (block.key, 1, tokens), (rows, width, tokens))
+    per_key, query = (d_scores, 1, tokens), (block.query, 1, queries)
+    product(space, False, (d_key, 1, tokens), per_key, query, (tokens, width, queries))
+
+
+@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT, INT, INT))
+def add_weight_gradients(
+    space: Any,
+    weights: int,
+    bias: int,
+    d_y: int,
+    outputs: int,
+    x: int,
+    x_stride: int,
+    inputs: int,
+    y_stride: int,
+    tokens: int,
+) -> None:
+    """Add d_y x^T to the slots `weights` [outputs, inputs] and the sums of d_y's rows to `bias` [outputs]."""
+    keep_apart()
+    out = (weights, inputs, 1)
+    product(space, True, out, (d_y, y_stride, 1), (x, 1, x_stride), (outputs, inputs, tokens))
+    add_row_sums(space, bias, d_y, outputs, y_stride, 0, tokens)
+
+
+@kernel(VOID(FLOATS, FLOATS, SPACE, BLOCK_SPACE, BLOCK_WEIGHTS, INT, SHAPE, INT, INT, INT))
+def encode_backward(
+    space: Any,
+    weights: Any,
+    at: Space,
+    block: BlockSpace,
+    where: BlockWeights,
+    back: int,
+    shape: Shape,
+    d_out: int,
+    d_x: int,
+    queries: int,
+) -> None:
+    """Add a block's weight gradients and write that of its input.
+
+    Args:
+        space: the workspace.
+        weights: folded weights.
+        at: places in the workspace.
+        block: places of the block's activations.
+        where: places of the block's weights.
+        back: place of the matrix that takes gradients of query, key and value back.
+        shape: sizes of the model.
+        d_out: gradient of the output [width, queries]; used up.
+        d_x: the result [width, tokens].
+        queries: tokens that the output has.
+    """
+    keep_apart()
+    width, tokens = shape.width, shape.tokens
+    d_hidden, scratch, g = at.scratch1, at.scratch2, at.gradients
+    both = (queries, width, width)
+    no_bias = ZEROS
+
+    def_out, hidden = (d_out, 1, queries), (d_hidden, 1, queries)
+    add_weight_gradients(
+        space,
+        g + where.contract,
+        g + where.contract_bias,
+        d_out,
+        width,
+        block.activated,
+        queries,
+        width,
+        queries,
+        queries,
+    )
+    linear(space, hidden, ZEROS, def_out, weights, (where.contract, width, 1), no_bias, both)
+    multiply(space, d_hidden, block.slope, width * queries)
+    add_weight_gradients(
+        space,
+        g + where.expand,
+        g + where.expand_bias,
+        d_hidden,
+        width,
+        block.normalised2,
+        queries,
+        width,
+        queries,
+        queries,
+    )
+    linear(space, (scratch, 1, queries), ZEROS, hidden, weights, (where.expand, width, 1), no_bias, both)
+    normalise_backward(space, scratch, block.normalised2, block.inverse2, d_out, queries, d_out, queries, width)
+
+    add_weight_gradients(
+        space,
+        g + where.projection,
+        g + where.projection_bias,
+        d_out,
+        width,
+        block.attended,
+        queries,
+        width,
+        queries,
+        queries,
+    )
+    linear(space, hidden, ZEROS, def_out, weights, (where.projection, width, 1), no_bias, both)
+    attend_backward(space, block, d_hidden, at.d_query, at.d_scores, width, tokens, queries)
+
+    d_key = at.d_query + width * queries
+    qkv, bias = g + where.query_key_value, g + where.query_key_value_bias
+    add_weight_gradients(space, qkv, bias, at.d_query, width, block.normalised1, tokens, width, queries, queries)
+    key_value, bias = qkv + width * width, bias + width
+    add_weight_gradients(space, key_value, bias, d_key, 2 * width, block.normalised1, tokens, width, tokens, tokens)
+    d_normalised, wide = (scratch, 1, tokens), (tokens, width, 2 * width)
+    back_key_value = (back + width * width, width, 1)
+    linear(space, d_normalised, ZEROS, (d_key, 1, tokens), weights, back_key_value, no_bias, wide)
+    d_query = (at.d_query, 1, queries)
+    linear(space, d_normalised, d_normalised, d_query, weights, (back, width, 1), no_bias, both)
+    normalise_backward(space, scratch, block.normalised1, block.inverse1, d_out, queries, d_x, tokens, width)
+
+
+@kernel(VOID(FLOATS, FLOATS, SPACE, WEIGHTS, SHAPE, INT))
+def backward(space: Any, weights: Any, at: Space, where: Weights, shape: Shape, patches: int) -> None:
+    """Add the weight gradients of one group of images, whose `logits` hold the gradient of the loss."""
+    keep_apart()
+    width, tokens, values, classes = shape
+    g = at.gradients
+    add_weight_gradients(space, g + where.head, g + where.head_bias, at.logits, classes, at.normalised, 1, width, 1, 1)
+    d_logits, d_normalised = (at.logits, 1, 1), (at.scratch1, 1, 1)
+    linear(space, d_normalised, ZEROS, d_logits, weights, (where.head, width, 1), ZEROS, (1, width, classes))
+    normalise_backward(space, at.scratch1, at.normalised, at.inverse, 0, 0, at.d_output, 1, width)
+
+    last, first = block_space(at.block1, width, tokens, 1), block_space(at.block0, width, tokens, tokens)
+    at1, at0 = block_weights(where.block1, width), block_weights(where.block0, width)
+    encode_backward(space, weights, at, last, at1, where.backward1, shape, at.d_output, at.d_hidden, 1)
+    encode_backward(space, weights, at, first, at0, where.backward0, shape, at.d_hidden, at.d_tokens, tokens)
+
+    d_embedded, images = (at.d_tokens + 1, tokens, 1), (patches, 1, tokens - 1)
+    embedding = (g + where.embedding, values, 1)
+    product(space, True, embedding, d_embedded, images, (width, values, tokens - 1))
+    add_row_sums(space, g + where.embedding_bias, at.d_tokens, width, tokens, 1, tokens)
+    add_row_sums(space, g + where.class_token, at.d_tokens, width, tokens, 0, 1)

@@ -1,0 +1,252 @@
+"""Where the vision transformer's kernel keeps things: one vector of weights per model, one workspace for all.
+
+Weights are floats in the order of the module's `state_dict`, after a leading zero; the workspace holds vectors whose
+lanes are images, as matrices [features, tokens] or [queries, tokens], after a leading vector of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba.core import types
+
+from generate.engine.simd import kernel
+
+
+class Shape(NamedTuple):
+    """Sizes of a model: embedding width, tokens (patches and the class token), values of a patch, classes."""
+
+    width: int
+    tokens: int
+    values: int
+    classes: int
+
+
+class BlockWeights(NamedTuple):
+    """Where the tensors of an encoder block begin in the weights, and where the block ends."""
+
+    gain1: int
+    shift1: int
+    query_key_value: int
+    query_key_value_bias: int
+    projection: int
+    projection_bias: int
+    gain2: int
+    shift2: int
+    expand: int
+    expand_bias: int
+    contract: int
+    contract_bias: int
+    end: int
+
+
+class Weights(NamedTuple):
+    """Where the tensors of a model begin in the weights.
+
+    `end` is the number of floats with a parameter, the zero included. What follows exists in folded weights only:
+    `start` [width, tokens] is what the tokens are before the patches are added, `backward0` and `backward1` [3 width,
+    width] the scaled matrices that take gradients of query, key and value back through the norm.
+    """
+
+    class_token: int
+    embedding: int
+    embedding_bias: int
+    block0: int
+    block1: int
+    gain: int
+    shift: int
+    head: int
+    head_bias: int
+    end: int
+    start: int
+    backward0: int
+    backward1: int
+    folded_end: int
+
+
+class BlockSpace(NamedTuple):
+    """Where a block's activations begin in the workspace; all that the backward pass reads.
+
+    `attention` [queries, tokens] holds exponentials, not yet divided by their sums; `inverse_sum` [queries] the
+    reciprocals. `normalised1`, `normalised2` are before gain and shift, `inverse1`, `inverse2` [tokens], [queries] the
+    reciprocal deviations. `activated` is GELU's output and `slope` its derivative.
+    """
+
+    normalised1: int
+    inverse1: int
+    query: int
+    key: int
+    value: int
+    attention: int
+    inverse_sum: int
+    attended: int
+    normalised2: int
+    inverse2: int
+    activated: int
+    slope: int
+    end: int
+
+
+class Space(NamedTuple):
+    """Where the matrices of one group of images begin in the workspace, and what the groups share.
+
+    `gradients` has a vector for each float of the weights; `patches` one group [values, patches] after the other.
+    """
+
+    tokens: int
+    hidden: int
+    output: int
+    normalised: int
+    inverse: int
+    logits: int
+    block0: int
+    block1: int
+    d_output: int
+    d_hidden: int
+    d_tokens: int
+    scratch1: int
+    scratch2: int
+    d_query: int
+    d_scores: int
+    gradients: int
+    end: int
+
+
+def _named(kind: Any) -> Any:
+    make: Any = types.NamedUniTuple
+    return make(types.int64, len(kind._fields), kind)
+
+
+SHAPE, BLOCK_WEIGHTS, WEIGHTS, BLOCK_SPACE, SPACE = map(_named, (Shape, BlockWeights, Weights, BlockSpace, Space))
+INT: Any = types.int64
+FLOATS: Any = types.float32[::1]
+FLOAT64S: Any = types.float64[::1]
+INT64S: Any = types.int64[::1]
+BOOL: Any = types.boolean
+VOID: Any = types.void
+
+
+@kernel(BLOCK_WEIGHTS(INT, INT))
+def block_weights(first: int, width: int) -> BlockWeights:
+    """Return the places of a block's tensors, the block beginning at `first`."""
+    query_key_value = first + 2 * width
+    projection = query_key_value + 3 * width * (width + 1)
+    gain2 = projection + width * (width + 1)
+    expand = gain2 + 2 * width
+    contract = expand + width * (width + 1)
+    return BlockWeights(
+        first,
+        first + width,
+        query_key_value,
+        query_key_value + 3 * width * width,
+        projection,
+        projection + width * width,
+        gain2,
+        gain2 + width,
+        expand,
+        expand + width * width,
+        contract,
+        contract + width * width,
+        contract + width * (width + 1),
+    )
+
+
+@kernel(WEIGHTS(SHAPE))
+def model_weights(shape: Shape) -> Weights:
+    """Return the places of a model's tensors."""
+    width = shape.width
+    embedding = 1 + width
+    bias = embedding + width * shape.values
+    block0 = bias + width
+    block1 = block_weights(block0, width).end
+    gain = block_weights(block1, width).end
+    head = gain + 2 * width
+    end = head + (width + 1) * shape.classes
+    backward0 = end + width * shape.tokens
+    backward1 = backward0 + 3 * width * width
+    return Weights(
+        1,
+        embedding,
+        bias,
+        block0,
+        block1,
+        gain,
+        gain + width,
+        head,
+        head + width * shape.classes,
+        end,
+        end,
+        backward0,
+        backward1,
+        backward1 + 3 * width * width,
+    )
+
+
+@kernel(BLOCK_SPACE(INT, INT, INT, INT))
+def block_space(first: int, width: int, tokens: int, queries: int) -> BlockSpace:
+    """Return the places of a block's activations, which begin at `first`."""
+    inverse1 = first + width * tokens
+    query = inverse1 + tokens
+    key = query + width * queries
+    value = key + width * tokens
+    attention = value + width * tokens
+    inverse_sum = attention + queries * tokens
+    attended = inverse_sum + queries
+    normalised2 = attended + width * queries
+    inverse2 = normalised2 + width * queries
+    activated = inverse2 + queries
+    slope = activated + width * queries
+    return BlockSpace(
+        first,
+        inverse1,
+        query,
+        key,
+        value,
+        attention,
+        inverse_sum,
+        attended,
+        normalised2,
+        inverse2,
+        activated,
+        slope,
+        slope + width * queries,
+    )
+
+
+@kernel(SPACE(SHAPE))
+def model_space(shape: Shape) -> Space:
+    """Return the places of a model's matrices in the workspace."""
+    width, tokens = shape.width, shape.tokens
+    matrix = width * tokens
+    hidden = 1 + matrix
+    output = hidden + matrix
+    normalised = output + width
+    logits = normalised + width + 1
+    block0 = logits + shape.classes
+    block1 = block_space(block0, width, tokens, tokens).end
+    d_output = block_space(block1, width, tokens, 1).end
+    d_hidden = d_output + width
+    d_tokens = d_hidden + matrix
+    scratch1 = d_tokens + matrix
+    d_query = scratch1 + 2 * matrix
+    d_scores = d_query + 3 * matrix
+    gradients = d_scores + tokens * tokens
+    return Space(
+        1,
+        hidden,
+        output,
+        normalised,
+        normalised + width,
+        logits,
+        block0,
+        block1,
+        d_output,
+        d_hidden,
+        d_tokens,
+        scratch1,
+        scratch1 + matrix,
+        d_query,
+        d_scores,
+        gradients,
+        gradients + model_weights(shape).end,
+    )
