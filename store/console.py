@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -19,8 +20,12 @@ def run(command: click.Command, name: str) -> NoReturn:
     Exit codes: 0 done, 1 a fault at run time, 2 wrong usage, 130 interrupted. Faults are one line on standard
     error; a traceback is a bug.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A terminal that lacks a character is no reason to stop.
     try:
         code = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()  # Here, where a reader that went away is understood, not at the interpreter's end.
     except click.UsageError as error:
         _complain(name, _usage_message(error))
         sys.exit(USAGE)

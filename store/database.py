@@ -76,7 +76,7 @@ def system_fault(error: OSError, path: Path) -> MinarchError:
     """Return the message for an operating system's error while `path` was read or written."""
     if error.errno in FULL_ERRNOS:
         return MinarchError(f"no space left to write {path}; free some")
-    return MinarchError(f"{error.filename or path}: {error.strerror or error}")
+    return MinarchError(f"{path}: {error.strerror or error}")
 
 
 def first_sentence(error: Exception) -> str:

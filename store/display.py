@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TextIO
+from typing import Literal, TextIO
 
 import polars as pl
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,48 +21,55 @@ FOLD = 24
 
 
 def print_frame(frame: pl.DataFrame, file: TextIO) -> None:
-    """Print a result; without a terminal 80 columns wide, unless COLUMNS says otherwise."""
-    console = Console(file=file, highlight=False)
+    """Print a result; 80 columns wide where there is no terminal and COLUMNS does not say otherwise."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    plain = not (file.encoding or "utf-8").lower().startswith("utf")
     cells = [[_cell(value) for value in row] for row in frame.head(MOST_ROWS).iter_rows()]
-    fits = _fits(frame.columns, cells, console.width)
-    if fits:
-        console.print(_table(frame, cells))
+    if _fits(frame.columns, cells, width):
+        shown, body = len(cells), _render(_table(frame, cells, plain), width)
     else:
-        cells = cells[:MOST_BLOCKS]
-        for row in cells:
-            console.print(_block(frame.columns, row))
-    if len(cells) < frame.height:
-        console.print(f"{len(cells):,} of {frame.height:,} rows; --format csv, json or parquet gives all of them")
-    elif fits:
-        console.print(f"{frame.height:,} row{'' if frame.height == 1 else 's'}")
+        shown = min(len(cells), MOST_BLOCKS)
+        body = "".join(_render(_block(frame.columns, row), width) for row in cells[:shown])
+    if shown < frame.height:
+        end = f"{shown:,} of {frame.height:,} rows; --format csv, json or parquet gives all of them"
+    else:
+        end = f"{frame.height:,} row{'' if frame.height == 1 else 's'}"
+    file.write(f"{body}{end}\n")
 
 
 def _fits(names: Sequence[str], cells: list[list[str]], width: int) -> bool:
-    if not names:
+    if not cells:
         return True
     # A name is never folded: it must remain readable.
     needed = (max([len(name), *(min(len(row[i]), FOLD) for row in cells)]) for i, name in enumerate(names))
-    return sum(needed) + 2 * len(names) + 1 <= width
+    return sum(needed) + 3 * len(names) <= width
 
 
-def _table(frame: pl.DataFrame, cells: list[list[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+def _table(frame: pl.DataFrame, cells: list[list[str]], plain: bool) -> RenderableType:
+    table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, kind in frame.schema.items():
-        column = Text(name)
-        table.add_column(column, justify="right" if kind.is_numeric() else "left", overflow="fold", min_width=len(name))
+        side: Literal["left", "right"] = "right" if kind.is_numeric() else "left"
+        table.add_column(Text(name), justify=side, overflow="fold", min_width=min(len(name), FOLD))
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return table
 
 
-def _block(names: Sequence[str], row: list[str]) -> Table:
-    block = Table(box=box.SIMPLE_HEAD, show_header=False, show_edge=False, pad_edge=False, padding=(0, 1))
+def _block(names: Sequence[str], row: list[str]) -> RenderableType:
+    block = Table.grid(padding=(0, 2))
     block.add_column(no_wrap=True)
     block.add_column(overflow="fold")
     for name, cell in zip(names, row, strict=True):
         block.add_row(Text(name), Text(cell))
-    block.add_section()
-    return block
+    return Group(block, Text(""))
+
+
+def _render(item: RenderableType, width: int) -> str:
+    """Return text without colours and without spaces at the ends of lines."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(item)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def _cell(value: object) -> str:
@@ -68,7 +77,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return json.dumps(value, default=str)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")

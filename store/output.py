@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from store.database import system_fault
 from store.display import print_frame
@@ -24,20 +25,16 @@ def emit(frame: pl.DataFrame, form: str, out: Path | None) -> None:
     Raises:
         MinarchError: `out` cannot be written; what it held before then stays.
     """
-    if form == "parquet":
-        content: bytes | str = _parquet(frame)
-    elif form == "table" and out is None:
+    if out is not None:
+        _write(_parquet(frame) if form == "parquet" else TEXT[form](frame).encode(), out)
+    elif form == "table":
         print_frame(frame, sys.stdout)
-        return
     else:
-        content = TEXT[form](frame)
-    if out is None:
-        sys.stdout.write(str(content))
-    else:
-        _write(content if isinstance(content, bytes) else content.encode(), out)
+        sys.stdout.write(TEXT[form](frame))
 
 
 def _csv(frame: pl.DataFrame) -> str:
+    frame = _plain(frame)
     # CSV has no lists: they become JSON text, such as [10, 10].
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
     texts = [
@@ -48,7 +45,12 @@ def _csv(frame: pl.DataFrame) -> str:
 
 
 def _json(frame: pl.DataFrame) -> str:
-    return frame.write_json() + "\n"
+    return _plain(frame).write_json() + "\n"
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with decimals as numbers and bytes as hexadecimal text, which CSV and JSON can hold."""
+    return frame.with_columns(selectors.decimal().cast(pl.Float64), selectors.binary().bin.encode("hex"))
 
 
 def _table(frame: pl.DataFrame) -> str:

@@ -10,6 +10,8 @@ import polars as pl
 from store.database import first_sentence
 from store.errors import MinarchError
 
+# What the sum of a column of integers is to DuckDB.
+_HUGEINT = pl.Decimal(38, 0)
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA)
 
 
@@ -29,7 +31,7 @@ def select(
     try:
         _check(connection.extract_statements(sql))
         frame: pl.DataFrame = connection.sql(sql, params=parameters).pl()
-        return frame
+        return frame.with_columns(_whole(frame, name) for name, kind in frame.schema.items() if kind == _HUGEINT)
     except duckdb.IOException:
         raise
     except duckdb.Error as error:
@@ -38,6 +40,11 @@ def select(
         raise MinarchError(
             "SQL: a column has a type that data frames lack, such as INTERVAL; cast it, for example CAST(x AS VARCHAR)"
         ) from error
+
+
+def _whole(frame: pl.DataFrame, name: str) -> pl.Series:
+    narrow = frame[name].cast(pl.Int64, strict=False)
+    return narrow if narrow.null_count() == frame[name].null_count() else frame[name]
 
 
 def _check(statements: Sequence[duckdb.Statement]) -> None:

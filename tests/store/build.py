@@ -109,9 +109,9 @@ def make_run(
 
 
 def make_labels(run: Run) -> tuple[Label, ...]:
-    """Return the one label of a run whose layers are equally wide."""
-    steps = len(run.hidden_sizes) - 1
-    return (Label(run_id=run.run_id, shape="=" * steps, degenerate=False),)
+    """Return the label that a run's widths spell."""
+    shape = "".join("=" if a == b else "+" if a < b else "-" for a, b in pairwise(run.hidden_sizes))
+    return (Label(run_id=run.run_id, shape=shape, degenerate=False),)
 
 
 def make_epochs(run: Run) -> tuple[Epoch, ...]:
