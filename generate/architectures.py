@@ -15,7 +15,7 @@ STEPS = "+-="
 class Architecture:
     """A network up to its input and output: family and hidden sizes.
 
-    `hidden_sizes` is the width of every hidden layer for `dnn`, `(channels,)` for `cnn`, `(embedding width,)` for `vit`.
+    `hidden_sizes` is the width of every hidden layer (dnn), `(channels,)` (cnn) or `(embedding width,)` (vit).
     """
 
     family: Family

@@ -107,7 +107,7 @@ class DnnKernelPack(Pack):
         """Return every model's metrics on any number of images."""
         loss, correct = np.zeros(len(self.architectures)), np.zeros(len(self.architectures), dtype=np.int64)
         chunk = _whole_vectors(self.training.batch_size)
-        for some, answers in zip(images.split(chunk), labels.split(chunk), strict=True):
+        for some, answers in zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True):
             columns = self._columns(normalise(some, self.training).flatten(1))
             kernels.evaluate(
                 self._parameters.numpy(),

@@ -1,15 +1,15 @@
 """One training step, or one evaluation, of many fully connected ReLU networks, model after model in one call.
 
 All models read the same minibatch, which therefore stays in the cache. Activations are feature-major, [units, lanes],
-with the batch in the SIMD lanes; `lanes` is the number of images rounded up to whole vectors. A model's parameters are one
-stretch of a flat buffer: per layer the weights [outputs, row] with rows padded by zeros to whole vectors, then the biases,
-padded likewise. Padding stays zero: its gradient is zero, and so are Adam's moments of it.
+with the batch in the SIMD lanes; `lanes` is the number of images rounded up to whole vectors. A model's parameters are
+one stretch of a flat buffer: per layer the weights [outputs, row] with rows padded by zeros to whole vectors, then the
+biases, padded likewise. Padding stays zero: its gradient is zero, and so are Adam's moments of it.
 
-A layer is a row of `layers`, int64 [layers, 5]: inputs, floats in a row of weights, outputs, offset of the weights, offset
-of the biases. Model m has the rows `first[m]` to `first[m + 1]`.
+A layer is a row of `layers`, int64 [layers, 5]: inputs, floats in a row of weights, outputs, offset of the weights,
+offset of the biases. Model m has the rows `first[m]` to `first[m + 1]`.
 
 Workspace, float32: `hidden` holds the activations of all layers of a model, `delta` and `below` the gradient of one
-layer's outputs each (`delta` with two rows to spare), `batch_major` one layer's activations transposed, `scratch` a tile.
+layer's outputs each (with two rows to spare), `batch_major` one layer's activations transposed, `scratch` a tile.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def forward(parameters: Any, layers: Any, begin: int, end: int, images: Any, lan
 
 @kernel("void(float32[::1], int64, int64, int64, float32, float32[::1])")
 def softmax(hidden: Any, logits: int, classes: int, lanes: int, scale: float, delta: Any) -> None:
-    """Write scale x softmax of the logits to `delta`, and below it a row of maxima and a row of sums of exponentials."""
+    """Write scale x softmax of the logits to `delta`, behind it a row of maxima and a row of sums of exponentials."""
     for b in range(0, lanes, LANES):
         peak = load(hidden, logits + b)
         for c in range(1, classes):
@@ -103,7 +103,7 @@ def cross_entropy(
         peak = delta[classes * lanes + i]
         loss += math.log(delta[(classes + 1) * lanes + i]) + peak - hidden[logits + label * lanes + i]
         answer = 0
-        while answer < classes - 1 and not hidden[logits + answer * lanes + i] == peak:
+        while answer < classes - 1 and hidden[logits + answer * lanes + i] != peak:
             answer += 1
         correct += answer == label
         delta[label * lanes + i] -= 1.0 / images

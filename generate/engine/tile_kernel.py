@@ -4,8 +4,8 @@ One form serves a layer's output, the gradient of its input and, from batch-majo
 
     C[r, v] (+)= sum over k of A[r, k] * B[k, v]
 
-where every C[r, v] and B[k, v] is a vector of `LANES` neighbouring floats and every A[r, k] is a scalar. A tile of C stays
-in registers over the whole of k: `TILE_ROWS` x `TILE_VECTORS` sums, as many as the machine has registers for.
+where every C[r, v] and B[k, v] is a vector of `LANES` neighbouring floats and every A[r, k] is a scalar. A tile of C
+stays in registers over the whole of k: `TILE_ROWS` x `TILE_VECTORS` sums, as many as there are registers for.
 """
 
 # ruff: noqa: ARG001  # Numba fixes the arguments of whatever extends it
@@ -93,8 +93,8 @@ def tile(
 ) -> Any:
     """Compute one tile of a product; see `multiply` for the arguments.
 
-    `rows` is one of `_ROW_CHOICES`, `vectors` one of `_VECTOR_CHOICES`; with any other nothing is computed. `accumulate`
-    is 1 to add to C, 0 to overwrite it.
+    `rows` is one of `_ROW_CHOICES`, `vectors` one of `_VECTOR_CHOICES`; with any other nothing is computed.
+    `accumulate` is 1 to add to C, 0 to overwrite it.
     """
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
@@ -158,8 +158,8 @@ def multiply(
 ) -> None:
     """Write C = A B, where C is [rows, vectors x LANES], A [rows, depth] and B [depth, vectors x LANES].
 
-    Each array is contiguous float32; its matrix begins at `_start` and has strides `_row` and `_step` (along `depth`), all
-    counted in floats. Columns of C and B are neighbours.
+    Each array is contiguous float32; its matrix begins at `_start` and has strides `_row` and `_step` (along `depth`),
+    all counted in floats. Columns of C and B are neighbours.
     """
     for k in range(0, depth, DEPTH_BLOCK):
         block = min(DEPTH_BLOCK, depth - k)

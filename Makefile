@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+
+.PHONY: demo test lint bench clean
+
+# The stamp is renewed when the project's dependencies change.
+$(VENV)/.base: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e '.[test]'
+	touch $(VENV)/.base $@
+
+$(VENV)/.bench: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e '.[bench,test]'
+	touch $(VENV)/.base $(VENV)/.test $@
+
+demo: $(VENV)/.base
+	mkdir -p $(DEMO)
+	$(BIN)/generate all --repeats 5 --capacities 1,2,3,5,8,10,20 --depths 1,2 --store $(DEMO)/demo.duckdb
+	$(BIN)/analyze regimes --store $(DEMO)/demo.duckdb
+	$(BIN)/reports render --store $(DEMO)/demo.duckdb --out $(DEMO)/report.html
+	@echo "the report is $(DEMO)/report.html"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,107 @@
+"""The command `generate`: train sweeps of small networks into a results store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from generate.options import sweep_options, worker_options
+from generate.protocol import FAMILIES
+from store.console import run
+
+if TYPE_CHECKING:
+    from generate.plan import Phase, Request
+
+PHASES = ("all", "shapes", "convergence")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minarch", prog_name="generate")
+def generate() -> None:
+    """Train thousands of small networks and store what came of each.
+
+    A sweep that was interrupted goes on where it stopped when the same command is given again.
+    """
+
+
+@generate.command("all")
+@sweep_options
+@worker_options
+def all_(**options: Any) -> None:
+    """Every phase and family: all topologies of the DNN, the CNN, the ViT.
+
+    Example: generate all --dataset mnist --repeats 30 --data-dir data
+    """
+    _sweep("all", options)
+
+
+@generate.command()
+@sweep_options
+@worker_options
+def shapes(**options: Any) -> None:
+    """Phase 1: DNNs whose layers widen, narrow or stay at every step.
+
+    Example: generate shapes --depths 2,3 --repeats 10
+    """
+    _sweep("shapes", options)
+
+
+@generate.command()
+@sweep_options
+@worker_options
+def convergence(**options: Any) -> None:
+    """Phase 2: DNNs of equal widths, the CNN and the ViT.
+
+    Example: generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
+    """
+    _sweep("convergence", options)
+
+
+@generate.command()
+@click.argument("phase", type=click.Choice(PHASES), default="all")
+@sweep_options
+def plan(phase: str, **options: Any) -> None:
+    """Show what a phase would run: cells, models, units of work, estimated time.
+
+    Example: generate plan convergence --dataset paper --repeats 10
+    """
+    from generate.commands import show_plan
+
+    store_path: Path = options.pop("store_path")
+    show_plan(_request(phase, options), store_path)
+
+
+def _sweep(phase: str, options: dict[str, Any]) -> None:
+    executor, scheduler, workers = (options.pop(key) for key in ("executor", "scheduler", "workers"))
+    if executor == "dask" and not scheduler:
+        raise click.UsageError("--executor dask needs --scheduler ADDRESS", click.get_current_context())
+    if executor == "local" and scheduler:
+        raise click.UsageError("--scheduler goes with --executor dask", click.get_current_context())
+    store_path: Path = options.pop("store_path")
+    from generate.commands import sweep
+
+    sweep(_request(phase, options), store_path, workers=workers, scheduler=scheduler)
+
+
+def _request(phase: str, options: dict[str, Any]) -> Request:
+    from generate.datasets import resolve_names
+    from generate.plan import Request
+
+    context = click.get_current_context()
+    families = tuple(dict.fromkeys(options.pop("families"))) or FAMILIES
+    if phase == "shapes":
+        if "dnn" not in families:
+            raise click.UsageError("--family: the shapes phase has the family dnn only", context)
+        families = ("dnn",)
+    if options["depths"] and "dnn" not in families:
+        raise click.UsageError("--depths goes with the family dnn; CNN and ViT have one depth each", context)
+    named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these three only
+    datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
+    return Request(phase=named, datasets=datasets, families=families, **options)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    run(generate, "generate")

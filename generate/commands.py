@@ -1,0 +1,133 @@
+"""What the commands of `generate` do, once their arguments are known to make sense."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+
+from generate.cost import calibrate
+from generate.datasets import Dataset, load_dataset
+from generate.display import duration, plan_table, shown
+from generate.executors import DaskWorkers, LocalWorkers, Workers
+from generate.plan import Plan, Request, make_plan, training_for
+from generate.provenance import available_cores, new_invocation
+from generate.sweep import Progress, run_sweep
+from store.errors import MinarchError
+from store.results import Store
+
+CLOSE_SECONDS = 5.0
+"""How long an interrupted sweep waits for another program to let go of the store."""
+
+
+def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler: str | None) -> None:
+    """Run what the request asks for and the store lacks.
+
+    Raises:
+        MinarchError: data is missing, the store cannot be written, or units failed for good.
+        click.exceptions.Exit: with code 130 after Ctrl-C or a termination signal.
+    """
+    store = Store(store_path)
+    store.prepare()
+    datasets = _load(request)
+    plan = make_plan(request, datasets, store.run_ids())
+    if not plan.units:
+        click.echo(f"nothing to do: all {plan.models:,} models are in {store_path}")
+        return
+    console = Console(stderr=True)
+    local = workers or available_cores()
+    seconds = _estimate(request, plan, datasets)
+    _announce(console, plan, seconds, None if scheduler else local)
+    pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(min(local, len(plan.units)))
+    progress: Progress | None = None
+
+    def keep(current: Progress) -> None:
+        nonlocal progress
+        progress = current
+        display(current)
+
+    try:
+        with _termination_as_interrupt(), shown(console) as display:
+            final = run_sweep(plan.units, store, pool, new_invocation(), show=keep)
+    except KeyboardInterrupt:
+        pool.stop()
+        store.ingest(CLOSE_SECONDS)
+        done = progress.models_done if progress else 0
+        click.echo(
+            f"generate: interrupted; {done:,} of {plan.missing:,} models were trained and are safe in {store_path};"
+            " the same command goes on from there",
+            err=True,
+        )
+        raise click.exceptions.Exit(130) from None
+    finally:
+        pool.stop()
+    store.close_out()
+    click.echo(
+        f"{final.models_done:,} models trained in {duration(final.elapsed)}; {store_path} holds"
+        f" {plan.stored + final.models_done:,} of the {plan.models:,} asked for"
+    )
+    if final.failures:
+        unit, error = final.failures[0]
+        more = f" and {len(final.failures) - 1} more units" if len(final.failures) > 1 else ""
+        raise MinarchError(f"gave up on {unit.name}{more} after 3 attempts: {error}; the same command tries again")
+
+
+def show_plan(request: Request, store_path: Path) -> None:
+    """Print what the request consists of, what is stored already, and how long the rest would take."""
+    store = Store(store_path)
+    stored = store.run_ids()
+    datasets = _load(request)
+    plan = make_plan(request, datasets, stored)
+    click.echo(
+        f"{plan.cells:,} cells, {plan.models:,} distinct models with replicates; {plan.stored:,} of them are stored"
+    )
+    if plan.units:
+        seconds = _estimate(request, plan, datasets)
+        Console().print(plan_table(plan, seconds))
+        cores = available_cores()
+        click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {cores} cores here")
+
+
+def _load(request: Request) -> list[tuple[str, Dataset]]:
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+    return [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
+
+
+def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]]) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    for source, dataset in datasets:
+        units = [unit for unit in plan.units if unit.dataset.source == source]
+        architectures = {cell.architecture for unit in units for cell in unit.cells}
+        training = training_for(request, source)
+        factors = calibrate(architectures, dataset.image, training, engine=request.engine, device=request.device)
+        for unit in units:
+            key = f"{source} {unit.family}"
+            seconds[key] = seconds.get(key, 0.0) + unit.seconds * factors[unit.family]
+    return seconds
+
+
+def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: int | None) -> None:
+    console.print(plan_table(plan, seconds))
+    where = f"{workers} workers" if workers else "the cluster"
+    time = f", about {duration(sum(seconds.values()) / workers)}" if workers else ""
+    stored = f"; {plan.stored:,} are stored already" if plan.stored else ""
+    console.print(f"{plan.missing:,} models in {len(plan.units):,} units on {where}{time}{stored}", highlight=False)
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

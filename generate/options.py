@@ -1,0 +1,158 @@
+"""Options that the commands of `generate` share, and the values that they accept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from generate.protocol import FAMILIES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LARGEST_CAPACITY = 10_000
+LARGEST_DEPTH = 6
+
+
+class IntegerList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Whole numbers between two bounds, separated by commas; repeats are dropped, the order is kept."""
+
+    name = "N,N,..."
+
+    def __init__(self, lowest: int, highest: int) -> None:
+        self.lowest, self.highest = lowest, highest
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the numbers, or fail with what is allowed."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(self.lowest <= number <= self.highest for number in numbers):
+            bounds = f"whole numbers from {self.lowest} to {self.highest}, separated by commas"
+            self.fail(f"{value!r} is not a list of {bounds}", param, ctx)
+        return numbers
+
+
+class DatasetSource(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A dataset's name, a group of datasets, or the folder of the user's own data."""
+
+    name = "NAME|GROUP|FOLDER"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value unchanged if it names a dataset, else fail with the list of names."""
+        # Imported here, so that `generate --help` does not wait for PyTorch.
+        from generate.datasets import resolve_names
+        from store.errors import MinarchError
+
+        try:
+            resolve_names([value])
+        except MinarchError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def sweep_options(command: Command) -> Command:
+    """Add the options that say what a sweep consists of."""
+    for option in reversed(
+        (
+            click.option(
+                "--dataset",
+                "datasets",
+                type=DatasetSource(),
+                multiple=True,
+                default=("digits",),
+                show_default="digits",
+                help="Dataset, group (`paper`) or folder of your own images; may be repeated.",
+            ),
+            click.option(
+                "--family",
+                "families",
+                type=click.Choice(FAMILIES),
+                multiple=True,
+                help="Family of networks; may be repeated. Default: every family of the phase.",
+            ),
+            click.option(
+                "--capacities",
+                type=IntegerList(1, LARGEST_CAPACITY),
+                help="First hidden widths, channels or embedding widths, such as 1,2,5. Default: the protocol's grid.",
+            ),
+            click.option(
+                "--depths", type=IntegerList(1, LARGEST_DEPTH), help="Hidden layers of the DNNs. Default: 1,2,3,4."
+            ),
+            click.option(
+                "--epochs",
+                type=click.IntRange(1, 10_000),
+                help="Default: 20, and 100 on digits, whose epochs are short.",
+            ),
+            click.option(
+                "--repeats",
+                type=click.IntRange(1, 1000),
+                help="Replicates of every model. Default: the paper's, DNN 30, CNN and ViT 10.",
+            ),
+            click.option(
+                "--patience",
+                type=click.IntRange(1, 10_000),
+                help="Stop a model after so many epochs without a better validation accuracy. Default: never.",
+            ),
+            click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Base seed."),
+            click.option(
+                "--engine",
+                type=click.Choice(("auto", "kernel", "torch")),
+                default="auto",
+                show_default=True,
+                help="Compiled kernels or plain PyTorch; auto takes the kernels where they run.",
+            ),
+            click.option(
+                "--device",
+                type=click.Choice(("cpu", "cuda")),
+                default="cpu",
+                show_default=True,
+                help="Where PyTorch trains; cuda has not been tested.",
+            ),
+            click.option(
+                "--data-dir",
+                type=click.Path(path_type=Path, file_okay=False),
+                envvar="MINARCH_DATA",
+                help="Folder with the datasets' files. [env: MINARCH_DATA]",
+            ),
+            click.option(
+                "--store",
+                "store_path",
+                type=click.Path(path_type=Path, dir_okay=False),
+                default=Path("results.duckdb"),
+                envvar="MINARCH_STORE",
+                show_default="results.duckdb",
+                help="Results store. [env: MINARCH_STORE]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def worker_options(command: Command) -> Command:
+    """Add the options that say where a sweep runs."""
+    for option in reversed(
+        (
+            click.option(
+                "--workers", type=click.IntRange(1, 1024), help="Processes on this machine. Default: one per core."
+            ),
+            click.option(
+                "--executor",
+                type=click.Choice(("local", "dask")),
+                default="local",
+                show_default=True,
+                help="Run on this machine or on a Dask cluster.",
+            ),
+            click.option("--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler, for --executor dask."),
+        )
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,229 @@
+"""From a request to units of work: which models a sweep consists of, in which order, and what is already stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from generate.architectures import (
+    Architecture,
+    Cell,
+    ImageShape,
+    default_capacities,
+    dnn_cells,
+    parameter_count,
+    single_layer_cells,
+)
+from generate.cost import model_seconds
+from generate.datasets import Dataset, default_epochs
+from generate.engine.choose import EngineChoice
+from generate.protocol import (
+    DNN_DEPTHS,
+    FAMILIES,
+    PAPER_REPEATS,
+    Compute,
+    Family,
+    FamilyProtocol,
+    Training,
+    digest,
+    protocol_for,
+    protocol_id,
+)
+from store.records import Precision
+
+Phase = Literal["all", "shapes", "convergence"]
+UNIT_SECONDS = 60.0
+"""Nominal length of a unit: a crash loses little, and models enough share a minibatch."""
+UNIT_PARAMETERS = 2_000_000
+"""Most parameters in a unit of several models: with Adam's moments they then stay in a last-level cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for; None stands for the protocol's own value."""
+
+    phase: Phase
+    datasets: tuple[str, ...] = ("digits",)
+    families: tuple[Family, ...] = FAMILIES
+    capacities: tuple[int, ...] | None = None
+    depths: tuple[int, ...] | None = None
+    epochs: int | None = None
+    repeats: int | None = None
+    patience: int | None = None
+    seed: int = 0
+    compute: Compute = "float32"
+    engine: EngineChoice = "auto"
+    device: str = "cpu"
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """Where a worker finds a dataset, and the fingerprint that it must have."""
+
+    source: str
+    data_dir: Path | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Models of one family trained in lockstep by one worker: the smallest thing that is done or not done.
+
+    `seconds` is the nominal cost of `generate.cost`.
+    """
+
+    dataset: DatasetRef
+    protocol: FamilyProtocol
+    replicate: int
+    precision: Precision
+    cells: tuple[Cell, ...]
+    engine: EngineChoice
+    device: str
+    seconds: float
+
+    @property
+    def family(self) -> Family:
+        """Family of all its models."""
+        return self.protocol.family
+
+    def run_id(self, architecture: Architecture) -> str:
+        """Return the identity of one of its models."""
+        return run_id(self.protocol, self.dataset.fingerprint, architecture, self.precision, self.replicate)
+
+    @property
+    def name(self) -> str:
+        """Short name for progress lines and files."""
+        capacities = sorted({cell.architecture.capacity for cell in self.cells})
+        span = f"{capacities[0]}-{capacities[-1]}" if len(capacities) > 1 else f"{capacities[0]}"
+        return f"{Path(self.dataset.source).name} {self.family} {span} replicate {self.replicate}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Units still to run, with what the whole request consists of.
+
+    Attributes:
+        units: in the order in which they are to start.
+        cells: cells of the design, every topology counted, over all datasets and families.
+        models: distinct models of the request, replicates counted.
+        stored: how many of these the store holds already.
+    """
+
+    units: tuple[Unit, ...]
+    cells: int
+    models: int
+    stored: int
+
+    @property
+    def missing(self) -> int:
+        """Models still to train."""
+        return self.models - self.stored
+
+
+def run_id(
+    protocol: FamilyProtocol, fingerprint: str, architecture: Architecture, precision: Precision, replicate: int
+) -> str:
+    """Return the identity of a trained model: the digest of its canonical spec."""
+    return digest(
+        {
+            "protocol": protocol_id(protocol),
+            "dataset": fingerprint,
+            "family": architecture.family,
+            "hidden_sizes": list(architecture.hidden_sizes),
+            "precision": precision,
+            "replicate": replicate,
+        }
+    )
+
+
+def training_for(request: Request, dataset: str) -> Training:
+    """Return the training settings of a request on a dataset."""
+    return Training(
+        epochs=request.epochs or default_epochs(dataset),
+        patience=request.patience,
+        seed=request.seed,
+        compute=request.compute,
+    )
+
+
+def cells_for(request: Request, family: Family, dataset: str) -> list[Cell]:
+    """Return the cells that a request asks for in one family; none for a family that the phase leaves out."""
+    capacities = request.capacities or default_capacities(family, dataset)
+    if family == "dnn":
+        ladder = default_capacities("dnn", dataset)
+        depths = request.depths or DNN_DEPTHS
+        return dnn_cells(capacities, depths, all_topologies=request.phase != "convergence", ladder=ladder)
+    return [] if request.phase == "shapes" else single_layer_cells(family, capacities)
+
+
+def repeats_for(request: Request, family: Family) -> int:
+    """Return the number of replicates: the request's, or the paper's for this family."""
+    return request.repeats or PAPER_REPEATS[family]
+
+
+def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored: Collection[str]) -> Plan:
+    """Return the plan of a request, less the runs that are stored.
+
+    Args:
+        request: what is asked for.
+        datasets: each dataset with the name or path it was loaded from.
+        stored: run ids that need no training.
+
+    The order is by dataset, then replicate (so that an interrupted sweep leaves whole replicates), then cost, the
+    dearest unit first. A run's result does not depend on the units that the plan forms.
+    """
+    units: list[Unit] = []
+    cells = models = done = 0
+    for source, dataset in datasets:
+        by_replicate: dict[int, list[Unit]] = {}
+        for family in request.families:
+            found = cells_for(request, family, source)
+            protocol = protocol_for(family, training_for(request, source))
+            cells += _labels_asked_for(request, found)
+            for replicate in range(repeats_for(request, family)):
+                missing = [
+                    cell
+                    for cell in found
+                    if run_id(protocol, dataset.fingerprint, cell.architecture, "fp32", replicate) not in stored
+                ]
+                models += len(found)
+                done += len(found) - len(missing)
+                for pack, seconds in _packs(missing, dataset, protocol.training):
+                    unit = Unit(
+                        dataset=DatasetRef(source, request.data_dir, dataset.fingerprint),
+                        protocol=protocol,
+                        replicate=replicate,
+                        precision="fp32",
+                        cells=pack,
+                        engine=request.engine,
+                        device=request.device,
+                        seconds=seconds,
+                    )
+                    by_replicate.setdefault(replicate, []).append(unit)
+        for _, some in sorted(by_replicate.items()):
+            units += sorted(some, key=lambda unit: -unit.seconds)
+    return Plan(tuple(units), cells, models, done)
+
+
+def _labels_asked_for(request: Request, cells: Sequence[Cell]) -> int:
+    return len(cells) if request.phase == "convergence" else sum(len(cell.topologies) for cell in cells)
+
+
+def _packs(cells: Sequence[Cell], dataset: Dataset, training: Training) -> Iterator[tuple[tuple[Cell, ...], float]]:
+    image: ImageShape = dataset.image
+    counts = (len(dataset.train_images), len(dataset.test_images))
+    pack: list[Cell] = []
+    seconds, parameters = 0.0, 0
+    for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image)):
+        cost = model_seconds(cell.architecture, image, training, *counts)
+        size = parameter_count(cell.architecture, image)
+        if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):
+            yield tuple(pack), seconds
+            pack, seconds, parameters = [], 0.0, 0
+        pack.append(cell)
+        seconds, parameters = seconds + cost, parameters + size
+    if pack:
+        yield tuple(pack), seconds

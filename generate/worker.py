@@ -1,0 +1,161 @@
+"""What a worker process does: train the models of one unit and return the store's rows."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from generate.architectures import Cell, parameter_count
+from generate.cost import training_flops
+from generate.datasets import Dataset, load_dataset
+from generate.engine.choose import build_pack
+from generate.engine.initialise import initial_tensors
+from generate.engine.pack import Pack
+from generate.engine.training import Curves, Trained, split_data, train
+from generate.plan import Unit
+from generate.protocol import protocol_id
+from store.errors import MinarchError
+from store.records import Epoch, Label, Records, Run
+
+ORPHAN_CHECK_SECONDS = 1.0
+
+
+def start_worker() -> None:
+    """Prepare a worker process: one thread, deaf to Ctrl-C (the driver ends it), and gone when its driver is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    # The parent is the driver, or the server that forks workers for it and does not outlive it.
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_SECONDS)
+    os._exit(1)
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(source: str, data_dir: Path | None) -> Dataset:
+    return load_dataset(source, data_dir, download=False)
+
+
+def run_unit(unit: Unit, invocation_id: str) -> Records:
+    """Train the unit's models and return their runs, labels and epochs.
+
+    Raises:
+        MinarchError: the data is not what the driver saw.
+    """
+    began = time.perf_counter()
+    torch.set_num_threads(1)
+    dataset = _dataset(unit.dataset.source, unit.dataset.data_dir)
+    if dataset.fingerprint != unit.dataset.fingerprint:
+        raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
+    training, architectures = unit.protocol.training, [cell.architecture for cell in unit.cells]
+    pack = build_pack(architectures, dataset.image, training, engine=unit.engine, device=unit.device)
+    for model, architecture in enumerate(architectures):
+        pack.load(
+            model,
+            initial_tensors(architecture, dataset.image, unit.protocol, dataset=dataset.name, replicate=unit.replicate),
+        )
+    pack.refresh()
+    split = split_data(
+        dataset.train_images,
+        dataset.train_labels,
+        dataset.test_images,
+        dataset.test_labels,
+        training,
+        dataset=dataset.name,
+        replicate=unit.replicate,
+    )
+    trained = train(pack, split, dataset=dataset.name, replicate=unit.replicate)
+    seconds = time.perf_counter() - began
+    return _records(unit, invocation_id, dataset, pack, trained, seconds)
+
+
+def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:
+    flops = [training_flops(a, dataset.image) for a in pack.architectures]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    runs, labels, epochs = [], [], []
+    for model, cell in enumerate(unit.cells):
+        identity = unit.run_id(cell.architecture)
+        share = seconds * flops[model] / sum(flops)
+        runs.append(_run(unit, invocation_id, identity, model, cell, dataset, pack, trained, share, now))
+        labels += [Label(run_id=identity, shape=t.shape, degenerate=t.degenerate) for t in cell.topologies]
+        epochs += _epochs(identity, model, trained)
+    return Records(
+        datasets=(dataset.facts(),),
+        runs=tuple(runs),
+        labels=tuple(labels),
+        epochs=tuple(epochs),
+    )
+
+
+def _run(
+    unit: Unit,
+    invocation_id: str,
+    identity: str,
+    model: int,
+    cell: Cell,
+    dataset: Dataset,
+    pack: Pack,
+    trained: Trained,
+    seconds: float,
+    now: datetime,
+) -> Run:
+    curves, best, last = trained.curves, int(trained.best_epoch[model]), int(trained.epochs[model])
+    return Run(
+        run_id=identity,
+        protocol_id=protocol_id(unit.protocol),
+        invocation_id=invocation_id,
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        family=unit.family,
+        depth=cell.architecture.depth,
+        capacity=cell.architecture.capacity,
+        hidden_sizes=cell.architecture.hidden_sizes,
+        parameters=parameter_count(cell.architecture, dataset.image),
+        replicate=unit.replicate,
+        precision=unit.precision,
+        engine=pack.engine,
+        status="diverged" if trained.diverged[model] else "ok",
+        epochs=last,
+        best_epoch=best,
+        train_accuracy=float(trained.best_train[1][model]),
+        validation_accuracy=float(curves.validation_accuracy[best - 1][model]),
+        test_accuracy=float(curves.test_accuracy[best - 1][model]),
+        train_loss=float(trained.best_train[0][model]),
+        validation_loss=float(curves.validation_loss[best - 1][model]),
+        test_loss=float(curves.test_loss[best - 1][model]),
+        last_train_accuracy=float(trained.last_train[1][model]),
+        last_validation_accuracy=float(curves.validation_accuracy[last - 1][model]),
+        last_test_accuracy=float(curves.test_accuracy[last - 1][model]),
+        last_train_loss=float(trained.last_train[0][model]),
+        last_validation_loss=float(curves.validation_loss[last - 1][model]),
+        last_test_loss=float(curves.test_loss[last - 1][model]),
+        seconds=seconds,
+        created_at=now,
+    )
+
+
+def _epochs(identity: str, model: int, trained: Trained) -> list[Epoch]:
+    curves: Curves = trained.curves
+    return [
+        Epoch(
+            run_id=identity,
+            epoch=epoch + 1,
+            train_loss=float(curves.train_loss[epoch][model]),
+            train_accuracy=float(curves.train_accuracy[epoch][model]),
+            validation_loss=float(curves.validation_loss[epoch][model]),
+            validation_accuracy=float(curves.validation_accuracy[epoch][model]),
+            test_loss=float(curves.test_loss[epoch][model]),
+            test_accuracy=float(curves.test_accuracy[epoch][model]),
+        )
+        for epoch in range(int(trained.epochs[model]))
+    ]
