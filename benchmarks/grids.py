@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generate.architectures import Architecture, ImageShape, dnn_cells
+from generate.architectures import Architecture, ImageShape, dnn_cells, parameter_count
 from generate.datasets import load_dataset
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
@@ -31,8 +31,10 @@ from generate.protocol import (
 IMAGES = 20_000
 SHAPES = {"mnist": ImageShape(28, 28, 1, 10), "cifar10": ImageShape(32, 32, 3, 10)}
 
+Sample = tuple[tuple[Architecture, float], ...]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Images:
     """Training images in memory: uint8 [n, channels, height, width], labels int64 [n], and where they are from."""
 
@@ -55,7 +57,8 @@ class Grid:
         title: one line for the table.
         dataset: whose images it is timed on: `mnist` or `cifar10`.
         architectures: all that the engine trains together.
-        sample: those that peers are timed on, with the share of the grid each stands for.
+        sample: those that peers are timed on, with the share of the grid that each stands for.
+        coarse: a smaller sample, for peers that take seconds to compile each.
         replicates: models that a vectorising peer trains at once.
         steps: minibatches per round and architecture for peers that train one model.
         bf16: whether the engine is timed in bf16 as well.
@@ -65,7 +68,8 @@ class Grid:
     title: str
     dataset: str
     architectures: tuple[Architecture, ...]
-    sample: tuple[tuple[Architecture, float], ...]
+    sample: Sample
+    coarse: Sample
     replicates: int
     steps: int
     bf16: bool = False
@@ -81,15 +85,22 @@ class Grid:
         return self.architectures[0].family
 
 
-def stratified(architectures: Sequence[Architecture], *, seed: int = 0) -> tuple[tuple[Architecture, float], ...]:
-    """Return one random architecture per capacity and depth, weighted by the share of architectures it stands for."""
-    rng = np.random.default_rng(seed)
-    strata: dict[tuple[int, int], list[Architecture]] = {}
+def stratified(
+    architectures: Sequence[Architecture], image: ImageShape, stratum: Callable[[Architecture], Hashable]
+) -> Sample:
+    """Return one architecture per stratum, weighted by the share of all architectures it stands for.
+
+    It is the one whose number of parameters is nearest to its stratum's mean.
+    """
+    strata: dict[Hashable, list[Architecture]] = {}
     for architecture in architectures:
-        strata.setdefault((architecture.capacity, architecture.depth), []).append(architecture)
-    return tuple(
-        (members[rng.integers(len(members))], len(members) / len(architectures)) for members in strata.values()
-    )
+        strata.setdefault(stratum(architecture), []).append(architecture)
+    sample = []
+    for members in strata.values():
+        mean = sum(parameter_count(a, image) for a in members) / len(members)
+        nearest = min(members, key=lambda a: abs(parameter_count(a, image) - mean))
+        sample.append((nearest, len(members) / len(architectures)))
+    return tuple(sample)
 
 
 def _grid(
@@ -97,7 +108,10 @@ def _grid(
 ) -> Grid:
     family = architectures[0].family
     replicates = PAPER_REPEATS[family] if len(architectures) > 1 else 3
-    return Grid(name, title, dataset, tuple(architectures), stratified(architectures), replicates, steps, bf16)
+    image = SHAPES[dataset]
+    sample = stratified(architectures, image, lambda a: (a.capacity, a.depth))
+    coarse = stratified(architectures, image, lambda a: a.capacity)
+    return Grid(name, title, dataset, tuple(architectures), sample, coarse, replicates, steps, bf16)
 
 
 def _narrow() -> list[Architecture]:
@@ -122,12 +136,16 @@ GRIDS: dict[str, Grid] = {
 }
 
 
-def reduced(grid: Grid, sample: int = 3) -> Grid:
-    """Return the grid with peers timed on `sample` of its sampled architectures, evenly spread, and few replicates."""
-    chosen = [grid.sample[i] for i in np.linspace(0, len(grid.sample) - 1, min(sample, len(grid.sample))).astype(int)]
-    total = sum(weight for _, weight in chosen)
-    weighted = tuple((architecture, weight / total) for architecture, weight in chosen)
-    return replace(grid, sample=weighted, replicates=min(3, grid.replicates), steps=3)
+def spread(sample: Sample, count: int) -> Sample:
+    """Return at most `count` architectures of a sample, evenly spread, with equal weights."""
+    count = min(count, len(sample))
+    return tuple((sample[i][0], 1 / count) for i in np.linspace(0, len(sample) - 1, count).astype(int))
+
+
+def reduced(grid: Grid) -> Grid:
+    """Return the grid with peers timed briefly, for a first look."""
+    sample = spread(grid.sample, 3)
+    return replace(grid, sample=sample, coarse=sample, replicates=min(3, grid.replicates), steps=3)
 
 
 def load_images(dataset: str, *, images: int = IMAGES, seed: int = 0) -> Images:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -30,8 +30,7 @@ class JaxReplicates(Peer):
 
     def __init__(self, architecture: Architecture, image: ImageShape, states: Sequence[State], data: Images) -> None:
         self.models = len(states)
-        self.images = jnp.asarray(data.normalised.numpy())
-        self.labels = jnp.asarray(data.labels.numpy())
+        self.images, self.labels = _on_device(data)
         parameters = {name: jnp.asarray(torch.stack([s[name] for s in states]).numpy()) for name in states[0]}
         self.carry = (parameters, *(jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)), jnp.float32(1))
         self.train = jax.jit(_scan(_logits(architecture, image)), donate_argnums=0)
@@ -40,6 +39,12 @@ class JaxReplicates(Peer):
         """Train all replicates."""
         self.carry, losses = self.train(self.carry, jnp.asarray(order.numpy()), self.images, self.labels)
         return torch.from_numpy(np.array(losses[-1]))
+
+
+@cache
+def _on_device(data: Images) -> tuple[jax.Array, jax.Array]:
+    """Return the images and labels as JAX holds them: one copy, however many peers use it."""
+    return jnp.asarray(data.normalised.numpy()), jnp.asarray(data.labels.numpy())
 
 
 def _scan(logits: Callable[[Tree, jax.Array], jax.Array]) -> Callable[..., Any]:

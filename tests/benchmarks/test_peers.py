@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.grids import GRIDS, Images, initial_states, load_images, reduced, stratified
+from benchmarks.grids import GRIDS, Images, initial_states, load_images, reduced
 from benchmarks.peers import DataLoaderLoop, EagerLoop, Peer, VmapReplicates
-from generate.architectures import Architecture, ImageShape
+from generate.architectures import Architecture, ImageShape, parameter_count
 from generate.engine.modules import build_module
 
 CASES = [
@@ -87,12 +87,16 @@ def plain_losses(
     return loss.item()
 
 
-def test_stratified_sample_stands_for_the_whole_grid() -> None:
+def test_samples_stand_for_the_whole_grid() -> None:
     grid = GRIDS["narrow"]
-    strata = {(a.capacity, a.depth) for a in grid.architectures}
-    assert {(a.capacity, a.depth) for a, _ in grid.sample} == strata
-    assert sum(weight for _, weight in grid.sample) == pytest.approx(1)
-    assert stratified(grid.architectures) == stratified(grid.architectures)
+    assert {(a.capacity, a.depth) for a, _ in grid.sample} == {(a.capacity, a.depth) for a in grid.architectures}
+    assert {a.capacity for a, _ in grid.coarse} == {a.capacity for a in grid.architectures}
+    for sample in (grid.sample, grid.coarse):
+        assert sum(weight for _, weight in sample) == pytest.approx(1)
+        assert {a for a, _ in sample} <= set(grid.architectures)
+        parameters = [parameter_count(a, grid.image) for a in grid.architectures]
+        estimate = sum(weight * parameter_count(a, grid.image) for a, weight in sample)
+        assert estimate == pytest.approx(sum(parameters) / len(parameters), rel=0.05)
 
 
 @pytest.mark.parametrize("name", list(GRIDS))
