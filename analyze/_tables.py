@@ -1,0 +1,85 @@
+"""How results look in a terminal: tables of at most 80 columns, one per dataset, with the reasons below."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from analyze._regimes import Regime
+    from analyze._results import Results
+
+STATUS_STYLES = {"detected": "green", "gradual": "yellow", "not_reached": "yellow", "insufficient": "red"}
+
+
+def regimes_table(results: Results[Regime]) -> RenderableType:
+    """Return the boundaries as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(dataset, ["family", "depth", "boundary", "status"], ["size", "95% CI", "parameters", "p", "n"])
+        members = list(rows)
+        for row in members:
+            table.add_row(
+                row.family,
+                str(row.depth),
+                row.boundary,
+                styled(row.status),
+                _number(row.capacity),
+                _interval(row.ci_low, row.ci_high),
+                _number(row.parameters),
+                _p(row.p_value),
+                str(row.replicates),
+            )
+        reasons = [(f"{row.family}, depth {row.depth}, {row.boundary}", row.reason) for row in members if row.reason]
+        parts += [table, *_reasons(reasons)]
+    return stacked(parts)
+
+
+def stacked(parts: Sequence[RenderableType]) -> RenderableType:
+    """Return the parts one below the other."""
+    from rich.console import Group
+
+    return Group(*(parts or ["no results"]))
+
+
+def styled(status: str) -> str:
+    """Return a status in its colour."""
+    style = STATUS_STYLES.get(status)
+    return f"[{style}]{status}[/]" if style else status
+
+
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in texts:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _reasons(reasons: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line per reason that differs, with everything it holds for."""
+    grouped: dict[str, list[str]] = {}
+    for where, reason in reasons:
+        grouped.setdefault(reason, []).append(where)
+    return [f"{'; '.join(where)}: [dim]{reason}[/]" for reason, where in grouped.items()] + ([""] if reasons else [])
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _interval(low: int | None, high: int | None) -> str:
+    return "" if low is None or high is None else f"{low}-{high}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else ("<0.001" if value < 0.001 else f"{value:.3f}")

@@ -1,0 +1,89 @@
+"""The command `analyze`: statistics of a results store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from analyze._output import FORMATS, Destination, emit
+from store.console import run
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def analyze() -> None:
+    r"""Statistics of a results store: where networks become stable, where they overfit.
+
+    \b
+    Example:
+      analyze regimes --dataset digits
+    """
+
+
+def common_options(command: Command) -> Command:
+    """Add the options that every analysis takes."""
+    for option in (
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampling."),
+        click.option(
+            "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to the screen."
+        ),
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice(FORMATS),
+            help="Default: what the ending of --out says, else table.",
+        ),
+        click.option(
+            "--store",
+            type=click.Path(dir_okay=False, path_type=Path),
+            envvar="MINARCH_STORE",
+            default="results.duckdb",
+            show_default=True,
+            show_envvar=True,
+            help="The results store.",
+        ),
+        click.option("--protocol", metavar="ID", help="Runs of this protocol; default: the one with most runs."),
+        click.option(
+            "--family", type=click.Choice(["dnn", "cnn", "vit"]), multiple=True, help="Only this family; repeatable."
+        ),
+        click.option("--dataset", metavar="NAME", multiple=True, help="Only this dataset; repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+@analyze.command()
+@common_options
+def regimes(
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Find the sizes from which networks are stable, and from which they overfit.
+
+    For each dataset, family and depth: the boundary between unstable and learning (stability), and between learning
+    and overfitting, each with a 95% interval in sizes. Needs 5 sizes and 5 replicates. Size is the width of the first
+    hidden layer, the channels or the embedding width.
+
+    \b
+    Examples:
+      analyze regimes --dataset mnist --family dnn
+      analyze regimes --format json --out regimes.json
+    """
+    from analyze._regimes import regimes as find
+    from analyze._tables import regimes_table
+
+    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), regimes_table)
+
+
+def main() -> None:
+    """Run the command `analyze` and exit."""
+    run(analyze, "analyze")

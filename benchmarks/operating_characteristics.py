@@ -1,0 +1,91 @@
+"""Error rates and coverage of the estimators on planted data: the tables of docs/method.md.
+
+    python -m benchmarks.operating_characteristics --stores 400
+
+prints one Markdown table per method. Nothing was tuned on these seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from statistics import mean
+
+from tests import planted
+from tests.tally import Tally, overfitting_tally, stability_tally
+
+REPLICATES = (5, 10, 30)
+FIRST_SEED = 10_000
+LOCATED = ("R", "located", "exact", "within one size", "95% interval covers", "mean width, sizes")
+
+
+def stability(seeds: range) -> Iterator[str]:
+    """Yield the lines on the stability boundary."""
+    yield from boundary_table(planted.BOUNDARIES, lambda s, r: stability_tally(planted.BOUNDARIES[s], r, seeds))
+    others = {**planted.NULLS, "gradual": planted.gradual}
+    yield from status_table(others, lambda s, r: stability_tally(others[s], r, seeds))
+
+
+def overfitting(seeds: range) -> Iterator[str]:
+    """Yield the lines on the overfitting boundary."""
+    yield from boundary_table(planted.GAPS, lambda s, r: overfitting_tally(planted.GAPS[s], r, seeds))
+    yield from status_table(planted.NULL_GAPS, lambda s, r: overfitting_tally(planted.NULL_GAPS[s], r, seeds))
+
+
+METHODS: dict[str, Callable[[range], Iterator[str]]] = {"stability": stability, "overfitting": overfitting}
+
+
+def boundary_table(scenarios: Mapping[str, object], tally: Callable[[str, int], Tally]) -> Iterator[str]:
+    """Yield a Markdown table of scenarios that have a boundary: shares of stores; coverage among those located."""
+    yield from header("planted boundary", *LOCATED)
+    for scenario in scenarios:
+        for replicates in REPLICATES:
+            t = tally(scenario, replicates)
+            covered = f"{t.covered / t.located:.3f}" if t.located else "-"
+            width = f"{mean(t.widths):.2f}" if t.widths else "-"
+            shares = (f"{count / t.stores:.3f}" for count in (t.located, t.exact, t.within_one))
+            yield row(scenario, replicates, *shares, covered, width)
+    yield ""
+
+
+def status_table(scenarios: Mapping[str, object], tally: Callable[[str, int], Tally]) -> Iterator[str]:
+    """Yield a Markdown table of scenarios without a boundary: what was said of them."""
+    yield from header("no boundary planted", "R", "false positives", "said instead")
+    for scenario in scenarios:
+        for replicates in REPLICATES:
+            t = tally(scenario, replicates)
+            said = ", ".join(f"{name} {count / t.stores:.3f}" for name, count in t.statuses.most_common())
+            yield row(scenario, replicates, f"{t.statuses['detected'] / t.stores:.3f}", said)
+    yield ""
+
+
+def header(*names: str) -> Iterator[str]:
+    """Yield the two first lines of a Markdown table."""
+    yield row(*names)
+    yield row(*("---" for _ in names))
+
+
+def row(*cells: object) -> str:
+    """Return a line of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stores", type=int, default=400, help="planted stores per scenario (default: 400)")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"default: {FIRST_SEED}")
+    parser.add_argument("--method", choices=METHODS, action="append", help="repeatable; default: all")
+    options = parser.parse_args()
+    seeds = range(options.first_seed, options.first_seed + options.stores)
+    for name in options.method or METHODS:
+        started = time.perf_counter()
+        print(f"### {name}: {len(seeds)} stores per row, seeds {seeds.start}-{seeds.stop - 1}\n")
+        for line in METHODS[name](seeds):
+            print(line, flush=True)
+        print(f"({time.perf_counter() - started:.0f} s)\n")
+
+
+if __name__ == "__main__":
+    main()

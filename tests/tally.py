@@ -1,0 +1,60 @@
+"""Counting what an estimator finds in planted data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyze.stats.overfitting import overfitting_boundary
+from analyze.stats.result import ChangePoint
+from analyze.stats.stability import stability_boundary
+from tests.planted import CHANCE, GapScenario, Scenario
+
+
+@dataclass
+class Tally:
+    """What was found in planted data: counts of stores, and the widths of intervals in sizes."""
+
+    stores: int = 0
+    located: int = 0
+    exact: int = 0
+    within_one: int = 0
+    covered: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    widths: list[int] = field(default_factory=list)
+
+    def add(self, found: ChangePoint, truth: int | None) -> None:
+        """Count one store."""
+        self.stores += 1
+        self.statuses[found.status] += 1
+        if found.estimate is None or found.interval is None:
+            return
+        low, high = found.interval
+        self.located += 1
+        self.widths.append(high - low)
+        if truth is not None:
+            self.exact += found.estimate == truth
+            self.within_one += abs(found.estimate - truth) <= 1
+            self.covered += low <= truth <= high
+
+
+def stability_tally(scenario: Scenario, replicates: int, seeds: range) -> Tally:
+    """Return the tally of the stability boundary over stores of one scenario."""
+    tally = Tally()
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        store = scenario(rng, replicates)
+        tally.add(stability_boundary(store.accuracy, chance=CHANCE, rng=rng), store.boundary)
+    return tally
+
+
+def overfitting_tally(scenario: GapScenario, replicates: int, seeds: range) -> Tally:
+    """Return the tally of the overfitting boundary over stores of one scenario."""
+    tally = Tally()
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        store = scenario(rng, replicates)
+        tally.add(overfitting_boundary(store.train, store.test, rng=rng), store.boundary)
+    return tally
