@@ -21,15 +21,13 @@ def merge(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -
     Of a run that is stored already, only results that it lacks are added. `rows` has one Arrow table per table name,
     with the columns by name; keys are unique within each.
     """
+    # They stay registered, until the next call or the connection's end: in a transaction that has failed DuckDB would
+    # refuse to forget them.
     for table, content in rows.items():
         connection.register(f"incoming_{table}", content)
-    try:
-        # Runs go last: what comes with a run is added while the store does not have it yet.
-        order = [name for name in (*INDEPENDENT, *WITH_RUN, *LATER, "runs") if name in rows]
-        return {table: _insert(connection, table) for table in order}
-    finally:
-        for table in rows:
-            connection.unregister(f"incoming_{table}")
+    # Runs go last: what comes with a run is added while the store does not have it yet.
+    with_run = (*WITH_RUN, "runs") if "runs" in rows else ()
+    return {table: _insert(connection, table) for table in (*INDEPENDENT, *LATER, *with_run) if table in rows}
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -210,7 +210,7 @@ class Store:
                 connection.begin()
             for path in paths:
                 try:
-                    new += merge.merge(connection, spool.read(path))["runs"]
+                    new += merge.merge(connection, spool.read(path)).get("runs", 0)
                     done.append(path)
                 except spool.DamagedError as error:
                     log.warning(spool.set_aside(path, str(error)))

@@ -91,7 +91,10 @@ def read(path: Path) -> dict[str, pa.Table]:
     """
     with _reading(), pq.ParquetFile(path, page_checksum_verification=True) as file:
         table = file.read()
-        return {name: _rows(table.column(name)) for name in table.column_names if name in SCHEMAS}
+        unknown = [name for name in table.column_names if name not in SCHEMAS]
+        if unknown:
+            raise DamagedError(f"it has a table {unknown[0]}, which the store lacks")
+        return {name: _rows(table.column(name)) for name in table.column_names}
 
 
 def run_ids(path: Path, protocol_id: str | None = None) -> set[str]:

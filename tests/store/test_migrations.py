@@ -1,0 +1,83 @@
+"""Schema changes: applied once, in order, whole, and on record."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from store import migrations
+from store.errors import MinarchError
+from store.migrations import Migration
+from store.results import Store
+from tests.store.build import make_records, make_store
+
+NEXT = Migration(migrations.latest() + 1, "add_note", "ALTER TABLE runs ADD COLUMN note VARCHAR")
+
+
+def test_packaged_migrations_are_numbered_without_gaps() -> None:
+    assert [m.number for m in migrations.packaged()] == list(range(1, migrations.latest() + 1))
+
+
+def test_applied_migrations_are_on_record(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb")
+    rows = store.query("SELECT number, name, hash, applied_at IS NOT NULL FROM migrations ORDER BY number").rows()
+    files = sorted(migrations.FOLDER.glob("*.sql"))
+    assert rows == [(int(f.name[:4]), f.stem[5:], hashlib.sha256(f.read_bytes()).hexdigest(), True) for f in files]
+
+
+def test_a_migration_is_applied_once() -> None:
+    with duckdb.connect() as connection:
+        migrations.apply(connection)
+        before = connection.execute("FROM migrations").fetchall()
+        migrations.apply(connection)
+        assert connection.execute("FROM migrations").fetchall() == before
+
+
+def test_a_failing_migration_leaves_nothing() -> None:
+    bad = Migration(NEXT.number, "bad", "CREATE TABLE half (a INTEGER); INSERT INTO nowhere VALUES (1)")
+    with duckdb.connect() as connection:
+        migrations.apply(connection)
+        with pytest.raises(duckdb.CatalogException):
+            migrations.apply(connection, (*migrations.packaged(), bad))
+        assert migrations.version(connection) == migrations.latest()
+        assert connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'half'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_an_older_store_is_brought_up_to_date(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "a.duckdb", make_records())
+    newer = (*migrations.packaged(), NEXT)
+    monkeypatch.setattr(migrations, "packaged", lambda: newer)
+    if way == "write":
+        store.prepare()
+    assert store.query("SELECT note FROM runs").rows() == [(None,)]
+    assert store.info().schema_version == NEXT.number
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb", make_records())
+    with duckdb.connect(store.path) as connection:
+        connection.execute("INSERT INTO migrations VALUES (999, 'future', TIMESTAMP '2030-01-01', 'x')")
+    for use in (store.info, store.prepare, store.run_ids):
+        with pytest.raises(
+            MinarchError, match=r"has schema version 999, and this minarch knows .* use a newer minarch"
+        ):
+            use()
+    with pytest.raises(MinarchError, match="999"):
+        store.append(make_records(), name="unit")
+    assert store.spool.exists()
+    assert len(list(store.spool.glob("*.parquet"))) == 1, "the unit must wait for the newer package"
+
+
+def test_another_duckdb_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE mine (a INTEGER)")
+    for use in (Store(path).info, Store(path).prepare):
+        with pytest.raises(MinarchError, match=r"other\.duckdb is a DuckDB database, but not a minarch store"):
+            use()
+    with duckdb.connect(path) as connection:
+        assert connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("mine",)]
