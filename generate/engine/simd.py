@@ -13,6 +13,7 @@ Array arguments are C-contiguous float32; an index counts elements and is neithe
 from __future__ import annotations
 
 import operator
+import platform
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,8 @@ _get_or_insert_function: Any = cgutils.get_or_insert_function
 
 # What Numba compiles for: the host, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say. Both are part of its cache key.
 LANES = lanes_for(cpu_target.target_context.codegen().magic_tuple()[2])
+# Vector registers of the machine: AVX-512 and ARM have 32, SSE and AVX2 16.
+REGISTERS = 32 if LANES == 16 or platform.machine() in {"aarch64", "arm64"} else 16
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -54,12 +57,12 @@ _INTS = ir.VectorType(_INT, LANES)
 _FLAGS = ("contract", "nsz")
 
 
-def kernel(declaration: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Return a decorator that compiles a function for one signature, such as `"void(float32[::1], int64)"`.
+def kernel(declaration: object) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return a decorator that compiles a function for one signature: Numba's, or as in `"void(float32[::1], int64)"`.
 
     The machine code is cached on disk, beside the source or, where that is not writable, in Numba's user-wide cache. It
-    is made anew when this module or one of the same engine (`cnn_kernel*.py`) changes: Numba itself looks only at the
-    file of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
+    is made anew when this module or any kernel's (`*_kernel*.py` in the same folder) changes: Numba itself looks only at
+    the file of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -75,9 +78,15 @@ def kernel(declaration: str) -> Callable[[Callable[Parameters, Result]], Callabl
     return decorate
 
 
+def part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Compile a function into every kernel that calls it, for the types that it is called with; never from Python."""
+    dispatcher: Any = njit(nogil=True, error_model="numpy", boundscheck=False)(function)
+    compiled: Callable[Parameters, Result] = dispatcher
+    return compiled
+
+
 def _source_stamp(source: Path) -> tuple[tuple[str, float, int], ...]:
-    engine = source.stem.split("_kernel")[0]
-    sources = sorted({source, Path(__file__), *source.parent.glob(f"{engine}_kernel*.py")})
+    sources = sorted({source, *source.parent.glob("*_kernel*.py"), *Path(__file__).parent.glob("simd*.py")})
     return tuple((path.name, path.stat().st_mtime, path.stat().st_size) for path in sources)
 
 
