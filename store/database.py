@@ -23,6 +23,9 @@ from store.errors import MinarchError
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 # What DuckDB and the system say when the disk is full, or the file larger than the user may make it.
 FULL = ("no space left", "file too large", "quota exceeded", "out of disk space")
+# The same for a file of another kind. A text file named a.csv is to DuckDB a database in memory that reads it; for an
+# SQLite database it looks for an extension.
+FOREIGN = ("not a valid duckdb database file", "in-memory database", "sqlite_scanner")
 FULL_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -135,14 +138,27 @@ def _create(path: Path) -> None:
         if path.exists():
             return
         new = path.with_name(f".{path.name}.new")
-        for leftover in (new, new.with_name(new.name + ".wal")):
-            leftover.unlink(missing_ok=True)
-        with contextlib.closing(duckdb.connect(new)) as connection:
-            migrations.apply(connection)
+        _make(new)
         new.rename(path)
         spool.sync_folder(path.parent)
     finally:
         os.close(lock)
+
+
+def _make(path: Path) -> None:
+    log = path.with_name(path.name + ".wal")
+    for leftover in (path, log):
+        leftover.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(duckdb.connect(path)) as connection:
+            migrations.apply(connection)
+            # Closing would do this too, but keep silent about a full disk.
+            connection.execute("CHECKPOINT")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        log.unlink(missing_ok=True)
 
 
 def _missing(path: Path) -> str:
@@ -168,8 +184,8 @@ def _fault(error: duckdb.Error, path: Path) -> MinarchError:
     lower = text.lower()
     if any(sign in lower for sign in FULL):
         return MinarchError(f"no space left to write {path}: nothing stored is lost; free some")
-    if "not a valid duckdb database file" in lower:
-        return MinarchError(f"{path} is not a minarch store: it is no DuckDB database")
+    if any(sign in lower for sign in FOREIGN):
+        return MinarchError(f"{path} is not a minarch store")
     if "newer version of duckdb" in lower or "storage version" in lower:
         return MinarchError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade duckdb")
     if "permission denied" in lower:

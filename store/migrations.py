@@ -67,7 +67,7 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
         "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('migrations', 'runs') AND NOT internal"
     ).fetchone()
     if tables != (2,):
-        raise MinarchError("is a DuckDB database, but not a minarch store")
+        raise MinarchError("is not a minarch store")
     row = connection.execute("SELECT max(number) FROM migrations").fetchone()
     found = int(row[0]) if row and row[0] is not None else 0
     if found > latest():

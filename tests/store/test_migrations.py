@@ -77,7 +77,7 @@ def test_another_duckdb_database_is_refused_and_left_alone(tmp_path: Path) -> No
     with duckdb.connect(path) as connection:
         connection.execute("CREATE TABLE mine (a INTEGER)")
     for use in (Store(path).info, Store(path).prepare):
-        with pytest.raises(MinarchError, match=r"other\.duckdb is a DuckDB database, but not a minarch store"):
+        with pytest.raises(MinarchError, match=r"other\.duckdb is not a minarch store"):
             use()
     with duckdb.connect(path) as connection:
         assert connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("mine",)]

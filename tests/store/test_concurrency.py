@@ -1,0 +1,187 @@
+"""Several processes on one store, and processes that are killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from store import spool
+from store.errors import MinarchError
+from store.records import Records
+from store.results import Store
+from tests.store.build import make_records, make_run
+
+ROOT = Path(__file__).parents[2]
+RUNS = 3
+
+
+def unit(number: int) -> Records:
+    return make_records([make_run((number + 1, 7), replicate=replicate, epochs=4) for replicate in range(RUNS)])
+
+
+def append(path: str, first: str, last: str) -> None:
+    """Append units, and say so after each."""
+    store = Store(path)
+    for number in range(int(first), int(last)):
+        store.append(unit(number), name=f"unit-{number}")
+        print(number, flush=True)
+
+
+def poll(path: str, until: str) -> None:
+    """Query again and again until the store has `until` runs; then print how often."""
+    store, polls, counted = Store(path), 0, 0
+    while counted < int(until):
+        runs, curves = store.query("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM epochs)").row(0)
+        assert curves == 4 * runs, "half a unit was seen"
+        assert runs >= counted, "a run was lost"
+        polls, counted = polls + 1, runs
+        time.sleep(0.02)
+    print(polls, flush=True)
+
+
+def hold(path: str, read_only: str) -> None:
+    """Keep the database open until standard input ends."""
+    import duckdb
+
+    with duckdb.connect(path, read_only=bool(int(read_only))) as connection:
+        print(connection.execute("SELECT count(*) FROM runs").fetchone(), flush=True)
+        sys.stdin.read()
+
+
+ROLES = {role.__name__: role for role in (append, poll, hold)}
+
+
+def start(role: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.store.test_concurrency", role, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 120) -> str:
+    out, errors = process.communicate(timeout=timeout)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    return out
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results.duckdb")
+
+
+@pytest.fixture
+def holder(request: pytest.FixtureRequest, store: Store) -> Iterator[subprocess.Popen[str]]:
+    """Another program that has the store open, read-only or not."""
+    store.append(unit(0), name="first")
+    process = start("hold", store.path, int(request.param))
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"({RUNS},)\n"
+    yield process
+    process.communicate()
+
+
+def check_whole(store: Store, units: set[int]) -> None:
+    """Assert that the store holds these units at least, and no row twice or without its like."""
+    assert {run.run_id for number in units for run in unit(number).runs} <= store.run_ids()
+    store.prepare()
+    assert spool.waiting(store.spool) == spool.damaged(store.spool) == []
+    runs = store.query("SELECT count(*), count(DISTINCT run_id) FROM runs").row(0)
+    assert runs[0] == runs[1] >= RUNS * len(units)
+    for table, rows_per_run, key in (("epochs", 4, "epoch"), ("pruning", 3, "sparsity"), ("labels", 1, "shape")):
+        found = store.query(f"SELECT count(*), count(DISTINCT (run_id, {key})) FROM {table}").row(0)
+        assert found == (rows_per_run * runs[0],) * 2, table
+
+
+def kill_again_and_again(store: Store, trials: int, seed: int) -> None:
+    """Kill appending processes at random moments: what one acknowledged is there, and there once."""
+    rng = np.random.default_rng(seed)
+    acknowledged: set[int] = set()
+    for _ in range(trials):
+        process = start("append", store.path, max(acknowledged, default=-1) + 1, 10**6)
+        assert process.stdout is not None
+        acknowledged.add(int(process.stdout.readline()))
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        out, _ = process.communicate()
+        acknowledged.update(int(line) for line in out.splitlines(keepends=True) if line.endswith("\n"))
+        assert {run.run_id for number in acknowledged for run in unit(number).runs} <= store.run_ids()
+    check_whole(store, acknowledged)
+
+
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(store: Store) -> None:
+    kill_again_and_again(store, trials=4, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_killed_writers_at_many_moments(seed: int, store: Store) -> None:
+    kill_again_and_again(store, trials=25, seed=seed)
+
+
+def test_writers_with_the_same_runs_and_readers_do_not_disturb_each_other(store: Store) -> None:
+    store.append(unit(0), name="first")
+    readers = [start("poll", store.path, 13 * RUNS) for _ in range(2)]
+    writers = [start("append", store.path, 1, 9), start("append", store.path, 5, 13)]
+    for writer in writers:
+        finish(writer)
+    store.close_out()
+    polls = [int(finish(reader)) for reader in readers]
+    assert min(polls) > 2
+    assert len(store.run_ids()) == 13 * RUNS
+    check_whole(store, set(range(13)))
+
+
+def test_two_processes_that_make_the_store_make_one(store: Store) -> None:
+    writers = [start("append", store.path, 4 * number, 4 * number + 4) for number in range(2)]
+    for writer in writers:
+        finish(writer)
+    store.close_out()
+    check_whole(store, set(range(8)))
+    assert store.query("SELECT count(*) FROM migrations").item() == store.info().schema_version
+
+
+@pytest.mark.parametrize("holder", [True, False], indirect=True, ids=["reader", "writer"])
+def test_a_program_that_holds_the_store_never_stops_the_sweep(holder: subprocess.Popen[str], store: Store) -> None:
+    begin = time.monotonic()
+    assert store.append(unit(1), name="second") == 0
+    first = time.monotonic() - begin
+    assert store.append(unit(2), name="third") == 0
+    second = time.monotonic() - begin - first
+    assert second < first, "once units wait the next one does not wait as long"
+    assert len(spool.waiting(store.spool)) == 2
+    assert store.ingest(wait=0) == 0
+    with pytest.raises(MinarchError, match=rf"2 finished units wait .*process {holder.pid}.*then run `store ingest`"):
+        store.close_out(wait=0.1)
+    holder.communicate()
+    assert len(store.run_ids()) == 3 * RUNS
+    assert store.close_out() == 2 * RUNS
+    check_whole(store, {0, 1, 2})
+
+
+@pytest.mark.parametrize("holder", [False], indirect=True)
+def test_a_reader_gives_up_with_the_holder_s_name(
+    holder: subprocess.Popen[str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.results.READ_WAIT", 0.2)
+    with pytest.raises(
+        MinarchError, match=rf"is held by .* \(process {holder.pid}\); close it there, or try again later"
+    ):
+        store.info()
+    assert store.prepare() == 0, "a sweep may start all the same"
+
+
+if __name__ == "__main__":
+    ROLES[sys.argv[1]](*sys.argv[2:])
