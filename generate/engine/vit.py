@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ class VitKernelPack(Pack):
         grid = patch_grid(image)
         values = grid.patch_height * grid.patch_width * image.channels
         self._shapes = [Shape(a.capacity, grid.patches + 1, values, image.classes) for a in self.architectures]
-        ends = np.cumsum([0, *(model_weights(shape).end for shape in self._shapes)])
-        self._slices = [slice(int(first), int(stop)) for first, stop in zip(ends[:-1], ends[1:], strict=True)]
+        ends = list(accumulate((model_weights(shape).end for shape in self._shapes), initial=0))
+        self._slices = [slice(first, stop) for first, stop in pairwise(ends)]
         self._weights = np.zeros(ends[-1], dtype=np.float32)
         self._mean, self._square, self._gradient = (np.zeros_like(self._weights) for _ in range(3))
         self._steps = 0
@@ -63,43 +64,40 @@ class VitKernelPack(Pack):
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
-        self._differentiate(images, labels)
+        self._run(images, labels, differentiate=True)
         gradient = self._gradient.copy()
         return [self._views(gradient, model) for model in range(len(self.architectures))]
 
     def step(self, images: Tensor, labels: Tensor) -> Tally:
         """Take one Adam step of every model on a minibatch and return its running metrics (before the step)."""
-        tally = self._differentiate(images, labels)
+        tally = self._run(images, labels, differentiate=True)
         self._steps += 1
-        settings = self.training
-        betas = settings.betas
-        adam(
-            *(self._weights, self._gradient, self._mean, self._square),
-            *(self._steps, settings.learning_rate, *betas, settings.epsilon),
-        )
+        beta1, beta2 = self.training.betas
+        moments = (self._mean, self._square)
+        settings = (self.training.learning_rate, beta1, beta2, self.training.epsilon)
+        adam(self._weights, self._gradient, *moments, self._steps, *settings)
         return tally
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return the metrics of every model on images (any number of them), changing nothing."""
-        loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
-        for chunk, targets in zip(images.split(EVALUATION_CHUNK), labels.split(EVALUATION_CHUNK), strict=True):
-            self._pack(chunk)
-            answers = targets.contiguous().numpy()
-            for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
-                correct[model] += vit_kernel.evaluate(
-                    *(self._space, self._patches, answers, len(answers), self._weights[place]),
-                    *(self._positions[model], self._folded, loss[model : model + 1], shape),
-                )
-        return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
+        loss = torch.zeros(len(self._shapes), dtype=torch.float64)
+        correct = torch.zeros(len(self._shapes), dtype=torch.int64)
+        for first in range(0, len(images), EVALUATION_CHUNK):
+            chunk = slice(first, first + EVALUATION_CHUNK)
+            tally = self._run(images[chunk], labels[chunk], differentiate=False)
+            loss += tally.loss
+            correct += tally.correct
+        return Tally(loss, correct)
 
-    def _differentiate(self, images: Tensor, labels: Tensor) -> Tally:
+    def _run(self, images: Tensor, labels: Tensor, *, differentiate: bool) -> Tally:
+        """Return the metrics of every model on images that are packed at once; write their gradients if asked to."""
         self._pack(images)
         answers = labels.contiguous().numpy()
         loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
         for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
-            correct[model] = vit_kernel.differentiate(
-                *(self._space, self._patches, answers, len(answers), self._weights[place]),
-                *(self._positions[model], self._folded, self._gradient[place], loss[model : model + 1], shape),
+            correct[model] = vit_kernel.run(
+                *(self._space, self._patches, answers, len(answers), self._weights[place], self._positions[model]),
+                *(self._folded, self._gradient[place], loss[model : model + 1], differentiate, shape),
             )
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 

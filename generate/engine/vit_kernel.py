@@ -10,12 +10,22 @@ from typing import Any
 from generate.engine.simd import LANES, kernel
 from generate.engine.vit_kernel_backward import backward
 from generate.engine.vit_kernel_forward import cross_entropy, forward
-from generate.engine.vit_kernel_layout import FLOAT64S, FLOATS, INT, INT64S, SHAPE, Shape, model_space, model_weights
+from generate.engine.vit_kernel_layout import (
+    BOOL,
+    FLOAT64S,
+    FLOATS,
+    INT,
+    INT64S,
+    SHAPE,
+    Shape,
+    model_space,
+    model_weights,
+)
 from generate.engine.vit_kernel_weights import fold, unfold
 
 
-@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOATS, FLOAT64S, SHAPE))
-def differentiate(
+@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOATS, FLOAT64S, BOOL, SHAPE))
+def run(
     space: Any,
     patches: int,
     labels: Any,
@@ -25,49 +35,10 @@ def differentiate(
     folded: Any,
     gradient: Any,
     loss: Any,
+    differentiate: bool,
     shape: Shape,
 ) -> int:
-    """Write the gradient of the mean loss, add the losses to `loss[0]` and return the number of correct answers.
-
-    Args:
-        space: the workspace, patches included.
-        patches: slot of the first group's patches.
-        labels: labels of the minibatch.
-        count: number of images.
-        weights: the model's weights.
-        positions: positional embedding [tokens, width].
-        folded: scratch for the folded weights.
-        gradient: the result, laid out as the weights.
-        loss: float64 [1].
-        shape: sizes of the model.
-    """
-    at, where = model_space(shape), model_weights(shape)
-    fold(weights, positions, folded, shape)
-    space[at.gradients * LANES : (at.gradients + where.end) * LANES] = 0.0
-    correct = 0
-    for first in range(0, count, LANES):
-        group = patches + first // LANES * shape.values * (shape.tokens - 1)
-        forward(space, folded, at, where, shape, group, True)
-        live = min(LANES, count - first)
-        correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, True)
-        backward(space, folded, at, where, shape, group)
-    unfold(weights, gradient, space, at.gradients, shape)
-    return correct
-
-
-@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOAT64S, SHAPE))
-def evaluate(
-    space: Any,
-    patches: int,
-    labels: Any,
-    count: int,
-    weights: Any,
-    positions: Any,
-    folded: Any,
-    loss: Any,
-    shape: Shape,
-) -> int:
-    """Add the losses of `count` images to `loss[0]` and return the number of correct answers.
+    """Add the losses of all images to `loss[0]` and return the number of correct answers.
 
     Args:
         space: the workspace, patches included.
@@ -77,15 +48,23 @@ def evaluate(
         weights: the model's weights.
         positions: positional embedding [tokens, width].
         folded: scratch for the folded weights.
+        gradient: gradient of the mean loss, laid out as the weights; written if asked for.
         loss: float64 [1].
+        differentiate: whether to compute the gradient.
         shape: sizes of the model.
     """
     at, where = model_space(shape), model_weights(shape)
     fold(weights, positions, folded, shape)
+    if differentiate:
+        space[at.gradients * LANES : (at.gradients + where.end) * LANES] = 0.0
     correct = 0
     for first in range(0, count, LANES):
         group = patches + first // LANES * shape.values * (shape.tokens - 1)
-        forward(space, folded, at, where, shape, group, False)
         live = min(LANES, count - first)
-        correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, False)
+        forward(space, folded, at, where, shape, group, differentiate)
+        correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, differentiate)
+        if differentiate:
+            backward(space, folded, at, where, shape, group)
+    if differentiate:
+        unfold(weights, gradient, space, at.gradients, shape)
     return correct

@@ -20,7 +20,6 @@ from generate.engine.vit_kernel_layout import (
     SHAPE,
     SPACE,
     VOID,
-    WEIGHTS,
     BlockSpace,
     BlockWeights,
     Shape,
@@ -28,6 +27,7 @@ from generate.engine.vit_kernel_layout import (
     Weights,
     block_space,
     block_weights,
+    inline,
 )
 from generate.engine.vit_kernel_tiles import linear, product
 
@@ -129,7 +129,7 @@ def exponentiate_backward(
         store(space, place, (load(space, place) - mean) * load(space, (row + t) * LANES))
 
 
-@kernel(VOID(FLOATS, BLOCK_SPACE, INT, INT, INT, INT, INT, INT))
+@inline
 def attend_backward(
     space: Any, block: BlockSpace, d_attended: int, d_query: int, d_scores: int, width: int, tokens: int, queries: int
 ) -> None:
@@ -137,7 +137,6 @@ def attend_backward(
 
     `d_attended` [width, queries] is used up, `d_scores` [queries, tokens] is scratch.
     """
-    keep_apart()
     d_key = d_query + width * queries
     d_value = d_key + width * tokens
     scale_columns(space, d_attended, block.inverse_sum, width, queries)
@@ -153,8 +152,8 @@ def attend_backward(
             head, attended = d_attended + query, block.attended + query
             exponentiate_backward(space, row, exponentials, head, attended, queries, width, tokens)
         product(space, False, (d_query + first, 1, queries), scores, (block.key, 1, tokens), (rows, width, tokens))
-    per_key, query = (d_scores, 1, tokens), (block.query, 1, queries)
-    product(space, False, (d_key, 1, tokens), per_key, query, (tokens, width, queries))
+    per_key, queried = (d_scores, 1, tokens), (block.query, 1, queries)
+    product(space, False, (d_key, 1, tokens), per_key, queried, (tokens, width, queries))
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT, INT, INT))
@@ -268,10 +267,9 @@ def encode_backward(
     normalise_backward(space, scratch, block.normalised1, block.inverse1, d_out, queries, d_x, tokens, width)
 
 
-@kernel(VOID(FLOATS, FLOATS, SPACE, WEIGHTS, SHAPE, INT))
+@inline
 def backward(space: Any, weights: Any, at: Space, where: Weights, shape: Shape, patches: int) -> None:
     """Add the weight gradients of one group of images, whose `logits` hold the gradient of the loss."""
-    keep_apart()
     width, tokens, values, classes = shape
     g = at.gradients
     add_weight_gradients(space, g + where.head, g + where.head_bias, at.logits, classes, at.normalised, 1, width, 1, 1)

@@ -20,9 +20,7 @@ from generate.engine.vit_kernel_layout import (
     FLOATS,
     INT,
     SHAPE,
-    SPACE,
     VOID,
-    WEIGHTS,
     BlockSpace,
     BlockWeights,
     Shape,
@@ -30,6 +28,7 @@ from generate.engine.vit_kernel_layout import (
     Weights,
     block_space,
     block_weights,
+    inline,
 )
 from generate.engine.vit_kernel_math import LOG2_E, exp2, gelu
 from generate.engine.vit_kernel_tiles import linear, product
@@ -127,10 +126,9 @@ def scale_columns(space: Any, matrix: int, factors: int, rows: int, columns: int
             store(space, place, load(space, place) * load(space, (factors + column) * LANES))
 
 
-@kernel(VOID(FLOATS, BLOCK_SPACE, INT, INT, INT, BOOL))
+@inline
 def attend(space: Any, block: BlockSpace, width: int, tokens: int, queries: int, keep: bool) -> None:
     """Fill `attended` [width, queries]; without `keep` one place serves the attention of all queries in turn."""
-    keep_apart()
     for first in range(0, queries, QUERY_ROWS):
         rows = min(QUERY_ROWS, queries - first)
         scores = block.attention + (first * tokens if keep else 0)
@@ -198,7 +196,7 @@ def encode(
     linear(space, sums, sums, hidden, weights, (at.contract, 1, width), (at.contract_bias, 0, 1), both)
 
 
-@kernel(VOID(FLOATS, FLOATS, SPACE, WEIGHTS, SHAPE, INT, BOOL))
+@inline
 def forward(space: Any, weights: Any, at: Space, where: Weights, shape: Shape, patches: int, keep: bool) -> None:
     """Fill `logits` and everything before it for one group of images.
 
@@ -211,7 +209,6 @@ def forward(space: Any, weights: Any, at: Space, where: Weights, shape: Shape, p
         patches: slot of the group's patches [values, patches].
         keep: keep what the backward pass reads.
     """
-    keep_apart()
     width, tokens, values, classes = shape
     for d in range(width):
         store(space, (at.tokens + d * tokens) * LANES, broadcast(weights, where.start + d * tokens))

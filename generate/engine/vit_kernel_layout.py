@@ -6,11 +6,16 @@ lanes are images, as matrices [features, tokens] or [queries, tokens], after a l
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from numba import njit
 from numba.core import types
 
 from generate.engine.simd import kernel
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class Shape(NamedTuple):
@@ -112,13 +117,21 @@ class Space(NamedTuple):
     end: int
 
 
+def inline(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Return the function, to be made part of every kernel that calls it; spares LLVM a module to compile twice."""
+    inlined: Any = njit(inline="always")(function)
+    compiled: Callable[Parameters, Result] = inlined
+    return compiled
+
+
 def _named(kind: Any) -> Any:
-    make: Any = types.NamedUniTuple
-    return make(types.int64, len(kind._fields), kind)
+    numba_types: Any = types
+    return numba_types.NamedUniTuple(types.int64, len(kind._fields), kind)
 
 
 SHAPE, BLOCK_WEIGHTS, WEIGHTS, BLOCK_SPACE, SPACE = map(_named, (Shape, BlockWeights, Weights, BlockSpace, Space))
 INT: Any = types.int64
+FLOAT: Any = types.float32
 FLOATS: Any = types.float32[::1]
 FLOAT64S: Any = types.float64[::1]
 INT64S: Any = types.int64[::1]

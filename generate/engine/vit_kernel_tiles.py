@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from generate.engine.simd import LANES, keep_apart, kernel
+from generate.engine.simd import LANES, REGISTERS, keep_apart, kernel
 
 # Numba's functions of which the type checker knows too little.
 _unpack: Any = cgutils.unpack_tuple
@@ -33,7 +33,7 @@ _INDEX = ir.IntType(64)
 
 # Rows and columns of a tile, largest first: at most 16 sums where there are 32 registers, else 8.
 _HEIGHTS = (4, 2, 1)
-_WIDTHS = (4, 2, 1) if LANES == 16 else (2, 1)
+_WIDTHS = (4, 2, 1) if REGISTERS == 32 else (2, 1)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from generate.engine.simd import LANES, kernel, load, total
 from generate.engine.vit_kernel_layout import (
+    FLOAT,
     FLOATS,
     INT,
     SHAPE,
@@ -56,9 +57,10 @@ def _unfold_norm(
             d_row[i] = d_row[i] * gains[i] + d_bias * shifts[i]
 
 
-@kernel("float64(int64)")
-def _score_scale(width: int) -> float:
-    return 1.0 / math.sqrt(float(width))
+@kernel(VOID(FLOATS, INT, INT, INT, FLOAT))
+def _scale_to(values: Any, source: int, out: int, count: int, factor: Any) -> None:
+    for k in range(count):
+        values[out + k] = values[source + k] * factor
 
 
 @kernel(VOID(FLOATS, FLOATS, FLOATS, SHAPE))
@@ -66,23 +68,25 @@ def fold(weights: Any, positions: Any, folded: Any, shape: Shape) -> None:
     """Fill `folded` from the weights and the positional embedding [tokens, width]."""
     width, tokens = shape.width, shape.tokens
     at = model_weights(shape)
-    folded[: at.end] = weights[: at.end]
+    for k in range(at.end):
+        folded[k] = weights[k]
     for d in range(width):
         folded[at.start + d * tokens] = weights[at.class_token + d] + positions[d]
         for t in range(1, tokens):
             folded[at.start + d * tokens + t] = weights[at.embedding_bias + d] + positions[t * width + d]
-    scale = np.float32(_score_scale(width))
-    for first, back in ((at.block0, at.backward0), (at.block1, at.backward1)):
-        block = block_weights(first, width)
+    scale = np.float32(1.0 / math.sqrt(float(width)))
+    matrix = width * width
+    for layer in range(2):
+        block = block_weights(at.block1 if layer else at.block0, width)
+        back = at.backward1 if layer else at.backward0
         qkv, bias = block.query_key_value, block.query_key_value_bias
         _fold_norm(weights, folded, qkv, bias, block.gain1, block.shift1, 3 * width, width)
         _fold_norm(weights, folded, block.expand, block.expand_bias, block.gain2, block.shift2, width, width)
-        matrix = width * width
-        folded[back : back + matrix] = folded[qkv : qkv + matrix] * scale
-        folded[back + matrix : back + 2 * matrix] = folded[qkv + matrix : qkv + 2 * matrix] * np.float32(LN_2)
-        folded[back + 2 * matrix : back + 3 * matrix] = folded[qkv + 2 * matrix : qkv + 3 * matrix]
-        folded[qkv : qkv + matrix] *= scale * np.float32(LOG2_E)
-        folded[bias : bias + width] *= scale * np.float32(LOG2_E)
+        _scale_to(folded, qkv, back, matrix, scale)
+        _scale_to(folded, qkv + matrix, back + matrix, matrix, np.float32(LN_2))
+        _scale_to(folded, qkv + 2 * matrix, back + 2 * matrix, matrix, np.float32(1.0))
+        _scale_to(folded, qkv, qkv, matrix, scale * np.float32(LOG2_E))
+        _scale_to(folded, bias, bias, width, scale * np.float32(LOG2_E))
     _fold_norm(weights, folded, at.head, at.head_bias, at.gain, at.shift, shape.classes, width)
 
 
@@ -92,16 +96,16 @@ def unfold(weights: Any, gradient: Any, space: Any, sums: int, shape: Shape) -> 
     width = shape.width
     at = model_weights(shape)
     for k in range(at.end):
-        gradient[np.uint64(k)] = total(load(space, (sums + k) * LANES))
-    scale = np.float32(_score_scale(width))
+        gradient[k] = total(load(space, (sums + k) * LANES))
+    scale = np.float32(1.0 / math.sqrt(float(width)))
     matrix = width * width
-    for first in (at.block0, at.block1):
-        block = block_weights(first, width)
+    for layer in range(2):
+        block = block_weights(at.block1 if layer else at.block0, width)
         qkv, bias = block.query_key_value, block.query_key_value_bias
-        gradient[qkv : qkv + matrix] *= scale
-        gradient[bias : bias + width] *= scale
-        gradient[qkv + matrix : qkv + 2 * matrix] *= np.float32(LN_2)
-        gradient[bias + width : bias + 2 * width] *= np.float32(LN_2)
+        _scale_to(gradient, qkv, qkv, matrix, scale)
+        _scale_to(gradient, bias, bias, width, scale)
+        _scale_to(gradient, qkv + matrix, qkv + matrix, matrix, np.float32(LN_2))
+        _scale_to(gradient, bias + width, bias + width, width, np.float32(LN_2))
         _unfold_norm(weights, gradient, qkv, bias, block.gain1, block.shift1, 3 * width, width)
         _unfold_norm(weights, gradient, block.expand, block.expand_bias, block.gain2, block.shift2, width, width)
     _unfold_norm(weights, gradient, at.head, at.head_bias, at.gain, at.shift, shape.classes, width)
