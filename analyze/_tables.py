@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from analyze._epochs import EpochOverfitting
     from analyze._regimes import Regime
     from analyze._results import Results
 
@@ -36,6 +37,33 @@ def regimes_table(results: Results[Regime]) -> RenderableType:
                 str(row.replicates),
             )
         reasons = [(f"{row.family}, depth {row.depth}, {row.boundary}", row.reason) for row in members if row.reason]
+        parts += [table, *_reasons(reasons)]
+    return stacked(parts)
+
+
+def epochs_table(results: Results[EpochOverfitting]) -> RenderableType:
+    """Return the rises of test loss along training as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(
+            dataset, ["family", "depth", "size", "status"], ["best epoch", "rise, nats", "95% CI", "p (Holm)", "n"]
+        )
+        reasons = []
+        for row in rows:
+            interval = None if row.ci_low is None or row.ci_high is None else f"{row.ci_low:.3f} to {row.ci_high:.3f}"
+            table.add_row(
+                row.family,
+                str(row.depth),
+                str(row.capacity),
+                styled(row.status),
+                _number(row.best_epoch),
+                "" if row.rise is None else f"{row.rise:.3f}",
+                interval,
+                _p(row.p_holm),
+                str(row.replicates),
+            )
+            if row.status == "insufficient" and row.reason:
+                reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
         parts += [table, *_reasons(reasons)]
     return stacked(parts)
 

@@ -57,8 +57,10 @@ def common_options(command: Command) -> Command:
 
 
 @analyze.command()
+@click.option("--epochs", is_flag=True, help="Instead: does test loss rise again along training, size by size?")
 @common_options
 def regimes(
+    epochs: bool,
     dataset: tuple[str, ...],
     family: tuple[str, ...],
     protocol: str | None,
@@ -77,7 +79,14 @@ def regimes(
     Examples:
       analyze regimes --dataset mnist --family dnn
       analyze regimes --format json --out regimes.json
+      analyze regimes --epochs
     """
+    if epochs:
+        from analyze._epochs import epoch_overfitting
+        from analyze._tables import epochs_table
+
+        emit(epoch_overfitting(store, dataset, family, protocol), Destination(format_, out), epochs_table)
+        return
     from analyze._regimes import regimes as find
     from analyze._tables import regimes_table
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import mean
 
 from tests import planted
-from tests.tally import Tally, overfitting_tally, stability_tally
+from tests.planted_curves import NULL_CURVES, RISING_CURVES
+from tests.tally import Tally, curve_tally, overfitting_tally, stability_tally
 
 REPLICATES = (5, 10, 30)
 FIRST_SEED = 10_000
@@ -33,7 +34,21 @@ def overfitting(seeds: range) -> Iterator[str]:
     yield from status_table(planted.NULL_GAPS, lambda s, r: overfitting_tally(planted.NULL_GAPS[s], r, seeds))
 
 
-METHODS: dict[str, Callable[[range], Iterator[str]]] = {"stability": stability, "overfitting": overfitting}
+def epochs(seeds: range) -> Iterator[str]:
+    """Yield the lines on overfitting in the epoch curves."""
+    yield from header("learning curves", "R", "test loss found to rise", "rise not overstated (95%)")
+    for name, scenario in {**RISING_CURVES, **NULL_CURVES}.items():
+        for replicates in REPLICATES:
+            t = curve_tally(scenario, replicates, seeds)
+            yield row(name, replicates, f"{t.located / t.stores:.3f}", f"{t.covered / t.stores:.3f}")
+    yield ""
+
+
+METHODS: dict[str, Callable[[range], Iterator[str]]] = {
+    "stability": stability,
+    "overfitting": overfitting,
+    "epochs": epochs,
+}
 
 
 def boundary_table(scenarios: Mapping[str, object], tally: Callable[[str, int], Tally]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from analyze.stats.result import FloatArray
-from store.records import DatasetFacts, Engine, Invocation, Label, Precision, Protocol, Records, Run
+from store.records import DatasetFacts, Engine, Epoch, Invocation, Label, Precision, Protocol, Records, Run
 from store.results import Store
 from tests.planted import CHANCE, LADDER
+from tests.planted_curves import PlantedCurves
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -21,7 +22,7 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5)
 class PlantedSweep:
     """One sweep to write: accuracies of shape (sizes, replicates), NaN where there is no run, -1 where it diverged.
 
-    `last_train` and `last_test` default to the accuracy.
+    `last_train` and `last_test` default to the accuracy; `curves` has one entry per size, or none.
     """
 
     accuracy: FloatArray
@@ -36,6 +37,7 @@ class PlantedSweep:
     shape: str | None = None
     degenerate: bool = False
     engine: Engine = field(default="torch")
+    curves: Sequence[PlantedCurves] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -99,7 +101,23 @@ def records(sweep: PlantedSweep) -> Records:
         ),
         runs=tuple(runs),
         labels=tuple(labels),
+        epochs=tuple(_epochs(sweep)),
     )
+
+
+def _epochs(sweep: PlantedSweep) -> Iterator[Epoch]:
+    for size, curves in enumerate(sweep.curves):
+        for (replicate, epoch), validation in np.ndenumerate(curves.validation):
+            yield Epoch(
+                run_id=sweep.run_id(sweep.capacities[size], replicate),
+                epoch=epoch + 1,
+                train_loss=None,
+                train_accuracy=None,
+                validation_loss=float(validation),
+                validation_accuracy=None,
+                test_loss=float(curves.test[replicate, epoch]),
+                test_accuracy=None,
+            )
 
 
 def write(path: Path, *sweeps: PlantedSweep) -> Path:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analyze.stats.curves import rise_of_test_loss
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.result import ChangePoint
 from analyze.stats.stability import stability_boundary
 from tests.planted import CHANCE, GapScenario, Scenario
+from tests.planted_curves import CurveScenario
 
 
 @dataclass
@@ -47,6 +49,20 @@ def stability_tally(scenario: Scenario, replicates: int, seeds: range) -> Tally:
         rng = np.random.default_rng([seed, replicates])
         store = scenario(rng, replicates)
         tally.add(stability_boundary(store.accuracy, chance=CHANCE, rng=rng), store.boundary)
+    return tally
+
+
+def curve_tally(scenario: CurveScenario, replicates: int, seeds: range) -> Tally:
+    """Return the tally of rises of test loss; `located` counts those detected, `covered` those not overstated."""
+    tally = Tally()
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        curves = scenario(rng, replicates)
+        found = rise_of_test_loss(curves.validation, curves.test)
+        tally.stores += 1
+        tally.statuses[found.status] += 1
+        tally.located += found.status == "detected"
+        tally.covered += found.interval is not None and found.interval[0] <= curves.rise
     return tally
 
 

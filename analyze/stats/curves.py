@@ -1,0 +1,97 @@
+"""Overfitting along training: test loss that rises again before the last epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from analyze.stats.result import MIN_REPLICATES, FloatArray, Status
+
+WINDOW = 1
+"""Epochs on either side of the best one whose test loss is averaged with it."""
+METHOD = (
+    "best epoch from the mean validation loss of the other half of the replicates; "
+    "one-sided t test, stratified by half, that test loss at the end is higher; 95% t interval"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rise:
+    """How much higher test loss is at the end than around the best epoch.
+
+    `estimate` is the mean difference in nats, `interval` its 95% interval, `best_epoch` counts from 1.
+    """
+
+    status: Status
+    method: str
+    n: int
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
+    p: float | None = None
+    best_epoch: int | None = None
+    reason: str | None = None
+
+
+def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float = 0.05) -> Rise:
+    """Return by how much test loss rises between the best epoch and the last.
+
+    `validation` and `test` are losses of shape (replicates, epochs), NaN past a run's end. Runs of unequal length are
+    cut to the shortest; a replicate with a loss missing before that is left out.
+
+    The best epoch is where the mean validation loss of one half of the replicates (every other one) is least; the
+    difference is measured on the other half; then the halves swap. Choosing and measuring on the same curves would
+    find a rise in any noise. `status` compares p with `level`.
+
+    Source: data splitting, see DiCiccio and Romano (2019), Multiple data splitting for testing, Stanford technical
+    report 2019-03.
+    """
+    validation, test = _cut(validation, test)
+    n, epochs = test.shape
+    if n < MIN_REPLICATES:
+        reason = f"{n} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more"
+        return Rise(status="insufficient", method=METHOD, n=n, reason=reason)
+    if epochs < 2 * WINDOW + 2:
+        reason = f"{epochs} of {2 * WINDOW + 2} epochs: run with more --epochs"
+        return Rise(status="insufficient", method=METHOD, n=n, reason=reason)
+    halves = [
+        _rises(test[0::2], best_epoch(validation[1::2])),
+        _rises(test[1::2], best_epoch(validation[0::2])),
+    ]
+    mean = float(np.concatenate(halves).mean())
+    # Each half has an epoch of its own and so a mean of its own: the variance is that within halves.
+    within = sum(float(((half - half.mean()) ** 2).sum()) for half in halves) / (n - 2)
+    error = max(float(np.sqrt(within / n)), 1e-12)
+    p = float(stdtr(n - 2, -mean / error))
+    reach = float(stdtrit(n - 2, 0.975)) * error
+    return Rise(
+        status="detected" if p <= level else "absent",
+        method=METHOD,
+        n=n,
+        estimate=mean,
+        interval=(mean - reach, mean + reach),
+        p=p,
+        best_epoch=best_epoch(validation) + 1,
+        reason=None if p <= level else f"test loss at the end is not higher than at its best (p = {p:.2g})",
+    )
+
+
+def best_epoch(validation: FloatArray) -> int:
+    """Return the index of the epoch with the least mean loss over replicates."""
+    return int(validation.mean(axis=0).argmin())
+
+
+def _rises(test: FloatArray, best: int) -> FloatArray:
+    around: FloatArray = test[:, max(best - WINDOW, 0) : best + WINDOW + 1].mean(axis=1)
+    return test[:, -1] - around
+
+
+def _cut(validation: FloatArray, test: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the replicates that have a loss at every epoch up to the end of the shortest run."""
+    present = ~np.isnan(test)
+    lengths = np.where(present.any(axis=1), test.shape[1] - present[:, ::-1].argmax(axis=1), 0)
+    shortest = int(lengths[lengths > 0].min(initial=test.shape[1]))
+    validation, test = validation[:, :shortest], test[:, :shortest]
+    whole = ~np.isnan(validation).any(axis=1) & ~np.isnan(test).any(axis=1)
+    return validation[whole], test[whole]

@@ -1,0 +1,129 @@
+"""Overfitting in epoch curves, on planted curves and from a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyze import epoch_overfitting
+from analyze.stats.curves import rise_of_test_loss
+from analyze.stats.multiple import holm
+from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.test_cli import call
+from tests.planted_curves import NULL_CURVES, RISING_CURVES, PlantedCurves, converged, rising
+from tests.planted_store import PlantedSweep, write
+from tests.tally import curve_tally
+
+CAPACITIES = (5, 50, 500)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+@pytest.mark.parametrize("name", NULL_CURVES)
+def test_no_rise_is_found_in_curves_without_one(name: str, replicates: int, seeds: range) -> None:
+    tally = curve_tally(NULL_CURVES[name], replicates, seeds)
+    at_most(tally.located, tally.stores, 0.05)
+
+
+@pytest.mark.parametrize(("replicates", "power"), [(5, 0.5), (10, 0.8), (30, 0.99)])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_rises_are_found(replicates: int, power: float, seeds: range) -> None:
+    assert curve_tally(RISING_CURVES["rising"], replicates, seeds).located == len(seeds)
+    weak = curve_tally(RISING_CURVES["rising weakly"], replicates, seeds)
+    at_least(weak.located, weak.stores, power)
+    at_least(weak.covered, weak.stores, 0.975)
+
+
+def test_the_naive_test_would_find_a_rise_in_noise() -> None:
+    naive = 0
+    for seed in range(20):
+        curves = converged(np.random.default_rng(seed), 10)
+        differences = curves.test[:, -1] - curves.test.min(axis=1)
+        naive += differences.mean() / (differences.std(ddof=1) / np.sqrt(10)) > 1.833
+    assert naive >= 15
+
+
+def test_best_epoch_is_where_loss_is_least() -> None:
+    curves = rising(np.random.default_rng(0), 30)
+    found = rise_of_test_loss(curves.validation, curves.test)
+    assert found.best_epoch is not None
+    assert abs(found.best_epoch - 8) <= 2
+    assert found.estimate == pytest.approx(0.06, abs=0.02)
+
+
+def test_runs_are_cut_to_the_shortest() -> None:
+    curves = rising(np.random.default_rng(1), 12)
+    validation, test = curves.validation.copy(), curves.test.copy()
+    validation[3, 15:] = test[3, 15:] = np.nan
+    cut = rise_of_test_loss(validation, test)
+    assert cut == rise_of_test_loss(curves.validation[:, :15], curves.test[:, :15])
+    assert cut.n == 12
+
+
+def test_a_run_with_a_missing_loss_is_left_out() -> None:
+    curves = rising(np.random.default_rng(1), 12)
+    validation, test = curves.validation.copy(), curves.test.copy()
+    test[0] = np.nan
+    validation[11, 6] = np.nan
+    left = rise_of_test_loss(validation, test)
+    assert left == rise_of_test_loss(curves.validation[1:11], curves.test[1:11])
+
+
+@pytest.mark.parametrize(("replicates", "epochs", "missing"), [(4, 20, "4 of 5 replicates"), (9, 3, "3 of 4 epochs")])
+def test_too_little_data_says_what_is_missing(replicates: int, epochs: int, missing: str) -> None:
+    losses = np.random.default_rng(0).random((replicates, epochs))
+    found = rise_of_test_loss(losses, losses)
+    assert found.status == "insufficient"
+    assert found.reason is not None
+    assert found.reason.startswith(missing)
+
+
+def test_no_run_at_all() -> None:
+    assert rise_of_test_loss(np.full((6, 20), np.nan), np.full((6, 20), np.nan)).status == "insufficient"
+
+
+def test_constant_losses_have_no_rise() -> None:
+    assert rise_of_test_loss(np.full((6, 20), 0.3), np.full((6, 20), 0.3)).status == "absent"
+
+
+def test_holm_equals_r() -> None:
+    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(3)
+    curves: list[PlantedCurves] = [converged(rng, 8), rising(rng, 8), rising(rng, 8)]
+    sweep = PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=CAPACITIES, curves=curves)
+    return write(tmp_path_factory.mktemp("curves") / "results.duckdb", sweep)
+
+
+def test_sizes_that_overfit_are_named(store: Path) -> None:
+    found = epoch_overfitting(store)
+    assert [(row.capacity, row.status) for row in found] == [(5, "absent"), (50, "detected"), (500, "detected")]
+    for row in found:
+        assert row.p_value is not None
+        assert row.p_holm is not None
+        assert row.p_holm >= row.p_value
+
+
+def test_command_prints_every_documented_field(store: Path) -> None:
+    rows = json.loads(call("regimes", "--epochs", "--store", store, "--format", "json").stdout)
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    assert len(rows) == 3
+    for field in rows[0]:
+        assert f"`{field}`" in documented
+    table = call("regimes", "--epochs", "--store", store).stdout.decode()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "500" in table
+
+
+def test_a_store_without_curves_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "none.duckdb", PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=CAPACITIES))
+    assert len(epoch_overfitting(path)) == 0
+    assert b"no runs of this kind yet" in call("regimes", "--epochs", "--store", path).stderr
