@@ -1,0 +1,1 @@
+"""Figures as pure functions from frames to charts, one per file."""

@@ -1,0 +1,192 @@
+"""Test accuracy over model size, with the regime boundaries drawn in: the first panels of the paper's Figures 3-5."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import altair as alt
+import polars as pl
+
+from reports.charts import parts
+from reports.charts.vocabulary import CAPACITIES, FAMILIES, SHORT_CAPACITIES, dataset_name, depth_name, percent
+
+Axis = Literal["capacity", "parameters"]
+STRIP_ROW = 7
+
+
+def convergence(
+    cells: pl.DataFrame,
+    replicates: pl.DataFrame,
+    boundaries: pl.DataFrame,
+    *,
+    dataset: str,
+    family: str,
+    chance: float,
+    axis: Axis = "capacity",
+) -> alt.LayerChart:
+    """Return mean test accuracy with spread over capacity or over trainable parameters, one colour per depth.
+
+    Args:
+        cells: One row per depth and capacity: depth, capacity, parameters, n, mean, sd, ci_low, ci_high; accuracies
+            are fractions and the interval is that of the mean.
+        replicates: One row per run: depth, capacity, parameters, replicate, test_accuracy.
+        boundaries: Rows of the regimes table with capacity, ci_low, ci_high and parameters, parameters_low,
+            parameters_high; those not detected may be in it and are not drawn.
+        dataset: Name of the dataset.
+        family: Name of the family.
+        chance: Accuracy of guessing, a fraction.
+        axis: What the horizontal axis shows.
+    """
+    depths = cells["depth"].unique().sort().to_list()
+    x = parts.size_axis(family, axis, cells)
+    drawn = [
+        *_boundary_layers(boundaries, depths, x, axis, family),
+        *parts.chance_line(chance),
+        *_curve_layers(cells, x, depths, family),
+        _replicate_layer(replicates, x, depths, axis, family),
+        parts.chosen_capacity(cells, x),
+    ]
+    return parts.figure(
+        drawn,
+        title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy over {_axis_words(family, axis)}",
+        subtitle=[
+            "Lines: mean over replicates; bands: one standard deviation; bars: 95% interval of the mean.",
+            *_boundary_caption(boundaries),
+        ],
+        alternative=describe(cells, boundaries, dataset=dataset, family=family, axis=axis),
+        depths=depths,
+        replicates=True,
+    )
+
+
+def describe(cells: pl.DataFrame, boundaries: pl.DataFrame, *, dataset: str, family: str, axis: Axis) -> str:
+    """Return the figure in words, for those who cannot see it."""
+    sentences = [f"Mean test accuracy on {dataset_name(dataset)} over {_axis_words(family, axis)}."]
+    for depth in cells["depth"].unique().sort().to_list():
+        curve = cells.filter(pl.col("depth") == depth).sort("capacity")
+        first, last = curve.row(0, named=True), curve.row(-1, named=True)
+        sentences.append(
+            f"With {depth_name(family, depth)}: {percent(first['mean'])} at {first[axis]:,}, "
+            f"{percent(last['mean'])} at {last[axis]:,}."
+        )
+    for row in _drawn(boundaries).iter_rows(named=True):
+        sentences.append(
+            f"{row['boundary'].capitalize()} boundary with {depth_name(family, row['depth'])}: "
+            f"{SHORT_CAPACITIES[family]} {row['capacity']}, "
+            f"95% interval {row['ci_low']} to {row['ci_high']}."
+        )
+    return " ".join(sentences)
+
+
+def _axis_words(family: str, axis: Axis) -> str:
+    return "trainable parameters" if axis == "parameters" else CAPACITIES[family].lower()
+
+
+def _drawn(boundaries: pl.DataFrame) -> pl.DataFrame:
+    return boundaries.filter(pl.col("capacity").is_not_null() & (pl.col("status") == "detected"))
+
+
+def _boundary_caption(boundaries: pl.DataFrame) -> list[str]:
+    found = set(_drawn(boundaries)["boundary"].to_list())
+    words = []
+    if "stability" in found:
+        words.append("dashed: stability boundary")
+    if "overfitting" in found:
+        words.append("dotted: overfitting boundary")
+    return [f"{'; '.join(words).capitalize()}; bars at the foot: their 95% intervals."] if words else []
+
+
+def _curve_layers(cells: pl.DataFrame, x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
+    frame = cells.with_columns(
+        (pl.col("mean") - pl.col("sd")).clip(0, 1).alias("sd_low"),
+        (pl.col("mean") + pl.col("sd")).clip(0, 1).alias("sd_high"),
+    )
+    base = alt.Chart(frame).transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
+    tooltip = [
+        alt.Tooltip("depth:Q", title="depth"),
+        alt.Tooltip("capacity:Q", title="capacity", format=","),
+        alt.Tooltip("parameters:Q", title="parameters", format=","),
+        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
+        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+        alt.Tooltip("ci_low:Q", title="95% interval from", format=".2%"),
+        alt.Tooltip("ci_high:Q", title="to", format=".2%"),
+        alt.Tooltip("n:Q", title="replicates"),
+    ]
+    return [
+        base.mark_area(opacity=0.16, clip=True).encode(y=parts.accuracy_axis("sd_low"), y2="sd_high:Q"),
+        base.mark_rule(clip=True, strokeWidth=1.5).encode(y=parts.accuracy_axis("ci_low"), y2="ci_high:Q"),
+        base.mark_line(clip=True, strokeWidth=2).encode(y=parts.accuracy_axis("mean")),
+        base.mark_point(clip=True, filled=True, size=46, opacity=1, cursor="pointer").encode(
+            y=parts.accuracy_axis("mean"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+        ),
+    ]
+
+
+def _replicate_layer(replicates: pl.DataFrame, x: alt.X, depths: list[int], axis: Axis, family: str) -> alt.Chart:
+    """One dot per run, drawn on demand; depths stand side by side where they share a capacity."""
+    spread = {depth: 10 ** (0.014 * (place - (len(depths) - 1) / 2)) for place, depth in enumerate(depths)}
+    shift = pl.col("depth").replace_strict(spread, return_dtype=pl.Float64) if axis == "capacity" else pl.lit(1.0)
+    frame = replicates.with_columns((pl.col(axis) * shift).alias("shown"))
+    shown = x.copy()
+    shown.shorthand = "shown:Q"
+    layer: alt.Chart = (
+        alt.Chart(frame)
+        .transform_filter(f"replicates && {parts.VISIBLE}")
+        .mark_circle(size=16, opacity=0.5, clip=True)
+        .encode(
+            x=shown,
+            y=parts.accuracy_axis("test_accuracy"),
+            color=parts.depth_colour(depths, family),
+            tooltip=[
+                alt.Tooltip("replicate:Q"),
+                alt.Tooltip("depth:Q"),
+                alt.Tooltip("capacity:Q"),
+                alt.Tooltip("test_accuracy:Q", title="test accuracy", format=".2%"),
+            ],
+        )
+    )
+    return layer
+
+
+def _boundary_layers(boundaries: pl.DataFrame, depths: list[int], x: alt.X, axis: Axis, family: str) -> list[alt.Chart]:
+    drawn = _drawn(boundaries)
+    if drawn.is_empty():
+        return []
+    low, high = ("ci_low", "ci_high") if axis == "capacity" else ("parameters_low", "parameters_high")
+    rows = {depth: place for place, depth in enumerate(reversed(depths))}
+    frame = drawn.with_columns(
+        pl.col("depth").replace_strict(rows, return_dtype=pl.Int64).alias("row"),
+        pl.col(axis).alias("place"),
+        pl.col(low).alias("from"),
+        pl.col(high).alias("to"),
+    ).select("depth", "row", "boundary", "capacity", "parameters", "ci_low", "ci_high", "place", "from", "to")
+    tooltip = [
+        alt.Tooltip("boundary:N", title="boundary"),
+        alt.Tooltip("depth:Q", title="depth"),
+        alt.Tooltip("capacity:Q", title="capacity", format=","),
+        alt.Tooltip("parameters:Q", title="parameters", format=","),
+        alt.Tooltip("ci_low:Q", title="95% interval from capacity", format=","),
+        alt.Tooltip("ci_high:Q", title="to", format=","),
+    ]
+    base = alt.Chart(frame).transform_filter(parts.VISIBLE).encode(color=parts.depth_colour(depths, family))
+    at, start = _moved(x, "place"), _moved(x, "from")
+    dash = alt.StrokeDash("boundary:N", legend=None).scale(
+        domain=["stability", "overfitting"], range=[[6, 4], [1.5, 3]]
+    )
+    strip: dict[str, Any] = {"yOffset": alt.ExprRef(f"-6 - {STRIP_ROW} * datum.row"), "clip": True}
+    return [
+        base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2="to:Q"),
+        base.mark_rule(strokeWidth=1.6, clip=True).encode(x=at, strokeDash=dash, tooltip=tooltip),
+        base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", **strip).encode(
+            x=start, x2="to:Q", y=alt.value("height"), tooltip=tooltip
+        ),
+        base.mark_point(filled=True, size=44, opacity=1, **strip).encode(
+            x=at, y=alt.value("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+        ),
+    ]
+
+
+def _moved(x: alt.X, field: str) -> alt.X:
+    moved = x.copy()
+    moved.shorthand = f"{field}:Q"
+    return moved

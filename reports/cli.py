@@ -1,0 +1,116 @@
+"""`reports`: pictures of a results store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from store import console
+
+FAMILIES = ("dnn", "cnn", "vit")
+FORMATS = ("svg", "png", "pdf", "html", "json")
+DEFAULT_STORE = "results.duckdb"
+
+store_option = click.option(
+    "--store",
+    "store_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="MINARCH_STORE",
+    default=DEFAULT_STORE,
+    show_default=True,
+    show_envvar=True,
+    help="The results store to read.",
+)
+protocol_option = click.option(
+    "--protocol", metavar="ID", help="Settings to report on, where a store has several; default: those of most runs."
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: reports render --out report.html"
+)
+@click.version_option(package_name="minarch", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Draw a results store: one self-contained page, or single figures."""
+
+
+@cli.command(epilog="Example: reports render --out report.html --dataset mnist --dataset cifar10 --family dnn")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The file to write.",
+)
+@store_option
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
+@click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
+@protocol_option
+def render(
+    out: Path, store_path: Path, datasets: tuple[str, ...], families: tuple[str, ...], protocol: str | None
+) -> None:
+    """Write the report: one HTML file that needs no network."""
+    from reports.files import write_report
+
+    click.echo(write_report(out, store_path, datasets, families, protocol))
+
+
+@cli.command(epilog="Example: reports figure convergence --view parameters --format pdf --dataset mnist --family cnn")
+@click.argument("name", metavar="NAME")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True, help="What to write.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; default: NAME.FORMAT here."
+)
+@store_option
+@click.option("--dataset", metavar="NAME", help="Needed where the store has several.")
+@click.option("--family", type=click.Choice(FAMILIES), help="Needed where the dataset has several.")
+@click.option("--view", metavar="VIEW", help="Which view of a figure that has several, such as parameters.")
+@protocol_option
+def figure(
+    name: str,
+    kind: str,
+    out: Path | None,
+    store_path: Path,
+    dataset: str | None,
+    family: str | None,
+    view: str | None,
+    protocol: str | None,
+) -> None:
+    """Write one figure, for a paper or a slide.
+
+    It shows one dataset and family.
+
+    NAME is one of the report's figures: convergence.
+    """
+    from reports.files import write_figure
+
+    click.echo(write_figure(name, kind, out, store_path, dataset, family, view, protocol))
+
+
+@cli.command("open", epilog="Example: reports open --store results.duckdb")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The file to write and show.",
+)
+@store_option
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
+@click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
+@protocol_option
+def open_report(
+    out: Path, store_path: Path, datasets: tuple[str, ...], families: tuple[str, ...], protocol: str | None
+) -> None:
+    """Write the report and show it in the browser."""
+    from reports.files import show, write_report
+
+    click.echo(write_report(out, store_path, datasets, families, protocol))
+    show(out)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    console.run(cli, "reports")

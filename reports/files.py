@@ -1,0 +1,142 @@
+"""Writing reports and figures to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.figures import FIGURES, Figure, View
+from store.errors import MinarchError
+
+if TYPE_CHECKING:
+    from reports.findings import Findings, Subject
+
+
+def write_report(
+    out: Path, store: Path, datasets: Sequence[str], families: Sequence[str], protocol: str | None = None
+) -> str:
+    """Write the report to `out` and return what was done, on one line.
+
+    Raises:
+        MinarchError: the store lacks what was asked for, or `out` cannot be written.
+    """
+    from reports.findings import load
+    from reports.page import render
+
+    _check_writable(out)
+    findings = load(store, datasets, families, protocol)
+    page = render(findings).encode()
+    _write(out, page)
+    notes = "".join(f"; {note}" for note in findings.notes)
+    return f"{out}: {findings.models['models'].sum():,} models, {len(page) / 1e6:.1f} MB{notes}"
+
+
+def write_figure(
+    name: str,
+    kind: str,
+    out: Path | None,
+    store: Path,
+    dataset: str | None,
+    family: str | None,
+    view: str | None = None,
+    protocol: str | None = None,
+) -> str:
+    """Write one figure in the format `kind` and return the file's name.
+
+    Raises:
+        MinarchError: the figure, view, dataset or family is unknown or ambiguous, the store lacks the runs for it, or
+            the file cannot be written.
+    """
+    from reports.findings import load
+
+    figure = _named(FIGURES, name, "figure")
+    target = out or Path(f"{name}.{kind}")
+    _check_writable(target)
+    subject = _only(load(store, [dataset] if dataset else [], [family] if family else [], protocol))
+    missing = figure.missing(subject)
+    if missing:
+        raise MinarchError(missing.text + (f": `{missing.command}`" if missing.command else ""))
+    _write(target, _encode(_view(figure, subject, view).chart(subject).to_dict(), kind))
+    return str(target)
+
+
+def show(path: Path) -> None:
+    """Open a file in the user's browser.
+
+    Raises:
+        MinarchError: there is no browser to open it with.
+    """
+    if not webbrowser.open(path.absolute().as_uri()):
+        raise MinarchError(f"no browser to show {path} with; open it by hand")
+
+
+def _named(known: Mapping[str, Figure], name: str, what: str) -> Figure:
+    if name not in known:
+        raise MinarchError(f"no {what} {name!r}; the {what}s are {', '.join(known)}")
+    return known[name]
+
+
+def _view(figure: Figure, subject: Subject, key: str | None) -> View:
+    views = {view.key: view for view in figure.views(subject.family)}
+    if key is None:
+        return next(iter(views.values()))
+    if key not in views:
+        raise MinarchError(f"no view {key!r} of {figure.name}; there is {', '.join(views)}")
+    return views[key]
+
+
+def _only(findings: Findings) -> Subject:
+    """Return the one subject, or say between which to choose."""
+    if len(findings.subjects) == 1:
+        return findings.subjects[0]
+    if not findings.subjects:
+        raise MinarchError("no runs of equal width in fp32 yet; `generate convergence` adds them")
+    choices = ", ".join(f"--dataset {s.dataset} --family {s.family}" for s in findings.subjects)
+    raise MinarchError(f"a figure shows one dataset and family; choose one of: {choices}")
+
+
+def _encode(specification: dict[str, Any], kind: str) -> bytes:
+    """Return a Vega-Lite chart in a file format."""
+    import vl_convert
+
+    from reports.charts.theme import LIGHT, chart_config
+
+    specification = {**specification, "config": chart_config(LIGHT)}
+    if kind == "json":
+        return json.dumps(specification, indent=1).encode()
+    if kind == "html":
+        return str(vl_convert.vegalite_to_html(specification, bundle=True, renderer="svg")).encode()
+    if kind == "svg":
+        return str(vl_convert.vegalite_to_svg(specification)).encode()
+    if kind == "png":
+        return bytes(vl_convert.vegalite_to_png(specification, scale=2))
+    return bytes(vl_convert.vegalite_to_pdf(specification))
+
+
+def _check_writable(out: Path) -> None:
+    """Say now, not after the work, that a file cannot be written."""
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise MinarchError(f"cannot write {out}: there is no folder {folder}")
+    if out.is_dir():
+        raise MinarchError(f"cannot write {out}: it is a folder")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise MinarchError(f"cannot write {out}: no permission")
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Write the file whole or not at all: a reader of the old one never meets half of the new one."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        if out.exists() and not out.is_file():
+            out.write_bytes(content)
+            return
+        partial.write_bytes(content)
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise MinarchError(f"cannot write {out}: {error.strerror or error}") from error

@@ -1,0 +1,176 @@
+"""The report as one HTML file: charts, tables and scripts in a single template, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from reports import provenance, tables
+from reports.charts.vocabulary import DEPTHS, FAMILIES, dataset_name
+from reports.figures import FIGURES, Figure, Missing, View
+
+if TYPE_CHECKING:
+    from reports.findings import Findings, Subject
+
+TITLE = "The smallest network that learns reliably"
+
+
+def render(findings: Findings) -> str:
+    """Return the report as HTML that needs neither network nor other files."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    from reports.charts.theme import LIGHT, VARIABLES, chart_config, style_variables
+
+    figures: dict[str, dict[str, Any]] = {}
+    data: dict[str, Any] = {}
+    context = {
+        "title": TITLE,
+        "rendered_on": datetime.now(UTC).strftime("%-d %B %Y"),
+        **provenance.headline(findings),
+        "answers": tables.answers(findings),
+        "datasets": _datasets(findings, figures, data),
+        "methods": tables.methods(findings),
+        "provenance": provenance.block(findings),
+        "swatch": _swatch,
+        "style": Markup(style_variables() + _asset("style.css")),
+        "script": Markup(_asset("page.js")),
+        "vega": Markup(_vega()),
+        "data": Markup(
+            _json(
+                {
+                    "figures": figures,
+                    "data": data,
+                    "pageConfig": chart_config(VARIABLES),
+                    "fileConfig": chart_config(LIGHT),
+                }
+            )
+        ),
+    }
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_asset("template.html"))
+    return template.render(context)
+
+
+def _asset(name: str) -> str:
+    return files("reports").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _vega() -> str:
+    """Return Vega-Embed with Vega and Vega-Lite, as vl-convert bundles them, safe inside a script element."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _swatch(depth: int) -> object:
+    from markupsafe import Markup
+
+    outlines = {1: "M8 2a6 6 0 1 0 .01 0z", 2: "M3 3h10v10H3z", 3: "M8 2l6.5 11.5h-13z", 4: "M8 1l5 7-5 7-5-7z"}
+    return Markup(f'<path d="{outlines.get(depth, outlines[1])}"/>')
+
+
+def _datasets(
+    findings: Findings, figures: dict[str, dict[str, Any]], data: dict[str, Any]
+) -> list[Mapping[str, object]]:
+    """Return a tab per dataset, with one per family; charts and their rows go to `figures` and `data`."""
+    return [
+        {
+            "key": findings.key(dataset),
+            "name": dataset_name(dataset),
+            "facts": provenance.dataset_line(findings, dataset),
+            "families": [
+                _family(findings, dataset, family, figures, data)
+                for family in FAMILIES
+                if not findings.families or family in findings.families
+            ],
+        }
+        for dataset in findings.datasets
+    ]
+
+
+def _family(
+    findings: Findings, dataset: str, family: str, figures: dict[str, dict[str, Any]], data: dict[str, Any]
+) -> Mapping[str, object]:
+    subject = findings.subject(dataset, family)
+    common = {"key": family, "name": FAMILIES[family], "depth_word": DEPTHS[family][1].capitalize()}
+    if subject is None:
+        missing = Missing(
+            f"No {FAMILIES[family]} runs on {dataset_name(dataset)} yet",
+            f"generate convergence --dataset {dataset} --family {family}",
+        )
+        return {**common, "depths": [], "missing": missing}
+    prefix = f"{findings.key(dataset)}/{family}"
+    return {
+        **common,
+        "depths": subject.depths,
+        "missing": None,
+        "figures": [_figure(figure, subject, prefix, figures, data) for figure in FIGURES.values()],
+        "tables": [tables.regimes(subject)],
+    }
+
+
+def _figure(
+    figure: Figure, subject: Subject, prefix: str, figures: dict[str, dict[str, Any]], data: dict[str, Any]
+) -> Mapping[str, object]:
+    missing = figure.missing(subject)
+    if missing:
+        return {"heading": figure.heading, "missing": missing}
+    views = figure.views(subject.family)
+    captions: list[str] = []
+    shown = []
+    for view in views:
+        name = f"{prefix}/{figure.name}" + (f"/{view.key}" if len(views) > 1 else "")
+        specification = _specification(view, subject, data)
+        captions = captions or specification["title"].get("subtitle", [])
+        figures[name] = specification
+        shown.append({"key": view.key, "label": view.label, "id": name})
+    return {
+        "name": figure.name,
+        "heading": figure.heading,
+        "caption": captions,
+        "views": shown,
+        "switch": figure.switch,
+        "replicates": figure.replicates,
+        "table": figure.table(subject) if figure.table else None,
+        "missing": None,
+    }
+
+
+def _specification(view: View, subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the chart as a Vega-Lite dictionary whose rows are moved to `data`, where equal ones are kept once."""
+    from altair.utils.schemapi import debug_mode
+
+    # Half of the time is validation against Vega-Lite's schema, which the tests do for every figure.
+    with debug_mode(False):
+        specification: dict[str, Any] = view.chart(subject).to_dict()
+    for unused in ("$schema", "config", "usermeta"):
+        specification.pop(unused, None)
+    _drop_legends(specification)
+    rows = specification.pop("datasets", {})
+    data.update(rows)
+    specification["needs"] = list(rows)
+    return specification
+
+
+def _drop_legends(node: object) -> None:
+    """Take the legends out of a chart: on the page the panel's switches are the legend of all of its charts."""
+    if isinstance(node, list):
+        for entry in node:
+            _drop_legends(entry)
+    elif isinstance(node, dict):
+        for channel in ("color", "shape", "strokeDash"):
+            if isinstance(node.get(channel), dict) and "scale" in node[channel]:
+                node[channel]["legend"] = None
+        for entry in node.values():
+            _drop_legends(entry)

@@ -1,0 +1,169 @@
+"""The report's tables as plain dictionaries for the template: the answer, the regimes, the numbers of a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reports.charts.vocabulary import (
+    BOUNDARIES,
+    CAPACITIES,
+    DEPTHS,
+    FAMILIES,
+    SHORT_CAPACITIES,
+    STATUSES,
+    count,
+    dataset_name,
+    depth_name,
+    p_value,
+    percent,
+)
+
+if TYPE_CHECKING:
+    from reports.findings import Findings, Subject
+
+Table = Mapping[str, object]
+
+
+def _column(title: str, *, number: bool = False, badge: bool = False) -> dict[str, object]:
+    return {"title": title, "number": number, "badge": badge}
+
+
+def regimes(subject: Subject) -> Table:
+    """Return the regimes table: per boundary and depth where it lies, how surely, and on how much data."""
+    columns = [
+        _column("Boundary"),
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column("Status", badge=True),
+        _column(SHORT_CAPACITIES[subject.family].capitalize(), number=True),
+        _column("95% interval"),
+        _column("Parameters", number=True),
+        _column("p", number=True),
+        _column("Replicates", number=True),
+    ]
+    rows = [
+        [
+            BOUNDARIES.get(row["boundary"], row["boundary"]),
+            row["depth"],
+            {"key": row["status"], "text": STATUSES.get(row["status"], row["status"])},
+            count(row["capacity"]),
+            _interval(row["ci_low"], row["ci_high"]),
+            count(row["parameters"]),
+            p_value(row["p_value"]),
+            count(row["replicates"]),
+        ]
+        for row in subject.boundaries.iter_rows(named=True)
+    ]
+    return {"heading": "Regimes", "columns": columns, "rows": rows, "notes": _reasons(subject)}
+
+
+def _reasons(subject: Subject) -> list[str]:
+    """Return why boundaries were not detected, equal reasons once with the depths that they hold for."""
+    reasons: dict[tuple[str, str, str], list[int]] = {}
+    for row in subject.boundaries.iter_rows(named=True):
+        if row["reason"] and row["status"] != "detected":
+            reasons.setdefault((row["boundary"], row["status"], row["reason"]), []).append(row["depth"])
+    return [
+        f"{BOUNDARIES.get(boundary, boundary)}, {_depth_list(subject.family, depths)}: "
+        f"{STATUSES.get(status, status)}, {reason}."
+        for (boundary, status, reason), depths in reasons.items()
+    ]
+
+
+def _depth_list(family: str, depths: list[int]) -> str:
+    if len(depths) == 1:
+        return depth_name(family, depths[0])
+    return f"{', '.join(map(str, depths[:-1]))} and {depth_name(family, depths[-1])}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "–"
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def cells(subject: Subject) -> Table:
+    """Return the numbers behind the convergence figure."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Parameters", number=True),
+        _column("Replicates", number=True),
+        _column("Diverged", number=True),
+        _column("Mean accuracy", number=True),
+        _column("Standard deviation", number=True),
+        _column("95% interval of the mean"),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            count(row["parameters"]),
+            row["n"],
+            row["diverged"],
+            percent(row["mean"], 2),
+            percent(row["sd"], 2),
+            "–" if row["ci_low"] is None else f"{percent(row['ci_low'], 2)} to {percent(row['ci_high'], 2)}",
+        ]
+        for row in subject.cells.iter_rows(named=True)
+    ]
+    return {"heading": "Accuracy", "columns": columns, "rows": rows}
+
+
+def answers(findings: Findings) -> list[Mapping[str, object]]:
+    """Return, per dataset and family, the stable network with the fewest parameters, or why there is none."""
+    return [
+        {
+            "dataset": dataset_name(dataset),
+            "family": FAMILIES[subject.family],
+            "target": f"{findings.key(dataset)}/{subject.family}",
+            **_answer(subject),
+        }
+        for dataset in findings.datasets
+        for family in FAMILIES
+        if (subject := findings.subject(dataset, family))
+    ]
+
+
+def _answer(subject: Subject) -> dict[str, object]:
+    stability = [row for row in subject.boundaries.iter_rows(named=True) if row["boundary"] == "stability"]
+    found = [row for row in stability if row["status"] == "detected"]
+    if not found:
+        kinds = list(dict.fromkeys(STATUSES.get(row["status"], row["status"]) for row in stability))
+        said = "stability boundary " + ", ".join(kinds) if kinds else "no stability boundary looked for"
+        return {"network": None, "reason": f"{said.capitalize()}: see the regimes table"}
+    best = min(found, key=lambda row: row["parameters"])
+    cell = next(
+        (
+            c
+            for c in subject.cells.iter_rows(named=True)
+            if (c["depth"], c["capacity"]) == (best["depth"], best["capacity"])
+        ),
+        None,
+    )
+    return {
+        "network": _network(subject.family, best["depth"], best["capacity"]),
+        "parameters": count(best["parameters"]),
+        "interval": f"{SHORT_CAPACITIES[subject.family]} {_interval(best['ci_low'], best['ci_high'])}",
+        "accuracy": percent(cell["mean"]) if cell else "–",
+        "replicates": count(best["replicates"]),
+    }
+
+
+def _network(family: str, depth: int, capacity: int) -> str:
+    if family == "dnn":
+        return f"{depth_name(family, depth)}, {capacity} wide"
+    if family == "cnn":
+        return f"{capacity} channel" if capacity == 1 else f"{capacity} channels"
+    return f"embedding width {capacity}"
+
+
+def methods(findings: Findings) -> list[Mapping[str, str]]:
+    """Return how each kind of boundary was found, in the words of the analysis."""
+    found: dict[str, list[str]] = {}
+    for subject in findings.subjects:
+        for row in subject.boundaries.iter_rows(named=True):
+            methods_of = found.setdefault(BOUNDARIES.get(row["boundary"], row["boundary"]), [])
+            if row["method"] and row["method"] not in methods_of:
+                methods_of.append(row["method"])
+    return [{"term": f"{boundary} boundary", "text": "; ".join(texts)} for boundary, texts in found.items()]

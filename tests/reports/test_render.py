@@ -1,0 +1,174 @@
+"""`reports render`: content, limits, and every wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from reports.cli import main
+from store.records import Records
+from store.results import Store
+from tests.reports.conftest import invoke
+from tests.reports.planted import plant
+
+
+def failure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+    """Return exit code and standard error of the command as a user calls it."""
+    monkeypatch.setattr("sys.argv", ["reports", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, capsys.readouterr().err
+
+
+def test_one_file_without_addresses_to_fetch(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert len(page.encode()) < 5_000_000
+    assert [path.name for path in report.parent.iterdir()] == [report.name]
+    markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=[\"'](?!data:,|#)", markup)
+    assert not re.findall(r"@import|url\(", markup)
+
+
+def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None:
+    from analyze import regimes
+
+    page = report.read_text(encoding="utf-8")
+    for row in regimes(store.path):
+        panel = page[page.index(f'id="panel-{row.dataset}-{row.family}"') :]
+        lines = [re.sub(r"<[^>]+>", " ", line).split() for line in panel.split("</table>")[1].split("</tr>")]
+        mine = [words for words in lines if words[:2] == [row.boundary.capitalize(), str(row.depth)]]
+        assert len(mine) == 1
+        if row.capacity is not None:
+            assert str(row.capacity) in mine[0]
+            assert f"{row.parameters:,}" in mine[0]
+    assert any(row.status == "detected" for row in regimes(store.path))
+
+
+def test_missing_family_is_said_in_place(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "No ViT runs on MNIST yet: <code>generate convergence --dataset mnist --family vit</code>" in page
+
+
+def test_only_what_was_asked_for(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "one.html"
+    result = invoke("render", "--store", str(store.path), "--out", str(out), "--dataset", "digits", "--family", "cnn")
+    assert result.exit_code == 0
+    page = out.read_text(encoding="utf-8")
+    assert 'id="panel-digits-cnn"' in page
+    assert "panel-mnist" not in page
+    assert "panel-digits-dnn" not in page
+
+
+def test_text_of_the_store_cannot_become_markup(tmp_path: Path) -> None:
+    store = plant(tmp_path / "odd.duckdb", datasets=("<b>mine</b>",), families=("vit",))
+    result = invoke("render", "--store", str(store.path), "--out", str(tmp_path / "odd.html"))
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "odd.html").read_text(encoding="utf-8")
+    assert "<b>mine" not in page
+    assert "&lt;b&gt;mine&lt;/b&gt;" in page
+
+
+def test_wrong_inputs_are_one_line(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = Store(tmp_path / "empty.duckdb")
+    empty.prepare()
+    out = str(tmp_path / "r.html")
+    cases = [
+        (1, "there is digits, mnist", ["--store", str(store.path), "--dataset", "imagenet"]),
+        (1, "there is cnn, dnn", ["--store", str(store.path), "--family", "vit"]),
+        (1, "no runs yet", ["--store", str(empty.path)]),
+        (1, "no store at", ["--store", str(tmp_path / "none.duckdb")]),
+        (1, "no folder", ["--store", str(store.path), "--out", str(tmp_path / "no" / "r.html")]),
+        (1, "no protocol", ["--store", str(store.path), "--protocol", "p0"]),
+        (2, "dnn", ["--store", str(store.path), "--family", "rnn"]),
+        (2, "is a directory", ["--store", str(store.path), "--out", str(tmp_path)]),
+        (2, "--dataset", ["--store", str(store.path), "--colour"]),
+    ]
+    for code, message, arguments in cases:
+        given = arguments if "--out" in arguments else [*arguments, "--out", out]
+        got, text = failure(capsys, monkeypatch, "render", *given)
+        assert (got, text.count("\n")) == (code, 1), text
+        assert message in text
+        assert "Traceback" not in text
+    assert not Path(out).exists()
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "html", "json"])
+def test_figure_formats(store: Store, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / f"figure.{kind}"
+    result = invoke(
+        *("figure", "convergence", "--format", kind, "--out", str(out), "--store", str(store.path)),
+        *("--dataset", "digits", "--family", "dnn", "--view", "parameters"),
+    )
+    assert result.exit_code == 0, result.output
+    content = out.read_bytes()
+    start = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "json": b"{"}[kind]
+    assert content.lstrip().startswith(start)
+    if kind == "json":
+        assert "trainable parameters" in json.loads(content)["description"]
+
+
+def test_figure_refuses_what_it_cannot_draw(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ["--store", str(store.path), "--out", str(tmp_path / "f.svg")]
+    for message, arguments in [
+        ("the figures are convergence", ["figure", "pie", *here]),
+        ("--dataset digits --family cnn", ["figure", "convergence", *here]),
+        (
+            "there is capacity, parameters",
+            ["figure", "convergence", *here, "--dataset", "digits", "--family", "cnn", "--view", "time"],
+        ),
+    ]:
+        code, text = failure(capsys, monkeypatch, *arguments)
+        assert (code, text.count("\n")) == (1, 1)
+        assert message in text
+
+
+def test_a_single_replicate_is_drawn_without_spread(tmp_path: Path) -> None:
+    store = plant(tmp_path / "one.duckdb", replicates=1)
+    result = invoke("render", "--store", str(store.path), "--out", str(tmp_path / "one.html"))
+    assert result.exit_code == 0, result.output
+    assert "too little data" in (tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) -> None:
+    runs = plant(tmp_path / "source.duckdb", quantization=True)
+    folder = tmp_path / "only"
+    runs.export(folder)
+    target = Store(tmp_path / "int8.duckdb")
+    target.append(Records(), name="nothing")
+    import polars as pl
+
+    for name in ("runs", "labels"):
+        frame = pl.read_parquet(folder / f"{name}.parquet")
+        frame.filter(pl.col("run_id").str.contains("int8")).write_parquet(folder / f"{name}.parquet")
+    target.import_(folder)
+    out = tmp_path / "int8.html"
+    result = invoke("render", "--store", str(target.path), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "No DNN runs" in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_fifty_thousand_runs_render_in_fifteen_seconds(tmp_path: Path) -> None:
+    store = plant(
+        tmp_path / "large.duckdb",
+        datasets=("mnist", "fashion_mnist", "cifar10"),
+        families=("dnn", "cnn", "vit"),
+        replicates=40,
+        every_topology=True,
+    )
+    assert int(store.query("SELECT count(*) AS n FROM runs")["n"][0]) >= 50_000
+    out = tmp_path / "large.html"
+    start = time.perf_counter()
+    result = invoke("render", "--store", str(store.path), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert time.perf_counter() - start < 15
+    assert out.stat().st_size < 5_000_000
