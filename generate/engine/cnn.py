@@ -1,4 +1,4 @@
-"""CNN packs on compiled kernels: the layout of their buffers and the training step; the arithmetic is `cnn_kernel`."""
+"""CNN packs on compiled kernels: owns their buffers; the arithmetic is `cnn_kernel`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine import cnn_kernel
-from generate.engine.cnn_kernel import TILE, Layout, Work, layout_of, round_up
+from generate.engine.cnn_kernel import DIFFERENTIATE, EVALUATE, LEARN, Adam, State
+from generate.engine.cnn_layout import Floats, input_memory, layouts_of, working_memory
 from generate.engine.pack import Pack, Tally
 from generate.engine.simd import LANES
 from generate.protocol import Training
@@ -24,131 +25,86 @@ def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
 
 
 class CnnKernelPack(Pack):
-    """CNNs trained by compiled kernels on one thread.
+    """CNNs trained by compiled kernels, on one thread.
 
-    All parameters, gradients and Adam moments are flat buffers [values of model 0, values of model 1, ...], each model
-    laid out as `cnn_kernel` says; `tensors` are views of it, so `refresh` has nothing to do.
+    Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_layout` says. What `tensors`
+    returns are views of them, so `refresh` has nothing to do.
     """
 
     engine: Engine = "kernel"
 
     def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
         super().__init__(architectures, image, training)
-        self._layouts = [layout_of(architecture.capacity, image) for architecture in self.architectures]
-        ends = np.cumsum([0] + [layout.size for layout in self._layouts])
-        self._slices = [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
-        size = int(ends[-1])
-        self._parameters, self._gradient = np.zeros(size, np.float32), np.zeros(size, np.float32)
-        self._first, self._second = np.zeros(size, np.float32), np.zeros(size, np.float32)
-        self._steps = 0
-        self._work = _work(self._layouts, image, training.batch_size)
-        layout, images = self._layouts[0], round_up(training.batch_size, TILE)
-        self._inputs = np.zeros(images * 3 * image.channels * layout.plane, np.float32)
+        self._layouts = layouts_of([architecture.capacity for architecture in self.architectures], image)
+        self._table = np.array(self._layouts, dtype=np.int64)
+        size = self._layouts[-1].start + self._layouts[-1].size
+        self._state = State(*(np.zeros(size, np.float32) for _ in State._fields))
+        self._work = working_memory(self._layouts, training.batch_size)
+        self._inputs = input_memory(self._layouts[0], training.batch_size)
         self._bytes = np.zeros(training.batch_size * image.values + LANES, np.uint8)
+        self._steps = 0
 
     def tensors(self, model: int) -> dict[str, Tensor]:
         """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
-        return self._views(self._parameters, model)
+        return self._views(self._state.parameters, model)
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
-        self._gradient[:] = 0
-        self._prepare(images)
-        for model in range(len(self.architectures)):
-            self._evaluate(model, labels.numpy())
-            self._backward(model, len(images))
-        return [
-            {name: view.clone() for name, view in self._views(self._gradient, model).items()}
-            for model in range(len(self.architectures))
-        ]
+        self._run(DIFFERENTIATE, images, labels)
+        models = range(len(self.architectures))
+        views = [self._views(self._state.gradient, model) for model in models]
+        return [{name: view.clone() for name, view in tensors.items()} for tensors in views]
 
     def step(self, images: Tensor, labels: Tensor) -> Tally:
         """Take one Adam step of every model on a minibatch and return its running metrics (before the step)."""
         self._steps += 1
-        self._prepare(images)
-        tally = _Sums(len(self.architectures))
-        for model in range(len(self.architectures)):
-            tally.add(model, self._evaluate(model, labels.numpy()))
-            self._backward(model, len(images))
-            self._adam(model)
-        return tally.tally()
+        return self._run(LEARN, images, labels)
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return the metrics of every model on images (any number of them), changing nothing."""
-        tally = _Sums(len(self.architectures))
+        return self._run(EVALUATE, images, labels)
+
+    def _run(self, goal: int, images: Tensor, labels: Tensor) -> Tally:
+        """Run the kernels on up to `batch_size` images at a time."""
+        models = len(self.architectures)
+        loss, correct = np.zeros(models), np.zeros(models, np.int64)
         size = self.training.batch_size
         for some, answers in zip(images.split(size), labels.split(size), strict=True):
             self._prepare(some)
-            for model in range(len(self.architectures)):
-                tally.add(model, self._evaluate(model, answers.numpy()))
-        return tally.tally()
+            cnn_kernel.run(
+                goal, self._inputs, answers.numpy(), len(some), self._table, self._state, self._work, self._adam(),
+                loss, correct,
+            )  # fmt: skip
+        return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
     def _prepare(self, images: Tensor) -> None:
         values = images.numpy().reshape(-1)
         self._bytes[: values.size] = values
+        height, width, plane = self.image.height, self.image.width, self._layouts[0].plane
         scale = 1 / (255 * self.training.input_std)
         shift = self.training.input_mean / self.training.input_std
-        cnn_kernel.prepare(
-            self._bytes, len(images) * self.image.channels, self.image.height, self.image.width,
-            self._layouts[0].plane, self.image.height * self.image.width, scale, shift, self._inputs,
-        )  # fmt: skip
+        planes = len(images) * self.image.channels
+        cnn_kernel.prepare(self._bytes, planes, height, width, plane, scale, shift, self._inputs)
 
-    def _evaluate(self, model: int, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, int]:
-        parameters = self._parameters[self._slices[model]]
-        return cnn_kernel.evaluate(self._inputs, labels, len(labels), parameters, self._layouts[model], self._work)
-
-    def _backward(self, model: int, count: int) -> None:
-        here = self._slices[model]
-        parameters, gradient = self._parameters[here], self._gradient[here]
-        cnn_kernel.backward(self._inputs, count, parameters, gradient, self._layouts[model], self._work)
-
-    def _adam(self, model: int) -> None:
-        here = self._slices[model]
+    def _adam(self) -> Adam:
         beta1, beta2 = self.training.betas
-        cnn_kernel.adam(
-            self._parameters[here], self._gradient[here], self._first[here], self._second[here],
-            self.training.learning_rate / (1 - beta1**self._steps), 1 - beta1, 1 - beta2, self.training.epsilon,
-            1 / math.sqrt(1 - beta2**self._steps),
-        )  # fmt: skip
+        steps = max(self._steps, 1)
+        return Adam(
+            rate=np.float32(self.training.learning_rate / (1 - beta1**steps)),
+            first=np.float32(1 - beta1),
+            second=np.float32(1 - beta2),
+            epsilon=np.float32(self.training.epsilon),
+            correction=np.float32(1 / math.sqrt(1 - beta2**steps)),
+        )
 
-    def _views(self, buffer: np.ndarray[tuple[int], np.dtype[np.float32]], model: int) -> dict[str, Tensor]:
+    def _views(self, buffer: Floats, model: int) -> dict[str, Tensor]:
         layout = self._layouts[model]
-        flat = torch.from_numpy(buffer[self._slices[model]])
+        flat = torch.from_numpy(buffer[layout.start : layout.start + layout.size])
         channels, classes = layout.channels, layout.classes
-        kernels = flat[: channels * layout.taps].view(channels, self.image.channels, 3, 3)
         weights = flat[layout.weights :].view(classes, layout.row)[:, : channels * layout.positions]
         return {
-            "convolution.weight": kernels,
+            "convolution.weight": flat[: channels * layout.taps].view(channels, self.image.channels, 3, 3),
             "convolution.bias": flat[layout.biases :][:channels],
             "linear.weight": weights,
             "linear.bias": flat[layout.head_biases :][:classes],
         }
-
-
-class _Sums:
-    def __init__(self, models: int) -> None:
-        self.loss, self.correct = np.zeros(models), np.zeros(models, np.int64)
-
-    def add(self, model: int, seen: tuple[float, int]) -> None:
-        self.loss[model] += seen[0]
-        self.correct[model] += seen[1]
-
-    def tally(self) -> Tally:
-        return Tally(torch.from_numpy(self.loss), torch.from_numpy(self.correct))
-
-
-def _work(layouts: Sequence[Layout], image: ImageShape, batch_size: int) -> Work:
-    """Return buffers that suit the largest model."""
-    channels = max(layout.channels for layout in layouts)
-    layout = layouts[0]
-    tiles = -(-batch_size // TILE)
-    edge = (np.arange(LANES) + (layout.vectors - 1) * LANES < layout.positions).astype(np.float32)
-    return Work(
-        by_tap=np.zeros((1 + layout.taps) * channels + LANES, np.float32),
-        edge=edge,
-        activations=np.zeros(tiles * channels * TILE * layout.line, np.float32),
-        scores=np.zeros((batch_size + 2) * layout.classes * LANES, np.float32),
-        errors=np.zeros(batch_size * layout.errors_row, np.float32),
-        partial=np.zeros(TILE * LANES, np.float32),
-        sums=np.zeros(8 * (1 + layout.taps) * LANES, np.float32),
-    )

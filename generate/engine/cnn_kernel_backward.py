@@ -1,0 +1,152 @@
+"""The CNN kernels' backward pass: errors of the logits to gradients of all parameters. See `cnn_layout` for the buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from generate.engine.cnn_kernel_forward import EIGHT, FIVE, FOUR, MANY, ONE, TEN, THREE, TWO
+from generate.engine.cnn_layout import TILE, Floats, Layout, Work
+from generate.engine.simd import LANES, load, part, store, total, where_positive
+from generate.engine.simd_rows import (
+    add_products,
+    add_scaled,
+    combine,
+    load_rows,
+    load_tile,
+    store_rows,
+    store_tile,
+    zero_tile,
+)
+
+
+@part
+def backward(
+    inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work
+) -> None:
+    """Write the gradient of the mean loss on the images that `forward` and `cross_entropy` have just seen.
+
+    Overwrites the activations. Padding gets no gradient: it keeps its zeros.
+    """
+    for k in range(layout.classes):
+        bias = np.float32(0)
+        for image in range(count):
+            bias += work.errors[image * layout.error_row + k]
+        gradient[layout.start + layout.head_biases + k] = bias
+    done = 0
+    while done < layout.channels:
+        left = layout.channels - done
+        if MANY and left >= 8:
+            _backward_block(inputs, count, parameters, gradient, layout, done, work, EIGHT)
+            done += 8
+        elif left >= 4:
+            _backward_block(inputs, count, parameters, gradient, layout, done, work, FOUR)
+            done += 4
+        elif left >= 2:
+            _backward_block(inputs, count, parameters, gradient, layout, done, work, TWO)
+            done += 2
+        else:
+            _backward_block(inputs, count, parameters, gradient, layout, done, work, ONE)
+            done += 1
+
+
+@part
+def _backward_block(
+    inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, channel: int, work: Work,
+    block: Any
+) -> None:  # fmt: skip
+    """Write the gradients of one block of channels: biases, kernels, and weights of the linear layer."""
+    stride = (1 + layout.taps) * LANES
+    work.sums[: len(block) * stride] = 0
+    for images in range(0, count, TILE):
+        some = min(TILE, count - images)
+        for number in range(len(block)):
+            _backward_linear(images, some, channel + number, parameters, gradient, layout, work, number * stride)
+        _backward_convolution(inputs, images, some, layout, channel, work, block)
+    for number in range(len(block)):
+        gradient[layout.start + layout.biases + channel + number] = total(load(work.sums, number * stride))
+        for tap in range(layout.taps):
+            sums = load(work.sums, number * stride + (1 + tap) * LANES)
+            gradient[layout.start + (channel + number) * layout.taps + tap] = total(sums)
+
+
+@part
+def _backward_linear(
+    images: int, count: int, channel: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work, bias: int
+) -> None:
+    """Turn one channel's activations into errors, and add one tile's share to the gradient of its weights."""
+    source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
+    weights = layout.start + layout.weights + channel * layout.positions
+    for vector in range(0, layout.vectors * LANES, LANES):
+        done = 0
+        while done < layout.classes:
+            left = layout.classes - done
+            start, place = weights + done * layout.row + vector, source + vector
+            if MANY and left >= 10:
+                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, TEN)
+                done += 10
+            elif left >= 5:
+                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, FIVE)
+                done += 5
+            elif left >= 2:
+                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, TWO)
+                done += 2
+            else:
+                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, ONE)
+                done += 1
+
+
+@part
+def _backward_classes(
+    images: int, count: int, place: int, parameters: Floats, gradient: Floats, weights: int, layout: Layout,
+    work: Work, bias: int, done: int, block: Any
+) -> None:  # fmt: skip
+    """Take one vector of activations back through a block of classes, for one tile of images.
+
+    Adds to the weights' gradient (writes it at the first tile). What the activations' errors get from the blocks of
+    classes adds up in `work.partial`; with the last block they replace the activations.
+    """
+    last = done + len(block) == layout.classes
+    rows = load_rows(parameters, weights, layout.row, block)
+    sums = zero_tile(block, ONE)
+    if images > 0:
+        sums = load_rows(gradient, weights, layout.row, block)
+    bias_sum = load(work.sums, bias)
+    errors = images * layout.error_row + done
+    for image in range(count):
+        value = load(work.activations, place)
+        error = combine(work.errors, errors, rows)
+        sums = add_scaled(sums, work.errors, errors, (value,))
+        if done > 0:
+            error = error + load(work.partial, image * LANES)
+        if last:
+            error = where_positive(value, error)
+            store(work.activations, place, error)
+            bias_sum = bias_sum + error
+        else:
+            store(work.partial, image * LANES, error)
+        errors += layout.error_row
+        place += layout.line
+    store_rows(gradient, weights, layout.row, sums)
+    store(work.sums, bias, bias_sum)
+
+
+@part
+def _backward_convolution(
+    inputs: Floats, images: int, count: int, layout: Layout, channel: int, work: Work, block: Any
+) -> None:
+    """Add one tile's products of errors and shifted images to the sums of the kernels of one block of channels."""
+    plane, between, stride = layout.plane, TILE * layout.line, (1 + layout.taps) * LANES
+    source = ((images // TILE) * layout.channels + channel) * between
+    for image in range(count):
+        start = (images + image) * (layout.taps // 3) * plane
+        place = source + image * layout.line
+        for row in range(layout.taps // 3):
+            here = start + (row // 3) * 3 * plane + (row % 3) * layout.out_width
+            target = (1 + 3 * row) * LANES
+            sums = load_tile(work.sums, target, stride, LANES, block, THREE)
+            for vector in range(0, layout.vectors * LANES, LANES):
+                columns = load_rows(inputs, here + vector, plane, THREE)
+                sums = add_products(sums, work.activations, place + vector, between, columns)
+            store_tile(work.sums, target, stride, LANES, THREE, sums)

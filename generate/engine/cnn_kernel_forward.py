@@ -1,0 +1,152 @@
+"""The CNN kernels' forward pass: convolution, ReLU, linear layer, cross-entropy. `cnn_layout` describes the buffers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from generate.engine.cnn_layout import TILE, Floats, Integers, Layout, Work
+from generate.engine.simd import LANES, REGISTERS, exp, load, part, splat, store, total, where_positive
+from generate.engine.simd_rows import (
+    add_products,
+    add_scaled,
+    load_rows,
+    load_tile,
+    positive_part,
+    spread_tile,
+    store_tile,
+)
+
+ONE, TWO, THREE, FOUR, FIVE, EIGHT, TEN = ((0,) * n for n in (1, 2, 3, 4, 5, 8, 10))
+MANY = REGISTERS == 32
+
+
+@part
+def forward(inputs: Floats, count: int, parameters: Floats, layout: Layout, work: Work) -> None:
+    """Leave the activations and scores of `count` images in `work`."""
+    _transpose_taps(parameters, layout, work.taps)
+    work.scores[: count * layout.classes * LANES] = 0
+    for images in range(0, count, TILE):
+        some = min(TILE, count - images)
+        done = 0
+        while done < layout.channels:
+            left = layout.channels - done
+            if MANY and left >= 8:
+                _convolve(inputs, images, some, layout, done, work, EIGHT)
+                done += 8
+            elif left >= 4:
+                _convolve(inputs, images, some, layout, done, work, FOUR)
+                done += 4
+            elif left >= 2:
+                _convolve(inputs, images, some, layout, done, work, TWO)
+                done += 2
+            else:
+                _convolve(inputs, images, some, layout, done, work, ONE)
+                done += 1
+        for channel in range(layout.channels):
+            _score(images, some, channel, parameters, layout, work)
+
+
+@part
+def _transpose_taps(parameters: Floats, layout: Layout, taps: Floats) -> None:
+    for channel in range(layout.channels):
+        taps[channel] = parameters[layout.start + layout.biases + channel]
+        for tap in range(layout.taps):
+            taps[(1 + tap) * layout.channels + channel] = parameters[layout.start + channel * layout.taps + tap]
+
+
+@part
+def _convolve(
+    inputs: Floats, images: int, count: int, layout: Layout, channel: int, work: Work, block: Any
+) -> None:
+    """Write the rectified convolution of one tile of images with one block of channels."""
+    plane, channels = layout.plane, layout.channels
+    stride = TILE * layout.line
+    out = ((images // TILE) * channels + channel) * stride
+    for image in range(count):
+        source = (images + image) * (layout.taps // 3) * plane
+        target = out + image * layout.line
+        for vector in range(0, layout.vectors, 2):
+            sums = spread_tile(work.taps, channel, block, TWO)
+            kernels = channel + channels
+            for row in range(layout.taps // 3):
+                start = source + (row // 3) * 3 * plane + (row % 3) * layout.out_width + vector * LANES
+                for _ in range(3):
+                    sums = add_scaled(sums, work.taps, kernels, load_rows(inputs, start, LANES, TWO))
+                    kernels += channels
+                    start += plane
+            place = target + vector * LANES
+            store_tile(work.activations, place, stride, LANES, TWO, positive_part(sums))
+        for number in range(len(block)):
+            last = target + number * stride + (layout.vectors - 1) * LANES
+            store(work.activations, last, where_positive(load(work.edge, 0), load(work.activations, last)))
+
+
+@part
+def _score(images: int, count: int, channel: int, parameters: Floats, layout: Layout, work: Work) -> None:
+    """Add one channel's share to the scores of one tile of images."""
+    source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
+    weights = layout.start + layout.weights + channel * layout.positions
+    done = 0
+    while done < layout.classes:
+        left = layout.classes - done
+        start, target = weights + done * layout.row, (images * layout.classes + done) * LANES
+        if MANY and left >= 10:
+            _score_classes(source, count, parameters, start, layout, work, target, TEN)
+            done += 10
+        elif left >= 5:
+            _score_classes(source, count, parameters, start, layout, work, target, FIVE)
+            done += 5
+        elif left >= 2:
+            _score_classes(source, count, parameters, start, layout, work, target, TWO)
+            done += 2
+        else:
+            _score_classes(source, count, parameters, start, layout, work, target, ONE)
+            done += 1
+
+
+@part
+def _score_classes(
+    source: int, count: int, parameters: Floats, weights: int, layout: Layout, work: Work, target: int, block: Any
+) -> None:
+    """Add one channel's share to the scores of a block of classes, two images at a time."""
+    stride = layout.classes * LANES
+    for image in range(0, count, 2):
+        here = target + image * stride
+        sums = load_tile(work.scores, here, LANES, stride, block, TWO)
+        place = source + image * layout.line
+        for vector in range(0, layout.vectors * LANES, LANES):
+            columns = load_rows(work.activations, place + vector, layout.line, TWO)
+            sums = add_products(sums, parameters, weights + vector, layout.row, columns)
+        store_tile(work.scores, here, LANES, stride, TWO, sums)
+
+
+@part
+def cross_entropy(labels: Integers, count: int, parameters: Floats, layout: Layout, work: Work) -> tuple[float, int]:
+    """Write the errors, d(mean loss) / d(logit); return the summed loss and the number of correct answers."""
+    loss, correct = 0.0, 0
+    share = np.float32(1) / np.float32(count)
+    biases = layout.start + layout.head_biases
+    for image in range(count):
+        row = work.errors[image * layout.error_row : (image + 1) * layout.error_row]
+        row[:] = -np.float32(np.inf)
+        answer = 0
+        for k in range(layout.classes):
+            row[k] = total(load(work.scores, (image * layout.classes + k) * LANES)) + parameters[biases + k]
+            if row[k] > row[answer]:
+                answer = k
+        highest, wanted = row[answer], row[labels[image]]
+        sums = splat(np.float32(0))
+        for k in range(0, layout.error_row, LANES):
+            powers = exp(load(row, k) - highest)
+            store(row, k, powers)
+            sums = sums + powers
+        norm = total(sums)
+        for k in range(0, layout.error_row, LANES):
+            store(row, k, load(row, k) * (share / norm))
+        row[labels[image]] -= share
+        loss += math.log(norm) + (highest - wanted)
+        correct += answer == labels[image]
+    return loss, correct
