@@ -24,6 +24,9 @@ ENGINE = "engine"
 # Long enough for the clock and the scheduler, per round.
 ENGINE_SECONDS = 0.5
 LOADER_ARCHITECTURES = 4
+VECTORISED_STEPS = 2
+# A contestant that has taken this long sits out the rounds left, after the first two.
+PATIENCE_SECONDS = 20.0
 
 Measure = Callable[[], float]
 MakePeer = Callable[[Architecture, ImageShape, Sequence[State], Images], Peer]
@@ -31,9 +34,10 @@ MakePeer = Callable[[Architecture, ImageShape, Sequence[State], Images], Peer]
 
 @dataclass
 class Row:
-    """One line of the result: times are milliseconds per model-step, one per round; `skipped` says why there are none.
+    """One line of the result: times are milliseconds per model-step, from the first round on.
 
-    `kind` is `engine`, `peer` or `roofline`; `detail` says on what, or how, it was measured.
+    `skipped` says why there are none. `kind` is `engine`, `peer` or `roofline`; `detail` says on what, or how, it was
+    measured; `setup_seconds` is what building, compiling and warming up took.
     """
 
     name: str
@@ -49,8 +53,8 @@ class Row:
         return statistics.median(self.times)
 
     def ratio(self, engine: Row) -> float:
-        """Return the median over rounds of this row's time over the engine's."""
-        return statistics.median(mine / its for mine, its in zip(self.times, engine.times, strict=True))
+        """Return the median, over the rounds both were timed in, of this row's time over the engine's."""
+        return statistics.median(mine / its for mine, its in zip(self.times, engine.times, strict=False))
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Contestant:
 
 
 def compare(contestants: Sequence[Contestant], *, rounds: int) -> list[Row]:
-    """Return the rows of these contestants, timed in turn in every round.
+    """Return the rows of these contestants, timed in turn, round after round.
 
     One that cannot be built here keeps the reason in `skipped`. The first, untimed measurement compiles and warms up.
     """
@@ -77,9 +81,14 @@ def compare(contestants: Sequence[Contestant], *, rounds: int) -> list[Row]:
             continue
         contestant.row.setup_seconds = time.perf_counter() - start
         measures.append((contestant.row, measure))
-    for _ in range(rounds):
-        for row, measure in measures:
+    spent = dict.fromkeys(range(len(measures)), 0.0)
+    for completed in range(rounds):
+        for index, (row, measure) in enumerate(measures):
+            if completed >= 2 and spent[index] > PATIENCE_SECONDS:
+                continue
+            start = time.perf_counter()
             row.times.append(measure())
+            spent[index] += time.perf_counter() - start
     return [contestant.row for contestant in contestants]
 
 
@@ -93,6 +102,7 @@ def contestants_of(grid: Grid, images: Images) -> list[Contestant]:
         _peer("eager loop, fused Adam", grid, grid.sample, images, lambda *a: EagerLoop(*a, fused=True)),
         _peer("DataLoader loop, Adam", grid, few, images, DataLoaderLoop),
         _peer("torch.func vmap", grid, grid.sample, images, VmapReplicates, grid.replicates),
+        _peer("JAX jit", grid, grid.coarse, images, _jax_peer),
         _peer("JAX jit + vmap", grid, grid.coarse, images, _jax_peer, grid.replicates),
     ]
     found += [_roofline(f"roofline, {library}", grid, library, torch.float32) for library in LIBRARIES]
@@ -150,7 +160,7 @@ def pack_timer(pack: Pack, images: Images, seconds: float) -> Measure:
 
 def _peer(name: str, grid: Grid, sample: Sample, images: Images, make: MakePeer, replicates: int = 1) -> Contestant:
     detail = f"{len(sample)} architectures" + (f", {replicates} replicates" if replicates > 1 else "")
-    steps = grid.steps if replicates == 1 else max(2, grid.steps // 3)
+    steps = grid.steps if replicates == 1 else VECTORISED_STEPS
 
     def prepare() -> Measure:
         peers = [

@@ -98,7 +98,10 @@ def _dnn(parameters: Tree, images: jax.Array, *, layers: int) -> jax.Array:
 
 
 def _cnn(parameters: Tree, images: jax.Array) -> jax.Array:
-    maps = jax.lax.conv_general_dilated(images, parameters["convolution.weight"], (1, 1), "VALID")
+    # As a product with patches: XLA's convolutions on the CPU are three to five times slower once vmap groups them.
+    patches = jax.lax.conv_general_dilated_patches(images, (3, 3), (1, 1), "VALID")
+    kernels = parameters["convolution.weight"]
+    maps = jnp.einsum("bkhw,ck->bchw", patches, kernels.reshape(len(kernels), -1))
     h = jax.nn.relu(maps + parameters["convolution.bias"][:, None, None])
     return _linear(parameters, "linear", h.reshape(len(images), -1))
 

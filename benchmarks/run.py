@@ -35,6 +35,8 @@ def benchmark(quick: bool, only: tuple[str, ...], json_file: Path) -> None:
 
 def run(names: Sequence[str], *, quick: bool, json_file: Path) -> str:
     """Measure these grids, write the JSON, and return the tables. Reports each grid on standard error."""
+    # Written at once, so that a wrong place is known before minutes of measuring.
+    _write(json_file, {})
     allowed = cores()
     use_one_core(allowed)
     import torch
@@ -49,8 +51,6 @@ def run(names: Sequence[str], *, quick: bool, json_file: Path) -> str:
     results: list[GridResult] = []
     growths: list[Growth] = []
     machine = describe()
-    # Written at once, so that a wrong place is known before minutes of measuring.
-    _write(json_file, as_json(results, growths, machine))
     for name in names:
         click.echo(f"{name} ...", err=True)
         grid = reduced(GRIDS[name]) if quick else GRIDS[name]

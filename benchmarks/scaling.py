@@ -6,17 +6,19 @@ import multiprocessing
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
+from queue import Empty
+from typing import Protocol
 
 import torch
 
-from benchmarks.grids import GRIDS, Grid, Images, load_images
+from benchmarks.grids import Grid, Images, load_images
 from benchmarks.machine import bind
 from benchmarks.measure import filled_pack, pack_timer
 from generate.architectures import Architecture
 from generate.engine.pack import Pack
 from generate.protocol import Training
+from store.errors import MinarchError
 
 SCALED_GRIDS = ("narrow", "cnn-mnist", "vit-mnist")
 PACKS = (1, 2, 4, 8)
@@ -24,6 +26,13 @@ REPLICATES = (1, 2, 5, 10)
 SECONDS = 0.3
 WORKER_SECONDS = 1.0
 WORKER_TIMEOUT = 300
+
+
+class Reports(Protocol):
+    """Where a worker puts its model-steps per second."""
+
+    def put(self, item: float, /) -> None:
+        """Add one report."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +81,23 @@ def workers(grid: Grid, *, rounds: int, cores: set[int]) -> list[Growth]:
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(len(cores)), context.Queue()
     crew = [
-        context.Process(target=_work, args=(grid.name, index, numbers, rounds, cores, barrier, queue))
+        context.Process(target=_work, args=(grid, index, numbers, rounds, cores, barrier, queue))
         for index in range(len(cores))
     ]
     for process in crew:
         process.start()
-    times: dict[int, list[float]] = {}
-    for _ in range(rounds):
-        for number in numbers:
-            rates = [float(queue.get(timeout=WORKER_TIMEOUT)) for _ in range(number)]
-            times.setdefault(number, []).append(1e3 / sum(rates))
-    for process in crew:
-        process.join()
+    times: dict[int, list[float]] = {number: [] for number in numbers}
+    try:
+        for _ in range(rounds):
+            for number in numbers:
+                rates = [float(queue.get(timeout=WORKER_TIMEOUT)) for _ in range(number)]
+                times[number].append(1e3 / sum(rates))
+    except Empty as error:
+        raise MinarchError(f"a benchmark worker said nothing for {WORKER_TIMEOUT} seconds") from error
+    finally:
+        for process in crew:
+            process.join(timeout=10)
+            process.kill()
     return _lines(grid.name, "workers", times)
 
 
@@ -111,12 +125,11 @@ def _lines(grid: str, what: str, times: dict[int, list[float]]) -> list[Growth]:
 
 
 def _work(
-    name: str, index: int, numbers: Sequence[int], rounds: int, cores: set[int], barrier: Barrier, queue: Queue[float]
+    grid: Grid, index: int, numbers: Sequence[int], rounds: int, cores: set[int], barrier: Barrier, queue: Reports
 ) -> None:
     """Be worker `index`: in turn for each number of workers, train if among them, and put model-steps per second."""
     bind(cores)
     torch.set_num_threads(1)
-    grid = GRIDS[name]
     measure = pack_timer(
         filled_pack(grid.architectures, grid.image, Training()), load_images(grid.dataset), WORKER_SECONDS
     )

@@ -41,17 +41,17 @@ def render_grid(result: GridResult) -> str:
         f"One thread, {result.images}. GEMM rates over the products m, k, n = "
         f"{', '.join(f'{m}x{k}x{n}' for m, k, n in products(result.grid))}.",
         "",
-        "| | ms per model-step | model-steps per second | against the engine | measured on | set-up s |",
-        "|---|---:|---:|---|---|---:|",
+        "| | ms per model-step | model-steps per second | against the engine | measured on | rounds | set-up s |",
+        "|---|---:|---:|---|---|---:|---:|",
     ]
     return "\n".join(lines + [_line(row, result.engine) for row in result.rows])
 
 
 def _line(row: Row, engine: Row | None) -> str:
     if not row.times:
-        return f"| {row.name} | | | skipped: {row.skipped} | | |"
+        return f"| {row.name} | | | skipped: {row.skipped} | | | |"
     figures = f"{row.median:.4g} | {1e3 / row.median:,.0f} | {_against(row, engine)}"
-    return f"| {row.name} | {figures} | {row.detail} | {row.setup_seconds:.1f} |"
+    return f"| {row.name} | {figures} | {row.detail} | {len(row.times)} | {row.setup_seconds:.1f} |"
 
 
 def _against(row: Row, engine: Row | None) -> str:
