@@ -41,5 +41,4 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:
         query += f" WHERE NOT EXISTS (SELECT 1 FROM {table} s WHERE s.run_id = i.run_id)"
     else:
         query += " ON CONFLICT DO NOTHING"
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return int(connection.execute(query).fetchall()[0][0])

@@ -64,12 +64,11 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
         MinarchError: the database is no store, or a newer package made it. The text leaves out the path.
     """
     tables = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('migrations', 'runs') AND NOT internal"
-    ).fetchone()
-    if tables != (2,):
+        "SELECT table_name FROM duckdb_tables() WHERE table_name IN ('migrations', 'runs') AND NOT internal"
+    ).fetchall()
+    if len(tables) != 2:
         raise MinarchError("is not a minarch store")
-    row = connection.execute("SELECT max(number) FROM migrations").fetchone()
-    found = int(row[0]) if row and row[0] is not None else 0
+    found = int(connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchall()[0][0])
     if found > latest():
         raise MinarchError(
             f"has schema version {found}, and this minarch knows versions up to {latest()}; use a newer minarch"

@@ -86,10 +86,15 @@ def _check_target(directory: Path) -> None:
 
 def _write_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
     target = str(path).replace("'", "''")
-    row = connection.execute(f"COPY {table} TO '{target}' (FORMAT parquet, COMPRESSION zstd)").fetchone()
+    columns = connection.execute(f"DESCRIBE {table}").fetchall()
+    # Parquet's own JSON type is bytes to most readers.
+    chosen = ", ".join(f"{name}::VARCHAR AS {name}" if kind == "JSON" else name for name, kind, *_ in columns)
+    rows = connection.execute(
+        f"COPY (SELECT {chosen} FROM {table}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+    ).fetchall()
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return int(row[0]) if row else 0
+    return int(rows[0][0])
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:
@@ -121,16 +126,13 @@ def _check(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) ->
     """Compare an import's rows with the table's columns, so that a refusal can name the column."""
     described = connection.execute(f"DESCRIBE {table}").fetchall()
     connection.register("candidate", rows)
-    try:
-        found = {name: kind for name, kind, *_ in connection.execute("DESCRIBE candidate").fetchall()}
-        for column, kind, nullable, *_ in described:
-            _check_column(connection, table, column, (found[column], kind), nullable == "YES")
-        key = ", ".join(KEYS[table])
-        doubles = connection.execute(f"SELECT {key} FROM candidate GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
-        if doubles:
-            raise MinarchError(f"{table}: two rows have the same {key} ({', '.join(map(str, doubles))})")
-    finally:
-        connection.unregister("candidate")
+    found = {name: kind for name, kind, *_ in connection.execute("DESCRIBE candidate").fetchall()}
+    for column, kind, nullable, *_ in described:
+        _check_column(connection, table, column, (found[column], kind), nullable == "YES")
+    key = ", ".join(KEYS[table])
+    doubles = connection.execute(f"SELECT {key} FROM candidate GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchall()
+    if doubles:
+        raise MinarchError(f"{table}: two rows have the same {key} ({', '.join(map(str, doubles[0]))})")
 
 
 def _check_column(
@@ -139,12 +141,17 @@ def _check_column(
     found, wanted = kinds
     if not _holds(found, wanted):
         raise MinarchError(f"{table}: column {column} is {found}, and the store wants {wanted}")
-    finite = f"isfinite(TRY_CAST({column} AS DOUBLE))" if wanted == "DOUBLE" else "true"
-    row = connection.execute(
-        f"SELECT count(*) FILTER ({column} IS NULL), any_value({column}) FILTER ({column} IS NOT NULL"
-        f" AND (TRY_CAST({column} AS {wanted}) IS NULL OR NOT {finite}))::VARCHAR FROM candidate"
-    ).fetchone()
-    empty, misfit = row or (0, None)
+    converted = f"TRY_CAST({column} AS {wanted})"
+    unfit = f"{converted} IS NULL"
+    if wanted == "DOUBLE":
+        unfit += f" OR NOT isfinite({converted})"
+    if wanted.endswith("[]"):
+        unfit = f"{converted}::{found} IS DISTINCT FROM {column}"  # An element that does not fit becomes NULL.
+    rows = connection.execute(
+        f"SELECT count(*) FILTER ({column} IS NULL),"
+        f" any_value({column}) FILTER ({column} IS NOT NULL AND ({unfit}))::VARCHAR FROM candidate"
+    ).fetchall()
+    empty, misfit = rows[0]
     if misfit is not None:
         raise MinarchError(f"{table}: column {column} has the value {misfit}, which does not fit {wanted}")
     if empty and not nullable:
