@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from generate.engine.simd import LANES, keep_apart, kernel, load, splat, store
-from generate.engine.vit_kernel_forward import QUERY_ROWS, ZEROS, scale_columns
+from generate.engine.vit_kernel_forward import ZEROS, scale_columns
 from generate.engine.vit_kernel_layout import (
     BLOCK_SPACE,
     BLOCK_WEIGHTS,
     FLOATS,
     INT,
+    QUERY_ROWS,
     SHAPE,
     SPACE,
     VOID,
@@ -108,12 +109,12 @@ def multiply(space: Any, x: int, factors: int, count: int) -> None:
 def exponentiate_backward(
     space: Any, d_row: int, row: int, d_attended: int, attended: int, stride: int, width: int, tokens: int
 ) -> None:
-    """Replace the gradient of a row of attention by that of its scores, in units of the scores' exponentials.
+    """Replace a row of attention by the gradient of its scores.
 
     Args:
         space: the workspace.
         d_row: gradient of the row [tokens].
-        row: exponentials [tokens].
+        row: the row, exponentials [tokens]; then the result.
         d_attended: gradient of what the query attended to, divided by the row's sum; values are `stride` apart.
         attended: what it attended to, likewise.
         stride: see `d_attended`.
@@ -125,8 +126,8 @@ def exponentiate_backward(
     for d in range(width):
         mean = mean + load(space, (d_attended + d * stride) * LANES) * load(space, (attended + d * stride) * LANES)
     for t in range(tokens):
-        place = (d_row + t) * LANES
-        store(space, place, (load(space, place) - mean) * load(space, (row + t) * LANES))
+        place = (row + t) * LANES
+        store(space, place, (load(space, (d_row + t) * LANES) - mean) * load(space, place))
 
 
 @inline
@@ -135,7 +136,7 @@ def attend_backward(
 ) -> None:
     """Write the gradients of query [width, queries], key and value [width, tokens], one after the other.
 
-    `d_attended` [width, queries] is used up, `d_scores` [queries, tokens] is scratch.
+    `d_attended` [width, queries] and the block's `attention` are used up, `d_scores` [QUERY_ROWS, tokens] is scratch.
     """
     d_key = d_query + width * queries
     d_value = d_key + width * tokens
@@ -144,15 +145,16 @@ def attend_backward(
     product(space, False, (d_value, 1, tokens), per_key, d_heads, (tokens, width, queries))
     for first in range(0, queries, QUERY_ROWS):
         rows = min(QUERY_ROWS, queries - first)
-        scores = (d_scores + first * tokens, tokens, 1)
         heads, value = (d_attended + first, 1, queries), (block.value, tokens, 1)
-        product(space, False, scores, heads, value, (rows, tokens, width))
-        for query in range(first, first + rows):
-            row, exponentials = d_scores + query * tokens, block.attention + query * tokens
-            head, attended = d_attended + query, block.attended + query
-            exponentiate_backward(space, row, exponentials, head, attended, queries, width, tokens)
-        product(space, False, (d_query + first, 1, queries), scores, (block.key, 1, tokens), (rows, width, tokens))
-    per_key, queried = (d_scores, 1, tokens), (block.query, 1, queries)
+        product(space, False, (d_scores, tokens, 1), heads, value, (rows, tokens, width))
+        scores = block.attention + first * tokens
+        for row in range(rows):
+            head, attended = d_attended + first + row, block.attended + first + row
+            gradient, exponentials = d_scores + row * tokens, scores + row * tokens
+            exponentiate_backward(space, gradient, exponentials, head, attended, queries, width, tokens)
+        out, key = (d_query + first, 1, queries), (block.key, 1, tokens)
+        product(space, False, out, (scores, tokens, 1), key, (rows, width, tokens))
+    per_key, queried = (block.attention, 1, tokens), (block.query, 1, queries)
     product(space, False, (d_key, 1, tokens), per_key, queried, (tokens, width, queries))
 
 

@@ -19,6 +19,7 @@ from generate.engine.vit_kernel_layout import (
     BOOL,
     FLOATS,
     INT,
+    QUERY_ROWS,
     SHAPE,
     VOID,
     BlockSpace,
@@ -34,9 +35,6 @@ from generate.engine.vit_kernel_math import LOG2_E, exp2, gelu
 from generate.engine.vit_kernel_tiles import linear, product
 
 NORM_EPSILON = 1e-5
-QUERY_ROWS = 4
-"""Queries whose scores are computed together: their rows stay in the first-level cache."""
-
 ZEROS = (0, 0, 0)
 """A matrix of zeros."""
 

@@ -18,6 +18,10 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+QUERY_ROWS = 4
+"""Queries whose scores are computed together: their rows stay in the first-level cache."""
+
+
 class Shape(NamedTuple):
     """Sizes of a model: embedding width, tokens (patches and the class token), values of a patch, classes."""
 
@@ -243,7 +247,7 @@ def model_space(shape: Shape) -> Space:
     scratch1 = d_tokens + matrix
     d_query = scratch1 + 2 * matrix
     d_scores = d_query + 3 * matrix
-    gradients = d_scores + tokens * tokens
+    gradients = d_scores + QUERY_ROWS * tokens
     return Space(
         1,
         hidden,
