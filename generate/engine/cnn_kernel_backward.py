@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn_kernel_forward import EIGHT, FIVE, FOUR, MANY, ONE, TEN, THREE, TWO
+from generate.engine.cnn_kernel_forward import EIGHT, FIVE, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
 from generate.engine.cnn_layout import TILE, Floats, Layout, Work
 from generate.engine.simd import LANES, load, part, store, total, where_positive
 from generate.engine.simd_rows import (
@@ -34,21 +34,15 @@ def backward(
         for image in range(count):
             bias += work.errors[image * layout.error_row + k]
         gradient[layout.start + layout.head_biases + k] = bias
-    done = 0
-    while done < layout.channels:
-        left = layout.channels - done
-        if MANY and left >= 8:
-            _backward_block(inputs, count, parameters, gradient, layout, done, work, EIGHT)
-            done += 8
-        elif left >= 4:
-            _backward_block(inputs, count, parameters, gradient, layout, done, work, FOUR)
-            done += 4
-        elif left >= 2:
-            _backward_block(inputs, count, parameters, gradient, layout, done, work, TWO)
-            done += 2
-        else:
-            _backward_block(inputs, count, parameters, gradient, layout, done, work, ONE)
-            done += 1
+    if MANY:
+        for channel in range(0, layout.channels & -8, 8):
+            _backward_block(inputs, count, parameters, gradient, layout, channel, work, EIGHT)
+    for channel in range(layout.channels & -8 if MANY else 0, layout.channels & -4, 4):
+        _backward_block(inputs, count, parameters, gradient, layout, channel, work, FOUR)
+    if layout.channels & 2:
+        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -4, work, TWO)
+    if layout.channels & 1:
+        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -2, work, ONE)
 
 
 @part
@@ -76,49 +70,45 @@ def _backward_linear(
     images: int, count: int, channel: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work, bias: int
 ) -> None:
     """Turn one channel's activations into errors, and add one tile's share to the gradient of its weights."""
+    tens, fives, twos = class_blocks(layout.classes)
     source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
     weights = layout.start + layout.weights + channel * layout.positions
     for vector in range(0, layout.vectors * LANES, LANES):
-        done = 0
-        while done < layout.classes:
-            left = layout.classes - done
-            start, place = weights + done * layout.row + vector, source + vector
-            if MANY and left >= 10:
-                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, TEN)
-                done += 10
-            elif left >= 5:
-                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, FIVE)
-                done += 5
-            elif left >= 2:
-                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, TWO)
-                done += 2
-            else:
-                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, done, ONE)
-                done += 1
+        place, start = source + vector, weights + vector
+        if MANY:
+            for k in range(0, tens, 10):
+                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, TEN)
+        for k in range(tens, fives, 5):
+            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, FIVE)
+        for k in range(fives, twos, 2):
+            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, TWO)
+        if twos < layout.classes:
+            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, twos, ONE)
 
 
 @part
 def _backward_classes(
-    images: int, count: int, place: int, parameters: Floats, gradient: Floats, weights: int, layout: Layout,
-    work: Work, bias: int, done: int, block: Any
+    images: int, count: int, place: int, parameters: Floats, gradient: Floats, start: int, layout: Layout,
+    work: Work, bias: int, k: int, block: Any
 ) -> None:  # fmt: skip
     """Take one vector of activations back through a block of classes, for one tile of images.
 
     Adds to the weights' gradient (writes it at the first tile). What the activations' errors get from the blocks of
     classes adds up in `work.partial`; with the last block they replace the activations.
     """
-    last = done + len(block) == layout.classes
+    weights = start + k * layout.row
+    last = k + len(block) == layout.classes
     rows = load_rows(parameters, weights, layout.row, block)
     sums = zero_tile(block, ONE)
     if images > 0:
         sums = load_rows(gradient, weights, layout.row, block)
     bias_sum = load(work.sums, bias)
-    errors = images * layout.error_row + done
+    errors = images * layout.error_row + k
     for image in range(count):
         value = load(work.activations, place)
         error = combine(work.errors, errors, rows)
         sums = add_scaled(sums, work.errors, errors, (value,))
-        if done > 0:
+        if k > 0:
             error = error + load(work.partial, image * LANES)
         if last:
             error = where_positive(value, error)

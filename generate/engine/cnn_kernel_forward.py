@@ -30,23 +30,25 @@ def forward(inputs: Floats, count: int, parameters: Floats, layout: Layout, work
     work.scores[: count * layout.classes * LANES] = 0
     for images in range(0, count, TILE):
         some = min(TILE, count - images)
-        done = 0
-        while done < layout.channels:
-            left = layout.channels - done
-            if MANY and left >= 8:
-                _convolve(inputs, images, some, layout, done, work, EIGHT)
-                done += 8
-            elif left >= 4:
-                _convolve(inputs, images, some, layout, done, work, FOUR)
-                done += 4
-            elif left >= 2:
-                _convolve(inputs, images, some, layout, done, work, TWO)
-                done += 2
-            else:
-                _convolve(inputs, images, some, layout, done, work, ONE)
-                done += 1
+        if MANY:
+            for channel in range(0, layout.channels & -8, 8):
+                _convolve(inputs, images, some, layout, channel, work, EIGHT)
+        for channel in range(layout.channels & -8 if MANY else 0, layout.channels & -4, 4):
+            _convolve(inputs, images, some, layout, channel, work, FOUR)
+        if layout.channels & 2:
+            _convolve(inputs, images, some, layout, layout.channels & -4, work, TWO)
+        if layout.channels & 1:
+            _convolve(inputs, images, some, layout, layout.channels & -2, work, ONE)
         for channel in range(layout.channels):
             _score(images, some, channel, parameters, layout, work)
+
+
+@part
+def class_blocks(classes: int) -> tuple[int, int, int]:
+    """Return where blocks of 10 classes end, of 5, and of 2; at most one class is left."""
+    tens = classes - classes % 10 if MANY else 0
+    fives = classes - (classes - tens) % 5
+    return tens, fives, classes - (classes - fives) % 2
 
 
 @part
@@ -87,40 +89,34 @@ def _convolve(
 @part
 def _score(images: int, count: int, channel: int, parameters: Floats, layout: Layout, work: Work) -> None:
     """Add one channel's share to the scores of one tile of images."""
-    source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
-    weights = layout.start + layout.weights + channel * layout.positions
-    done = 0
-    while done < layout.classes:
-        left = layout.classes - done
-        start, target = weights + done * layout.row, (images * layout.classes + done) * LANES
-        if MANY and left >= 10:
-            _score_classes(source, count, parameters, start, layout, work, target, TEN)
-            done += 10
-        elif left >= 5:
-            _score_classes(source, count, parameters, start, layout, work, target, FIVE)
-            done += 5
-        elif left >= 2:
-            _score_classes(source, count, parameters, start, layout, work, target, TWO)
-            done += 2
-        else:
-            _score_classes(source, count, parameters, start, layout, work, target, ONE)
-            done += 1
+    tens, fives, twos = class_blocks(layout.classes)
+    if MANY:
+        for k in range(0, tens, 10):
+            _score_classes(images, count, channel, k, parameters, layout, work, TEN)
+    for k in range(tens, fives, 5):
+        _score_classes(images, count, channel, k, parameters, layout, work, FIVE)
+    for k in range(fives, twos, 2):
+        _score_classes(images, count, channel, k, parameters, layout, work, TWO)
+    if twos < layout.classes:
+        _score_classes(images, count, channel, twos, parameters, layout, work, ONE)
 
 
 @part
 def _score_classes(
-    source: int, count: int, parameters: Floats, weights: int, layout: Layout, work: Work, target: int, block: Any
+    images: int, count: int, channel: int, k: int, parameters: Floats, layout: Layout, work: Work, block: Any
 ) -> None:
     """Add one channel's share to the scores of a block of classes, two images at a time."""
-    stride = layout.classes * LANES
-    for image in range(0, count, 2):
-        here = target + image * stride
-        sums = load_tile(work.scores, here, LANES, stride, block, TWO)
-        place = source + image * layout.line
+    source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
+    weights = layout.start + layout.weights + k * layout.row + channel * layout.positions
+    target, stride = (images * layout.classes + k) * LANES, layout.classes * LANES
+    for _ in range(0, count, 2):
+        sums = load_tile(work.scores, target, LANES, stride, block, TWO)
         for vector in range(0, layout.vectors * LANES, LANES):
-            columns = load_rows(work.activations, place + vector, layout.line, TWO)
+            columns = load_rows(work.activations, source + vector, layout.line, TWO)
             sums = add_products(sums, parameters, weights + vector, layout.row, columns)
-        store_tile(work.scores, here, LANES, stride, TWO, sums)
+        store_tile(work.scores, target, LANES, stride, TWO, sums)
+        source += 2 * layout.line
+        target += 2 * stride
 
 
 @part
