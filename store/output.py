@@ -15,6 +15,7 @@ from polars import selectors
 
 from store.database import system_fault
 from store.display import print_frame
+from store.errors import MinarchError
 
 FORMATS = ("table", "csv", "json", "parquet")
 
@@ -69,6 +70,8 @@ TEXT: dict[str, Callable[[pl.DataFrame], str]] = {"csv": _csv, "json": _json, "t
 
 
 def _write(content: bytes, out: Path) -> None:
+    if out.is_dir():
+        raise MinarchError(f"{out} is a folder; --out wants a file")
     partial = out.with_name(f".{out.name}.part-{os.getpid()}")
     try:
         partial.write_bytes(content)

@@ -33,7 +33,7 @@ class DamagedError(Exception):
 
 def folder_of(store: Path) -> Path:
     """Return the folder in which units wait for this store."""
-    return store.with_name(store.name + ".spool")
+    return store.parent / (store.name + ".spool")
 
 
 def write(folder: Path, records: Records, name: str) -> Path:

@@ -1,0 +1,303 @@
+"""The `store` command: what it prints, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import polars as pl
+import pytest
+
+from store import cli, console, spool
+from store.results import Store
+from tests.store.build import grid, make_records, make_run, make_store
+
+Answer = tuple[int, str, str]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = make_store(tmp_path_factory.mktemp("cli") / "a.duckdb", make_records(grid(replicates=2)))
+    return store.path
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
+    """Run the command in an empty folder, and return exit code, output and complaints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("MINARCH_STORE", raising=False)
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["store", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, errors = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, out, errors
+
+    return run
+
+
+def good(answer: Answer) -> str:
+    code, out, errors = answer
+    assert (code, errors) == (0, "")
+    return out
+
+
+def test_info_as_a_table_fits_the_terminal(ask: Ask, path: Path) -> None:
+    out = good(ask("info", "--store", path))
+    assert "digits    dnn      fp32" in out
+    assert max(len(line) for line in out.splitlines()[1:]) <= 80
+    assert not any(line != line.rstrip() for line in out.splitlines())
+
+
+def test_info_as_json(ask: Ask, path: Path) -> None:
+    out = json.loads(good(ask("info", "--store", path, "--format", "json")))
+    assert out["groups"][0] == {
+        "dataset": "digits",
+        "family": "dnn",
+        "precision": "fp32",
+        "runs": 16,
+        "diverged": 0,
+        "replicates": 2,
+        "architectures": 8,
+    }
+    assert out["waiting"] == 0
+
+
+def test_info_speaks_of_an_empty_store_and_of_the_spool(ask: Ask, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "b.duckdb")
+    waiting = spool.write(store.spool, make_records(), "unit")
+    waiting.with_name("x.parquet.damaged").write_bytes(b"")
+    out = good(ask("info", "--store", store.path))
+    assert "no runs yet" in out
+    assert "1 finished units wait in the spool: `store ingest` takes them in" in out
+    assert "1 damaged units were set aside" in out
+
+
+def test_the_store_may_come_from_the_environment(ask: Ask, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARCH_STORE", str(path))
+    assert good(ask("sql", "SELECT count(*) AS n FROM runs", "--format", "csv")) == "n\n32\n"
+
+
+def test_the_store_is_results_duckdb_otherwise(ask: Ask, tmp_path: Path) -> None:
+    make_store(tmp_path / "results.duckdb", make_records())
+    assert good(ask("sql", "SELECT count(*) AS n FROM runs", "--format", "csv")) == "n\n1\n"
+
+
+def test_sql_prints_a_table(ask: Ask, path: Path) -> None:
+    query = "SELECT depth, mean, shape FROM cells WHERE capacity = 2 AND precision = 'fp32' ORDER BY depth"
+    out = good(ask("sql", query, "--store", path))
+    assert [line.split() for line in out.splitlines()] == [
+        ["depth", "mean", "shape"],
+        ["─" * len(out.splitlines()[1])],
+        ["1", "0.725"],
+        ["2", "0.725", "="],
+        ["2", "rows"],
+    ]
+
+
+def test_sql_prints_wide_rows_one_below_another(ask: Ask, path: Path) -> None:
+    out = good(ask("sql", "SELECT * FROM runs LIMIT 2", "--store", path))
+    assert out.count("test_accuracy  ") == 4, "test_accuracy and last_test_accuracy, twice"
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.endswith("\n\n2 rows\n")
+
+
+def test_sql_says_what_it_left_out(ask: Ask, path: Path) -> None:
+    out = good(ask("sql", "SELECT * FROM range(1000)", "--store", path))
+    assert out.endswith("200 of 1,000 rows; --format csv, json or parquet gives all of them\n")
+    out = good(ask("sql", "SELECT r.*, i FROM runs r, range(3) t(i)", "--store", path))
+    assert out.endswith("20 of 96 rows; --format csv, json or parquet gives all of them\n")
+
+
+def test_long_text_is_folded_not_cut(ask: Ask, path: Path) -> None:
+    out = good(ask("sql", "SELECT repeat('abcdefghij', 20) AS long, 7 AS n", "--store", path))
+    assert max(map(len, out.splitlines())) <= 80
+    assert "".join(ch for ch in out if ch in "abcdefghij").count("abcdefghij") >= 19
+
+
+def test_sql_prints_csv_and_json(ask: Ask, path: Path) -> None:
+    query = "SELECT hidden_sizes, test_accuracy, sum(capacity) AS s FROM runs WHERE capacity = 2 AND replicate = 0"
+    query += " AND precision = 'fp32' GROUP BY ALL ORDER BY ALL"
+    assert good(ask("sql", query, "--store", path, "--format", "csv")) == (
+        'hidden_sizes,test_accuracy,s\n[2],0.75,2\n"[2, 2]",0.75,2\n'
+    )
+    assert json.loads(good(ask("sql", query, "--store", path, "--format", "json"))) == [
+        {"hidden_sizes": [2], "test_accuracy": 0.75, "s": 2},
+        {"hidden_sizes": [2, 2], "test_accuracy": 0.75, "s": 2},
+    ]
+
+
+def test_formats_hold_every_type(ask: Ask, path: Path) -> None:
+    query = "SELECT 1.5::DECIMAL(4, 2) d, '\\x01'::BLOB b, {'a': 1} s, NULL n, 'NaN'::DOUBLE x, DATE '2025-01-02' t"
+    assert json.loads(good(ask("sql", query, "--store", path, "--format", "json"))) == [
+        {"d": 1.5, "b": "01", "s": {"a": 1}, "n": None, "x": None, "t": "2025-01-02"}
+    ]
+    assert good(ask("sql", query, "--store", path, "--format", "csv")).splitlines()[1].startswith("1.5,01,")
+    assert "2025-01-02" in good(ask("sql", query, "--store", path))
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_sql_writes_files(form: str, ask: Ask, path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.file"
+    assert good(ask("sql", "SELECT 7 AS n", "--store", path, "--format", form, "--out", out)) == ""
+    if form == "parquet":
+        assert pl.read_parquet(out).rows() == [(7,)]
+    else:
+        assert "7" in out.read_text()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.file"]
+
+
+def test_sql_reads_standard_input(ask: Ask, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 1 AS n\n-- a remark\n;\n"))
+    assert good(ask("sql", "-", "--store", path, "--format", "csv")) == "n\n1\n"
+
+
+def test_export_and_import(ask: Ask, path: Path, tmp_path: Path) -> None:
+    assert "runs 32" in good(ask("export", tmp_path / "out", "--store", path))
+    assert "runs 32" in good(ask("import", tmp_path / "out", "--store", tmp_path / "b.duckdb"))
+    assert "runs 0" in good(ask("import", tmp_path / "out", "--store", tmp_path / "b.duckdb"))
+
+
+def test_ingest(ask: Ask, tmp_path: Path) -> None:
+    store = Store(tmp_path / "b.duckdb")
+    spool.write(store.spool, make_records([make_run((2,)), make_run((3,))]), "unit")
+    assert good(ask("ingest", "--store", store.path)) == "2 new runs\n"
+    assert good(ask("ingest", "--store", store.path)) == "0 new runs\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'; the commands are export, import, info, ingest, sql"),
+        (["info", "--format", "xml"], "'xml' is not one of 'table', 'json'"),
+        (["info", "--stor", "x"], "No such option '--stor'; store info takes --format, --store"),
+        (["info", "extra"], "unexpected extra argument (extra)"),
+        (["info", "--store"], "Option '--store' requires an argument"),
+        (["sql"], "Missing argument 'QUERY'"),
+        (["sql", "SELECT 1", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'json', 'parquet'"),
+        (["sql", "SELECT 1", "--format", "parquet"], "--format parquet needs --out FILE"),
+        (["sql", "SELECT 1", "--out"], "Option '--out' requires an argument"),
+        (["export"], "Missing argument 'DIRECTORY'"),
+        (["import"], "Missing argument 'DIRECTORY'"),
+        (["import", "a", "b"], "unexpected extra argument (b)"),
+        (["ingest", "now"], "unexpected extra argument (now)"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint: str, ask: Ask) -> None:
+    code, out, errors = ask(*arguments)
+    assert (code, out) == (2, "")
+    assert complaint in errors
+    assert errors.startswith("store: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["info", "--store", "none.duckdb"], "none.duckdb; `generate` makes one, and --store or MINARCH_STORE names"),
+        (["info"], "results.duckdb; `generate` makes one"),
+        (["info", "--store", "."], "is a folder, not a store"),
+        (["info", "--store", "text.txt"], "text.txt is not a minarch store"),
+        (["sql", "SELECT 1", "--store", "none.duckdb"], "no store at"),
+        (["sql", "", "--store", "STORE"], "SQL: one statement is wanted, and here are none"),
+        (["sql", "SELEC 1", "--store", "STORE"], 'SQL: syntax error at or near "SELEC"'),
+        (["sql", "DELETE FROM runs", "--store", "STORE"], "SQL: DELETE is refused: queries only read"),
+        (["sql", "SELECT nothing FROM runs", "--store", "STORE"], 'SQL: Referenced column "nothing" not found'),
+        (["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"], "no/folder/x: No such file or directory"),
+        (["sql", "SELECT 1", "--store", "STORE", "--out", "."], "is a folder; --out wants a file"),
+        (["export", "out", "--store", "none.duckdb"], "no store at"),
+        (["export", "text.txt", "--store", "STORE"], "text.txt is a file; export wants a folder"),
+        (["export", ".", "--store", "STORE"], "holds something else than an export (text.txt)"),
+        (["import", "nowhere", "--store", "new.duckdb"], "no folder nowhere to import from"),
+        (["import", ".", "--store", "new.duckdb"], "is no complete export: it lacks protocols.parquet"),
+        (["ingest", "--store", "text.txt"], ""),
+    ],
+)
+def test_faults_are_one_line_and_exit_code_1(
+    arguments: list[str], complaint: str, ask: Ask, path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("no store")
+    if arguments[0] == "ingest":
+        spool.write(spool.folder_of(tmp_path / "text.txt"), make_records(), "unit")
+    code, out, errors = ask(*(path if argument == "STORE" else argument for argument in arguments))
+    assert (code, out) == (1, "")
+    assert complaint in errors
+    assert errors.startswith("store: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [None, *sorted(cli.group.commands)])
+def test_help(name: str | None, ask: Ask) -> None:
+    out = good(ask(*([name] if name else []), "--help"))
+    assert max(map(len, out.splitlines())) <= 80
+    if name:
+        assert f"Example: store {name}" in out
+        assert "--store PATH" in out
+        assert "MINARCH_STORE" in out
+
+
+def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "store.cli", *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, store.cli; print(*{'duckdb', 'polars', 'pyarrow', 'numpy', 'rich', 'torch'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split() == []
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        assert command("--help").returncode == 0
+        times.append(time.perf_counter() - begin)
+    assert min(times) < 0.5
+
+
+def test_a_reader_that_goes_away_is_no_fault(path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "store.cli", "sql", "SELECT * FROM range(200000)", "--format", "csv", "--store", path],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"range\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_a_terminal_without_unicode_gets_plain_characters(path: Path) -> None:
+    done = command("sql", "SELECT 'é' AS e, 1 AS n", "--store", path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("ascii").splitlines()[-1] == "1 row"
+    assert b"\\xe9" in done.stdout
+
+
+def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["store"])
+    with pytest.raises(SystemExit) as stop:
+        console.run(interrupted, "store")
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.strip() == "store: interrupted"
