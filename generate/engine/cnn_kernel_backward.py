@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn_kernel_forward import EIGHT, FIVE, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
+from generate.engine.cnn_kernel_forward import EIGHT, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
 from generate.engine.cnn_layout import TILE, Floats, Layout, Work
-from generate.engine.simd import LANES, load, part, store, total, where_positive
+from generate.engine.simd import LANES, load, part, splat, store, total, where_positive
 from generate.engine.simd_rows import (
     add_products,
     add_scaled,
@@ -52,7 +52,8 @@ def _backward_block(
 ) -> None:  # fmt: skip
     """Write the gradients of one block of channels: biases, kernels, and weights of the linear layer."""
     stride = (1 + layout.taps) * LANES
-    work.sums[: len(block) * stride] = 0
+    for index in range(0, len(block) * stride, LANES):
+        store(work.sums, index, splat(np.float32(0)))
     for images in range(0, count, TILE):
         some = min(TILE, count - images)
         for number in range(len(block)):
@@ -70,7 +71,7 @@ def _backward_linear(
     images: int, count: int, channel: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work, bias: int
 ) -> None:
     """Turn one channel's activations into errors, and add one tile's share to the gradient of its weights."""
-    tens, fives, twos = class_blocks(layout.classes)
+    tens, fours = class_blocks(layout.classes)
     source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
     weights = layout.start + layout.weights + channel * layout.positions
     for vector in range(0, layout.vectors * LANES, LANES):
@@ -78,12 +79,10 @@ def _backward_linear(
         if MANY:
             for k in range(0, tens, 10):
                 _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, TEN)
-        for k in range(tens, fives, 5):
-            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, FIVE)
-        for k in range(fives, twos, 2):
-            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, TWO)
-        if twos < layout.classes:
-            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, twos, ONE)
+        for k in range(tens, fours, 4):
+            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, FOUR)
+        for k in range(fours, layout.classes):
+            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, ONE)
 
 
 @part

@@ -19,7 +19,7 @@ from generate.engine.simd_rows import (
     store_tile,
 )
 
-ONE, TWO, THREE, FOUR, FIVE, EIGHT, TEN = ((0,) * n for n in (1, 2, 3, 4, 5, 8, 10))
+ONE, TWO, THREE, FOUR, EIGHT, TEN = ((0,) * n for n in (1, 2, 3, 4, 8, 10))
 MANY = REGISTERS == 32
 
 
@@ -27,7 +27,8 @@ MANY = REGISTERS == 32
 def forward(inputs: Floats, count: int, parameters: Floats, layout: Layout, work: Work) -> None:
     """Leave the activations and scores of `count` images in `work`."""
     _transpose_taps(parameters, layout, work.taps)
-    work.scores[: count * layout.classes * LANES] = 0
+    for index in range(0, count * layout.classes * LANES, LANES):
+        store(work.scores, index, splat(np.float32(0)))
     for images in range(0, count, TILE):
         some = min(TILE, count - images)
         if MANY:
@@ -44,11 +45,10 @@ def forward(inputs: Floats, count: int, parameters: Floats, layout: Layout, work
 
 
 @part
-def class_blocks(classes: int) -> tuple[int, int, int]:
-    """Return where blocks of 10 classes end, of 5, and of 2; at most one class is left."""
+def class_blocks(classes: int) -> tuple[int, int]:
+    """Return where the blocks of ten classes end, and those of four; the others are single."""
     tens = classes - classes % 10 if MANY else 0
-    fives = classes - (classes - tens) % 5
-    return tens, fives, classes - (classes - fives) % 2
+    return tens, classes - (classes - tens) % 4
 
 
 @part
@@ -89,16 +89,14 @@ def _convolve(
 @part
 def _score(images: int, count: int, channel: int, parameters: Floats, layout: Layout, work: Work) -> None:
     """Add one channel's share to the scores of one tile of images."""
-    tens, fives, twos = class_blocks(layout.classes)
+    tens, fours = class_blocks(layout.classes)
     if MANY:
         for k in range(0, tens, 10):
             _score_classes(images, count, channel, k, parameters, layout, work, TEN)
-    for k in range(tens, fives, 5):
-        _score_classes(images, count, channel, k, parameters, layout, work, FIVE)
-    for k in range(fives, twos, 2):
-        _score_classes(images, count, channel, k, parameters, layout, work, TWO)
-    if twos < layout.classes:
-        _score_classes(images, count, channel, twos, parameters, layout, work, ONE)
+    for k in range(tens, fours, 4):
+        _score_classes(images, count, channel, k, parameters, layout, work, FOUR)
+    for k in range(fours, layout.classes):
+        _score_classes(images, count, channel, k, parameters, layout, work, ONE)
 
 
 @part
@@ -120,29 +118,40 @@ def _score_classes(
 
 
 @part
+def _add_lanes(image: int, parameters: Floats, layout: Layout, work: Work) -> int:
+    """Write the logits of one image in place of its errors, minus infinity in the padding; return the answer."""
+    first, biases = image * layout.error_row, layout.start + layout.head_biases
+    for index in range(first, first + layout.error_row, LANES):
+        store(work.errors, index, splat(-np.float32(np.inf)))
+    answer = 0
+    for k in range(layout.classes):
+        logit = total(load(work.scores, (image * layout.classes + k) * LANES)) + parameters[biases + k]
+        work.errors[first + k] = logit
+        if logit > work.errors[first + answer]:
+            answer = k
+    return answer
+
+
+@part
 def cross_entropy(labels: Integers, count: int, parameters: Floats, layout: Layout, work: Work) -> tuple[float, int]:
     """Write the errors, d(mean loss) / d(logit); return the summed loss and the number of correct answers."""
     loss, correct = 0.0, 0
     share = np.float32(1) / np.float32(count)
-    biases = layout.start + layout.head_biases
     for image in range(count):
-        row = work.errors[image * layout.error_row : (image + 1) * layout.error_row]
-        row[:] = -np.float32(np.inf)
-        answer = 0
-        for k in range(layout.classes):
-            row[k] = total(load(work.scores, (image * layout.classes + k) * LANES)) + parameters[biases + k]
-            if row[k] > row[answer]:
-                answer = k
-        highest, wanted = row[answer], row[labels[image]]
+        first = image * layout.error_row
+        answer = _add_lanes(image, parameters, layout, work)
+        wanted = first + labels[image]
+        highest = work.errors[first + answer]
+        loss += highest - work.errors[wanted]
         sums = splat(np.float32(0))
-        for k in range(0, layout.error_row, LANES):
-            powers = exp(load(row, k) - highest)
-            store(row, k, powers)
+        for index in range(first, first + layout.error_row, LANES):
+            powers = exp(load(work.errors, index) - highest)
+            store(work.errors, index, powers)
             sums = sums + powers
         norm = total(sums)
-        for k in range(0, layout.error_row, LANES):
-            store(row, k, load(row, k) * (share / norm))
-        row[labels[image]] -= share
-        loss += math.log(norm) + (highest - wanted)
-        correct += answer == labels[image]
+        for index in range(first, first + layout.error_row, LANES):
+            store(work.errors, index, load(work.errors, index) * (share / norm))
+        work.errors[wanted] -= share
+        loss += math.log(norm)
+        correct += first + answer == wanted
     return loss, correct
