@@ -11,19 +11,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analyze._epochs import EpochOverfitting, epoch_overfitting
+    from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
     from analyze._regimes import Regime, regimes
     from analyze._results import Results
 
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
+    "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
+    "Pruning": "analyze._pruning",
     "Regime": "analyze._regimes",
     "Results": "analyze._results",
+    "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
+    "pruning": "analyze._pruning",
     "regimes": "analyze._regimes",
 }
 
-__all__ = ["EpochOverfitting", "Regime", "Results", "epoch_overfitting", "regimes"]
+__all__ = [
+    "DepthCrossing",
+    "EpochOverfitting",
+    "Pruning",
+    "Regime",
+    "Results",
+    "depth_crossings",
+    "epoch_overfitting",
+    "pruning",
+    "regimes",
+]
 
 
 def __getattr__(name: str) -> object:

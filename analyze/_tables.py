@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from analyze._epochs import EpochOverfitting
+    from analyze._pruning import DepthCrossing, Pruning
     from analyze._regimes import Regime
     from analyze._results import Results
 
@@ -37,7 +38,7 @@ def regimes_table(results: Results[Regime]) -> RenderableType:
                 str(row.replicates),
             )
         reasons = [(f"{row.family}, depth {row.depth}, {row.boundary}", row.reason) for row in members if row.reason]
-        parts += [table, *_reasons(reasons)]
+        parts += [table, "", *_reasons(reasons)]
     return stacked(parts)
 
 
@@ -64,7 +65,58 @@ def epochs_table(results: Results[EpochOverfitting]) -> RenderableType:
             )
             if row.status == "insufficient" and row.reason:
                 reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
-        parts += [table, *_reasons(reasons)]
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def pruning_table(results: Results[Pruning]) -> RenderableType:
+    """Return safe sparsities and phases, in percent, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(
+            f"{dataset} (sparsities in %, in brackets 95% intervals)",
+            ["family", "depth", "size", "stable", "safe"],
+            ["plateau", "floor", "2% lost at", "2% left at", "n"],
+        )
+        reasons = []
+        for row in rows:
+            table.add_row(
+                row.family,
+                str(row.depth),
+                str(row.capacity),
+                {True: "yes", False: "no", None: ""}[row.stable],
+                "" if row.safe_sparsity is None else f"{100 * row.safe_sparsity:.0f}",
+                "" if row.plateau_end is None else f"{100 * row.plateau_end:.0f}",
+                "" if row.floor_start is None else f"{100 * row.floor_start:.0f}",
+                _percent(row.onset, row.onset_low, row.onset_high),
+                _percent(row.collapse, row.collapse_low, row.collapse_high),
+                str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def crossings_table(results: Results[DepthCrossing]) -> RenderableType:
+    """Return the sparsities at which depths cross, in percent, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(
+            dataset, ["family", "size", "depths", "status"], ["sparsity, %", "accuracy", "deeper better", "n"]
+        )
+        for row in rows:
+            table.add_row(
+                row.family,
+                str(row.capacity),
+                f"{row.shallower}, {row.deeper}",
+                styled(row.status),
+                _percent(row.sparsity, row.ci_low, row.ci_high),
+                "" if row.accuracy is None else f"{row.accuracy:.3f}",
+                {True: "beyond", False: "before", None: ""}[row.deeper_wins_beyond],
+                str(row.replicates),
+            )
+        parts += [table, ""]
     return stacked(parts)
 
 
@@ -85,7 +137,16 @@ def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    # The box itself puts a space between columns; more than nine of them have no room for a second one.
+    gap = 1 if len(texts) + len(numbers) <= 9 else 0
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+    )
     for name in texts:
         table.add_column(name, no_wrap=True)
     for name in numbers:
@@ -111,3 +172,11 @@ def _interval(low: int | None, high: int | None) -> str:
 
 def _p(value: float | None) -> str:
     return "" if value is None else ("<0.001" if value < 0.001 else f"{value:.3f}")
+
+
+def _percent(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a fraction in percent with its interval, if that is more than a point: `60 [55, 60]`."""
+    if value is None or low is None or high is None:
+        return ""
+    interval = "" if low == high else f" [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{100 * value:.0f}{interval}"

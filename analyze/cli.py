@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def analyze() -> None:
-    r"""Statistics of a results store: where networks become stable, where they overfit.
+    r"""Statistics of a results store: where networks become stable, how far they can be cut.
 
     \b
     Example:
@@ -91,6 +91,50 @@ def regimes(
     from analyze._tables import regimes_table
 
     emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), regimes_table)
+
+
+@analyze.command()
+@click.option("--crossings", is_flag=True, help="Instead: at which sparsity do depths of equal width cross?")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Loss of accuracy that is safe, a fraction.",
+)
+@common_options
+def pruning(
+    crossings: bool,
+    margin: float,
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Find how far networks can be pruned, and the phases of their decline.
+
+    For each architecture of equal widths: the largest sparsity whose accuracy is shown to be within the margin of the
+    unpruned model's; the end of the plateau and the start of the floor; the sparsities at which 2% of the accuracy
+    above chance are lost, and left. Needs 5 replicates.
+
+    \b
+    Examples:
+      analyze pruning --dataset mnist --margin 0.02
+      analyze pruning --crossings --format csv
+    """
+    from analyze._pruning import depth_crossings
+    from analyze._pruning import pruning as find
+    from analyze._tables import crossings_table, pruning_table
+
+    if crossings:
+        crossed = depth_crossings(store, dataset, family, protocol, seed=seed)
+        emit(crossed, Destination(format_, out), crossings_table)
+        return
+    found = find(store, dataset, family, protocol, margin=margin, seed=seed)
+    emit(found, Destination(format_, out), pruning_table)
 
 
 def main() -> None:

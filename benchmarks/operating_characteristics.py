@@ -14,7 +14,16 @@ from statistics import mean
 
 from tests import planted
 from tests.planted_curves import NULL_CURVES, RISING_CURVES
-from tests.tally import Tally, curve_tally, overfitting_tally, stability_tally
+from tests.planted_pruning import PRUNING
+from tests.tally import (
+    POINTS,
+    Tally,
+    curve_tally,
+    overfitting_tally,
+    pruning_tally,
+    stability_tally,
+    unsafe_calls,
+)
 
 REPLICATES = (5, 10, 30)
 FIRST_SEED = 10_000
@@ -44,10 +53,30 @@ def epochs(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def pruning(seeds: range) -> Iterator[str]:
+    """Yield the lines on pruning phases and safe sparsities."""
+    yield from header("pruning curves", "R", "phases detected", *(f"{name}: exact, covered" for name in POINTS))
+    for name, scenario in PRUNING.items():
+        for replicates in REPLICATES:
+            t = pruning_tally(scenario, replicates, seeds)
+            points = (
+                f"{t.exact[p] / t.having[p]:.3f}, {t.covered[p] / t.having[p]:.3f}" if t.having[p] else "-"
+                for p in POINTS
+            )
+            yield row(name, replicates, f"{t.detected / t.stores:.3f}", *points)
+    yield ""
+    yield from header("true mean loss = margin", "R", "called safe")
+    for kind in ("normal", "skewed", "rare"):
+        for replicates in REPLICATES:
+            yield row(kind, replicates, f"{unsafe_calls(kind, replicates, seeds) / len(seeds):.3f}")
+    yield ""
+
+
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
     "epochs": epochs,
+    "pruning": pruning,
 }
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from analyze.stats.result import FloatArray
-from store.records import DatasetFacts, Engine, Epoch, Invocation, Label, Precision, Protocol, Records, Run
+from store.records import DatasetFacts, Engine, Epoch, Invocation, Label, Precision, Protocol, Pruned, Records, Run
 from store.results import Store
 from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
+from tests.planted_pruning import SPARSITIES
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -22,7 +23,8 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5)
 class PlantedSweep:
     """One sweep to write: accuracies of shape (sizes, replicates), NaN where there is no run, -1 where it diverged.
 
-    `last_train` and `last_test` default to the accuracy; `curves` has one entry per size, or none.
+    `last_train` and `last_test` default to the accuracy; `curves` and `pruned`, accuracies of shape (replicates,
+    sparsities), have one entry per size, or none.
     """
 
     accuracy: FloatArray
@@ -38,6 +40,8 @@ class PlantedSweep:
     degenerate: bool = False
     engine: Engine = field(default="torch")
     curves: Sequence[PlantedCurves] = ()
+    pruned: Sequence[FloatArray] = ()
+    sparsities: Sequence[float] = SPARSITIES
 
     @property
     def fingerprint(self) -> str:
@@ -102,6 +106,7 @@ def records(sweep: PlantedSweep) -> Records:
         runs=tuple(runs),
         labels=tuple(labels),
         epochs=tuple(_epochs(sweep)),
+        pruning=tuple(_pruning(sweep)),
     )
 
 
@@ -117,6 +122,18 @@ def _epochs(sweep: PlantedSweep) -> Iterator[Epoch]:
                 validation_accuracy=None,
                 test_loss=float(curves.test[replicate, epoch]),
                 test_accuracy=None,
+            )
+
+
+def _pruning(sweep: PlantedSweep) -> Iterator[Pruned]:
+    for size, accuracy in enumerate(sweep.pruned):
+        for (replicate, column), value in np.ndenumerate(accuracy):
+            yield Pruned(
+                run_id=sweep.run_id(sweep.capacities[size], replicate),
+                sparsity=sweep.sparsities[column],
+                test_accuracy=float(value),
+                test_loss=None,
+                nonzero=0,
             )
 
 

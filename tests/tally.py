@@ -9,10 +9,15 @@ import numpy as np
 
 from analyze.stats.curves import rise_of_test_loss
 from analyze.stats.overfitting import overfitting_boundary
+from analyze.stats.pruning import pruning_phases
 from analyze.stats.result import ChangePoint
+from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import stability_boundary
 from tests.planted import CHANCE, GapScenario, Scenario
 from tests.planted_curves import CurveScenario
+from tests.planted_pruning import PruningScenario, losses_at_margin
+
+POINTS = ("plateau_end", "floor_start", "onset", "collapse")
 
 
 @dataclass
@@ -64,6 +69,46 @@ def curve_tally(scenario: CurveScenario, replicates: int, seeds: range) -> Tally
         tally.located += found.status == "detected"
         tally.covered += found.interval is not None and found.interval[0] <= curves.rise
     return tally
+
+
+@dataclass
+class PruningTally:
+    """Counts of planted pruning curves; `exact` and `covered` by the name of a point, among the stores that have it."""
+
+    stores: int = 0
+    detected: int = 0
+    having: Counter[str] = field(default_factory=Counter)
+    exact: Counter[str] = field(default_factory=Counter)
+    covered: Counter[str] = field(default_factory=Counter)
+
+
+def pruning_tally(scenario: PruningScenario, replicates: int, seeds: range) -> PruningTally:
+    """Return the tally of phases and operational points over stores of one scenario."""
+    tally = PruningTally()
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        curves = scenario(rng, replicates)
+        found = pruning_phases(curves.accuracy, chance=CHANCE, rng=rng)
+        tally.stores += 1
+        tally.detected += found.status == "detected"
+        for name in POINTS:
+            truth, point = getattr(curves, name), getattr(found, name)
+            if truth is None:
+                continue
+            tally.having[name] += 1
+            if point is not None:
+                tally.exact[name] += point.estimate == truth
+                tally.covered[name] += point.interval[0] <= truth <= point.interval[1]
+    return tally
+
+
+def unsafe_calls(kind: str, replicates: int, seeds: range) -> int:
+    """Return how often a sparsity whose true mean loss is just the margin is called safe."""
+    calls = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        calls += safe_ratio(losses_at_margin(rng, replicates, kind, MARGIN), rng=rng).estimate == 1
+    return calls
 
 
 def overfitting_tally(scenario: GapScenario, replicates: int, seeds: range) -> Tally:

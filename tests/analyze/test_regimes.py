@@ -164,7 +164,7 @@ def test_frame_holds_the_rows(store: Path) -> None:
 def test_importing_the_package_is_cheap_and_names_are_listed() -> None:
     code = "import sys, analyze; sys.exit(any(name in sys.modules for name in ('numpy', 'polars', 'duckdb')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    with pytest.raises(AttributeError, match="no attribute 'regime'; it has .*regimes"):
+    with pytest.raises(AttributeError, match=r"no attribute 'regime'; it has .*regimes"):
         _ = analyze.regime
 
 

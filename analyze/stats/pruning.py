@@ -1,0 +1,175 @@
+"""Pruning curves: their phases, and where accuracy begins to go and is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from analyze.stats.replicates import percentile_interval
+from analyze.stats.result import FLOOR, MIN_REPLICATES, BoolArray, FloatArray, IntArray, Status
+from analyze.stats.stability import DEAD_MARGIN
+
+MIN_SPARSITIES = 5
+LOST, LEFT = 0.02, 0.02
+"""Shares of (unpruned accuracy - chance): more than the first lost is decline, less than the second left collapse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A place on the grid of sparsities, as an index, with its 95% interval."""
+
+    estimate: int
+    interval: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningPhases:
+    """Phases of a pruning curve; indices of the sparsities given.
+
+    `plateau_end` is the last sparsity of the plateau, `floor_start` the first of the floor. `onset` is the first at
+    which more than 2% of (unpruned accuracy - chance) is lost, `collapse` the first with less than 2% of it left;
+    None where there is none. `evidence` is the BIC of a straight line minus that of three phases.
+    """
+
+    status: Status
+    method: str
+    n: int
+    plateau_end: Point | None = None
+    floor_start: Point | None = None
+    onset: Point | None = None
+    collapse: Point | None = None
+    evidence: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """All ways to split a grid in three: the plateau ends before `first`, the floor starts at `last`."""
+
+    first: IntArray
+    last: IntArray
+
+
+def pruning_phases(
+    accuracy: FloatArray, *, chance: float, rng: np.random.Generator, resamples: int = 200
+) -> PruningPhases:
+    """Return the phases of a pruning curve.
+
+    `accuracy` has shape (replicates, sparsities from 0 upwards), fractions, without gaps.
+
+    Plateau: one mean; decline: a mean per sparsity; floor: one mean; a variance each. The split that minimises
+    sum n log(RSS / n + 0.001^2) + log(n) x parameters, exactly, over all splits. Detected if that is less than for a
+    straight line over sparsity, with one variance or three. Intervals are percentile bootstraps over replicates; on
+    smooth curves, which have no sharp ends, `onset` and `collapse` are the ones to use.
+    """
+    n, sparsities = accuracy.shape
+    method = f"plateau, free decline, floor by exact search, against a line by BIC; replicate bootstrap ({resamples})"
+    missing = _missing(n, sparsities)
+    if missing:
+        return PruningPhases(status="insufficient", method=method, n=n, reason=missing)
+    baseline = float(accuracy[:, 0].mean())
+    if baseline < chance + DEAD_MARGIN:
+        reason = "the unpruned models are at chance: there is nothing to lose"
+        return PruningPhases(status="absent", method=method, n=n, reason=reason)
+    # Bootstrap samples as counts per replicate: sums over a sample are then one matrix product.
+    counts = np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), size=resamples)])
+    centred = accuracy - accuracy.mean()
+    first, last, bic = best_split(counts @ centred, counts @ centred**2, n)
+    evidence = float(_line_bic(centred) - bic[0])
+    means = counts @ accuracy / n
+    lost = (means[:, :1] - means) / np.maximum(means[:, :1] - chance, FLOOR)
+    found = evidence > 0
+    return PruningPhases(
+        status="detected" if found else "absent",
+        method=method,
+        n=n,
+        plateau_end=_point(first - 1) if found else None,
+        floor_start=_point(last) if found else None,
+        onset=first_time(lost > LOST),
+        collapse=first_time(1 - lost < LEFT),
+        evidence=evidence,
+        reason=None if found else "a straight line describes accuracy over sparsity as well",
+    )
+
+
+@lru_cache
+def splits(sparsities: int) -> Splits:
+    """Return all splits with at least one sparsity in the plateau and one in the floor."""
+    pairs = [(a, b) for a in range(1, sparsities) for b in range(a, sparsities)]
+    first, last = np.array(pairs, dtype=np.int64).T
+    return Splits(first, last)
+
+
+def best_split(sums: FloatArray, squares: FloatArray, n: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return first index after the plateau, first index of the floor, and BIC, of each curve's best split.
+
+    `sums` and `squares` are sums over n replicates, shape (curves, sparsities).
+    """
+    sparsities = sums.shape[-1]
+    every = splits(sparsities)
+    zero = np.zeros((len(sums), 1))
+    total = np.hstack([zero, np.cumsum(sums, axis=-1)])
+    total_squares = np.hstack([zero, np.cumsum(squares, axis=-1)])
+    within = np.hstack([zero, np.cumsum(squares - sums**2 / n, axis=-1)])
+    index = np.arange(1, sparsities)
+    plateau = _cost(total_squares[:, index] - total[:, index] ** 2 / (n * index), n * index)
+    rest, rest_squares = total[:, -1:] - total[:, index], total_squares[:, -1:] - total_squares[:, index]
+    length = n * (sparsities - index)
+    floor = _cost(rest_squares - rest**2 / length, length)
+    points = every.last - every.first
+    decline = _cost(within[:, every.last] - within[:, every.first], n * points)
+    # Two means and two variances, two positions, and in the decline a mean per sparsity and a variance.
+    parameters = 6 + points + (points > 0)
+    cost = plateau[:, every.first - 1] + decline + floor[:, every.last - 1] + np.log(n * sparsities) * parameters
+    best = cost.argmin(axis=-1)
+    return every.first[best], every.last[best], cost[np.arange(len(cost)), best]
+
+
+def first_time(reached: BoolArray) -> Point | None:
+    """Return the first index at which a condition holds in row 0, its interval from the other rows; None if never.
+
+    Rows where it never holds count as the last index.
+    """
+    if not reached[0].any():
+        return None
+    where = np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1] - 1)
+    return _point(where)
+
+
+def _point(indices: IntArray) -> Point:
+    """Return the first index as the estimate, and the interval of the others, with the estimate in it."""
+    estimate = int(indices[0])
+    low, high = percentile_interval(indices[1:])
+    return Point(estimate=estimate, interval=(min(low, estimate), max(high, estimate)))
+
+
+def _cost(rss: FloatArray, n: IntArray) -> FloatArray:
+    mean_square = np.maximum(rss, 0.0) / np.maximum(n, 1) + FLOOR**2
+    return np.where(n > 0, n * np.log(mean_square), 0.0)
+
+
+def _line_bic(accuracy: FloatArray) -> float:
+    """Return the BIC of a straight line, with one variance or with three: unequal noise alone makes no phases."""
+    n, sparsities = accuracy.shape
+    index = np.arange(sparsities) - (sparsities - 1) / 2
+    slope = float((accuracy.mean(axis=0) @ index) / (index @ index))
+    residuals = ((accuracy - accuracy.mean() - slope * index) ** 2).sum(axis=0)
+    total = np.concatenate([[0.0], np.cumsum(residuals)])
+    every = splits(sparsities)
+    ends = (np.zeros_like(every.first), every.first, every.last, np.full_like(every.first, sparsities))
+    three = sum(_cost(total[end] - total[start], n * (end - start)) for start, end in pairwise(ends))
+    one = _cost(total[-1:], np.array([n * sparsities]))
+    per_parameter = np.log(n * sparsities)
+    return float(min(one[0] + 3 * per_parameter, np.min(three) + 7 * per_parameter))
+
+
+def _missing(replicates: int, sparsities: int) -> str | None:
+    missing = []
+    if replicates < MIN_REPLICATES:
+        missing.append(f"{replicates} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more")
+    if sparsities < MIN_SPARSITIES:
+        missing.append(f"{sparsities} of {MIN_SPARSITIES} sparsities: run more --sparsities")
+    return "; ".join(missing) or None

@@ -1,0 +1,236 @@
+"""Pruning phases, safe sparsities and crossings, on planted curves and from a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyze import depth_crossings, pruning
+from analyze.stats.crossing import crossing
+from analyze.stats.pruning import best_split, pruning_phases
+from analyze.stats.result import FLOOR, FloatArray
+from analyze.stats.safety import safe_ratio, upper_bounds
+from tests import planted_pruning
+from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.test_cli import call
+from tests.planted import CHANCE
+from tests.planted_pruning import SPARSITIES, TOP, piecewise
+from tests.planted_store import PlantedSweep, write
+from tests.tally import pruning_tally, unsafe_calls
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_planted_phases_are_found(replicates: int, seeds: range) -> None:
+    tally = pruning_tally(planted_pruning.piecewise, replicates, seeds)
+    at_least(tally.detected, tally.stores, 0.99)
+    for name in ("plateau_end", "floor_start", "onset", "collapse"):
+        at_least(tally.exact[name], tally.having[name], 0.95)
+        at_least(tally.covered[name], tally.having[name], 0.95)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_operational_points_of_smooth_curves_are_covered(replicates: int, seeds: range) -> None:
+    tally = pruning_tally(planted_pruning.smooth, replicates, seeds)
+    for name in ("onset", "collapse"):
+        at_least(tally.covered[name], tally.having[name], 0.95)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_a_straight_line_has_no_phases(replicates: int, seeds: range) -> None:
+    tally = pruning_tally(planted_pruning.straight, replicates, seeds)
+    at_most(tally.detected, tally.stores, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "replicates", "error"),
+    [("normal", 5, 0.07), ("normal", 10, 0.07), ("normal", 30, 0.07), ("skewed", 10, 0.15), ("skewed", 30, 0.1)],
+)
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_a_loss_of_the_margin_is_rarely_called_safe(kind: str, replicates: int, error: float, seeds: range) -> None:
+    at_most(unsafe_calls(kind, replicates, seeds), len(seeds), error)
+
+
+def test_best_split_equals_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        accuracy = piecewise(rng, 4).accuracy[:, 4:14] + rng.normal(0, 0.05, (4, 10))
+        first, last, bic = best_split(accuracy.sum(0)[None], (accuracy**2).sum(0)[None], 4)
+        costs = {
+            (a, b): _cost_of(accuracy[:, :a].ravel(), accuracy[:, a:b], accuracy[:, b:].ravel(), accuracy.size)
+            for a in range(1, 10)
+            for b in range(a, 10)
+        }
+        best = min(costs, key=lambda split: costs[split])
+        assert (int(first[0]), int(last[0])) == best
+        assert float(bic[0]) == pytest.approx(costs[best])
+
+
+def _cost_of(plateau: FloatArray, decline: FloatArray, floor: FloatArray, size: int) -> float:
+    cost = sum(len(part) * np.log(part.var() + FLOOR**2) for part in (plateau, floor))
+    points = decline.shape[1]
+    if points:
+        cost += decline.size * np.log(((decline - decline.mean(0)) ** 2).mean() + FLOOR**2)
+    return float(cost + np.log(size) * (6 + points + (points > 0)))
+
+
+def test_upper_bounds_are_at_least_the_t_bounds() -> None:
+    losses = np.array([[0.01], [0.02], [0.0], [0.01], [0.03]])
+    # R: mean + qt(0.95, 4) * sd / sqrt(5), with 0.001^2 added to the variance
+    t_bound = losses.mean() + 2.131847 * np.sqrt((losses.var(ddof=1) + 1e-6) / 5)
+    assert upper_bounds(losses, rng=np.random.default_rng(0))[0] >= t_bound - 1e-6
+
+
+def test_the_first_failure_ends_the_sequence() -> None:
+    accuracy = np.full((8, 5), 0.9)
+    accuracy[:, 2] = 0.8
+    found = safe_ratio(accuracy, rng=np.random.default_rng(0))
+    assert (found.estimate, found.status) == (1, "detected")
+    assert found.next_bound == pytest.approx(0.1, abs=0.01)
+
+
+def test_everything_or_nothing_safe() -> None:
+    level = np.full((8, 5), 0.9)
+    assert safe_ratio(level, rng=np.random.default_rng(0)).estimate == 4
+    falling = level - np.array([0.0, 0.1, 0.2, 0.3, 0.4])
+    found = safe_ratio(falling, rng=np.random.default_rng(0))
+    assert (found.estimate, found.status, found.bound) == (0, "absent", None)
+
+
+def test_dead_models_have_no_phases() -> None:
+    rng = np.random.default_rng(0)
+    found = pruning_phases(rng.normal(CHANCE, 0.003, (6, 21)), chance=CHANCE, rng=rng)
+    assert found.status == "absent"
+    assert found.reason == "the unpruned models are at chance: there is nothing to lose"
+
+
+@pytest.mark.parametrize(("replicates", "sparsities"), [(4, 21), (8, 3), (0, 21)])
+def test_too_little_data_says_so(replicates: int, sparsities: int) -> None:
+    accuracy = np.full((replicates, sparsities), 0.9)
+    rng = np.random.default_rng(0)
+    assert pruning_phases(accuracy, chance=CHANCE, rng=rng).status == "insufficient"
+    if replicates < 5:
+        assert safe_ratio(accuracy, rng=rng).status == "insufficient"
+
+
+def _logistic(middle: float, top: float) -> FloatArray:
+    return np.asarray(CHANCE + (top - CHANCE) / (1 + np.exp((np.arange(21) - middle) / 1.2)))
+
+
+def _noisy(mean: FloatArray, rng: np.random.Generator, replicates: int = 10) -> FloatArray:
+    return mean + 0.01 * rng.standard_normal((replicates, len(mean)))
+
+
+def _true_crossing() -> float:
+    difference = _logistic(14, 0.92) - _logistic(10, 0.96)
+    at = int((difference > 0).argmax())
+    return float(np.interp(0.0, difference[at - 1 : at + 1], [SPARSITIES[at - 1], SPARSITIES[at]]))
+
+
+def test_crossings_are_covered_and_rarely_invented() -> None:
+    deeper, shallower, truth = _logistic(14, 0.92), _logistic(10, 0.96), _true_crossing()
+    covered = invented = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        found = crossing(_noisy(deeper, rng), _noisy(shallower, rng), SPARSITIES, rng=rng)
+        assert found.status == "detected"
+        assert found.first_wins_beyond
+        assert found.interval is not None
+        covered += int(found.interval[0] <= truth <= found.interval[1])
+        invented += crossing(_noisy(deeper, rng), _noisy(deeper, rng), SPARSITIES, rng=rng).status == "detected"
+    at_least(covered, 60, 0.92)
+    at_most(invented, 60, 0.05)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two depths whose curves cross, six sizes, of which the smallest is dead, and one size with too few runs."""
+    rng = np.random.default_rng(0)
+    capacities = (1, 5, 20, 50, 100, 200)
+    sweeps = []
+    for depth, middle, top in ((1, 10, 0.96), (2, 14, 0.92)):
+        curves = [np.full((8, 21), CHANCE)] + [_noisy(_logistic(middle, top), rng, 8) for _ in capacities[1:]]
+        accuracy = np.array([curve[:, 0] for curve in curves])
+        sweeps.append(PlantedSweep(accuracy=accuracy, capacities=capacities, depth=depth, pruned=curves))
+    few = [piecewise(rng, 3).accuracy]
+    sweeps.append(PlantedSweep(accuracy=few[0][:, :1].T, capacities=(4,), family="cnn", pruned=few))
+    return write(tmp_path_factory.mktemp("pruned") / "results.duckdb", *sweeps)
+
+
+def test_rows_of_a_store(store: Path) -> None:
+    rows = {(row.family, row.depth, row.capacity): row for row in pruning(store)}
+    assert len(rows) == 13
+    dead, alive, few = rows["dnn", 1, 1], rows["dnn", 2, 50], rows["cnn", 1, 4]
+    assert (dead.status, dead.safe_sparsity, dead.stable) == ("absent", None, False)
+    assert (alive.status, alive.phases, alive.stable) == ("detected", "detected", True)
+    assert alive.safe_sparsity is not None
+    assert alive.onset is not None
+    assert 0 < alive.safe_sparsity <= alive.onset
+    assert (few.status, few.safe_sparsity) == ("insufficient", None)
+    assert few.reason is not None
+    assert "--repeats 5" in few.reason
+
+
+def test_a_wider_margin_is_never_less_safe(store: Path) -> None:
+    narrow, wide = (pruning(store, family="dnn", margin=margin) for margin in (0.01, 0.05))
+    for a, b in zip(narrow, wide, strict=True):
+        assert (a.safe_sparsity or 0) <= (b.safe_sparsity or 0)
+
+
+def test_depths_cross(store: Path) -> None:
+    rows = depth_crossings(store)
+    assert [(row.shallower, row.deeper, row.capacity) for row in rows] == [(1, 2, c) for c in (1, 5, 20, 50, 100, 200)]
+    assert rows[0].status == "absent"
+    for row in rows[1:]:
+        assert row.status == "detected"
+        assert row.deeper_wins_beyond
+        assert row.sparsity == pytest.approx(_true_crossing(), abs=0.03)
+
+
+def test_a_grid_without_zero_is_compared_with_the_unpruned_model(tmp_path: Path) -> None:
+    curves = [piecewise(np.random.default_rng(1), 8).accuracy for _ in range(2)]
+    path = write(
+        tmp_path / "grid.duckdb",
+        PlantedSweep(
+            accuracy=np.full((2, 8), TOP),
+            capacities=(10, 20),
+            pruned=[curve[:, 2:] for curve in curves],
+            sparsities=SPARSITIES[2:],
+        ),
+    )
+    for row in pruning(path):
+        assert row.baseline == pytest.approx(TOP)
+        assert row.safe_sparsity is not None
+        assert row.safe_sparsity >= 0.1
+
+
+@pytest.mark.parametrize("option", [[], ["--crossings"]])
+def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
+    rows = json.loads(call("pruning", *option, "--store", store, "--format", "json").stdout)
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    assert rows
+    for field in rows[0]:
+        assert f"`{field}`" in documented
+    table = call("pruning", *option, "--store", store).stdout.decode()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+    assert "200" in table
+
+
+@pytest.mark.parametrize("margin", ["0", "1", "x"])
+def test_a_wrong_margin_is_one_line(store: Path, margin: str) -> None:
+    done = call("pruning", "--store", store, "--margin", margin)
+    assert done.returncode == 2
+    assert done.stderr.decode().count("\n") == 1
+
+
+def test_a_store_without_pruning_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "none.duckdb", PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=(1, 2, 3)))
+    assert len(pruning(path)) == 0
+    assert len(depth_crossings(path)) == 0
+    assert b"no runs of this kind yet" in call("pruning", "--store", path).stderr
