@@ -13,10 +13,10 @@ from torch import Tensor
 from generate.architectures import Architecture, ImageShape, patch_grid
 from generate.engine import vit_kernel
 from generate.engine.modules import build_module, patches, sine_positions
-from generate.engine.pack import Pack, Tally
+from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.simd import LANES
 from generate.engine.vit_kernel_forward import pack_patches
-from generate.engine.vit_kernel_layout import Shape, model_space, model_weights
+from generate.engine.vit_kernel_layout import Shape, group_space, model_weights, scratch_space
 from generate.engine.vit_kernel_weights import adam
 from generate.protocol import Training
 from store.records import Engine
@@ -51,9 +51,11 @@ class VitKernelPack(Pack):
         self._steps = 0
         self._positions = [sine_positions(shape.tokens, shape.width).flatten().numpy() for shape in self._shapes]
         self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
+        self._table = normalise(torch.arange(256, dtype=torch.uint8), training).numpy()
         self._pixels = _patch_pixels(image)
-        self._patches = max(model_space(shape).end for shape in self._shapes)
+        self._patches = max(group_space(shape, scratch_space(shape).end).end for shape in self._shapes)
         self._space = _aligned_zeros(0)
+        self._masks = np.zeros(0, dtype=np.uint16)
         with torch.device("meta"):
             modules = [build_module(architecture, image) for architecture in self.architectures]
         self._tensor_shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in modules]
@@ -96,7 +98,15 @@ class VitKernelPack(Pack):
         loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
         for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
             correct[model] = vit_kernel.run(
-                *(self._space, self._patches, answers, len(answers), self._weights[place], self._positions[model]),
+                *(
+                    self._space,
+                    self._masks,
+                    self._patches,
+                    answers,
+                    len(answers),
+                    self._weights[place],
+                    self._positions[model],
+                ),
                 *(self._folded, self._gradient[place], loss[model : model + 1], differentiate, shape),
             )
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
@@ -107,11 +117,8 @@ class VitKernelPack(Pack):
         size = (self._patches + groups * len(self._pixels)) * LANES
         if len(self._space) < size:
             self._space = _aligned_zeros(size)
-        scale, offset = 1 / (255 * self.training.input_std), self.training.input_mean / self.training.input_std
         flat = images.contiguous().view(-1).numpy()
-        pack_patches(
-            *(flat, self._pixels, len(images), self.image.values, scale, offset), *(self._space, self._patches)
-        )
+        pack_patches(flat, self._pixels, len(images), self.image.values, self._table, self._space, self._patches)
 
     def _views(self, flat: Any, model: int) -> dict[str, Tensor]:
         tensor = torch.from_numpy(flat[self._slices[model]])

@@ -17,16 +17,20 @@ from generate.engine.vit_kernel_layout import (
     INT,
     INT64S,
     SHAPE,
+    UINT16S,
     Shape,
-    model_space,
+    block_space,
+    group_space,
     model_weights,
+    scratch_space,
 )
 from generate.engine.vit_kernel_weights import fold, unfold
 
 
-@kernel(INT(FLOATS, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOATS, FLOAT64S, BOOL, SHAPE))
+@kernel(INT(FLOATS, UINT16S, INT, INT64S, INT, FLOATS, FLOATS, FLOATS, FLOATS, FLOAT64S, BOOL, SHAPE))
 def run(
     space: Any,
+    no_masks: Any,
     patches: int,
     labels: Any,
     count: int,
@@ -42,6 +46,7 @@ def run(
 
     Args:
         space: the workspace, patches included.
+        no_masks: empty.
         patches: slot of the first group's patches.
         labels: labels of the images.
         count: number of images.
@@ -53,10 +58,12 @@ def run(
         differentiate: whether to compute the gradient.
         shape: sizes of the model.
     """
-    at, where = model_space(shape), model_weights(shape)
-    fold(weights, positions, folded, shape)
+    where, scratch = model_weights(shape), scratch_space(shape)
+    at = group_space(shape, scratch.end)
+    last = block_space(at.block1, shape.width, shape.tokens, 1)
+    fold(weights, positions, folded, shape, False)
     if differentiate:
-        space[at.gradients * LANES : (at.gradients + where.end) * LANES] = 0.0
+        space[scratch.weights * LANES : (scratch.weights + where.end) * LANES] = 0.0
     correct = 0
     for first in range(0, count, LANES):
         group = patches + first // LANES * shape.values * (shape.tokens - 1)
@@ -64,7 +71,7 @@ def run(
         forward(space, folded, at, where, shape, group, differentiate)
         correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, differentiate)
         if differentiate:
-            backward(space, folded, at, where, shape, group)
+            backward(space, folded, no_masks, at, last, scratch, where, shape, group)
     if differentiate:
-        unfold(weights, gradient, space, at.gradients, shape)
+        unfold(weights, gradient, space, scratch.weights, shape)
     return correct

@@ -17,12 +17,16 @@ from generate.engine.vit_kernel_layout import (
     BLOCK_WEIGHTS,
     FLOATS,
     INT,
+    PAIR,
     QUERY_ROWS,
+    SCRATCH,
     SHAPE,
-    SPACE,
+    TRIPLE,
+    UINT16S,
     VOID,
     BlockSpace,
     BlockWeights,
+    Scratch,
     Shape,
     Space,
     Weights,
@@ -30,6 +34,7 @@ from generate.engine.vit_kernel_layout import (
     block_weights,
     inline,
 )
+from generate.engine.vit_kernel_math import keep
 from generate.engine.vit_kernel_tiles import linear, product
 
 
@@ -158,31 +163,40 @@ def attend_backward(
     product(space, False, (d_key, 1, tokens), per_key, queried, (tokens, width, queries))
 
 
-@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT, INT, INT))
+@kernel(VOID(FLOATS, INT, INT, PAIR, PAIR, TRIPLE))
 def add_weight_gradients(
-    space: Any,
-    weights: int,
-    bias: int,
-    d_y: int,
-    outputs: int,
-    x: int,
-    x_stride: int,
-    inputs: int,
-    y_stride: int,
-    tokens: int,
+    space: Any, weights: int, bias: int, d_y: tuple[int, int], x: tuple[int, int], shape: tuple[int, int, int]
 ) -> None:
-    """Add d_y x^T to the slots `weights` [outputs, inputs] and the sums of d_y's rows to `bias` [outputs]."""
+    """Add d_y x^T to the slots `weights` [outputs, inputs] and the sums of d_y's rows to `bias` [outputs].
+
+    `d_y` [outputs, tokens] and `x` [inputs, tokens] are place and stride of a row; `shape` is outputs, inputs, tokens.
+    """
     keep_apart()
-    out = (weights, inputs, 1)
-    product(space, True, out, (d_y, y_stride, 1), (x, 1, x_stride), (outputs, inputs, tokens))
-    add_row_sums(space, bias, d_y, outputs, y_stride, 0, tokens)
+    outputs, inputs, tokens = shape
+    product(space, True, (weights, inputs, 1), (d_y[0], d_y[1], 1), (x[0], 1, x[1]), shape)
+    add_row_sums(space, bias, d_y[0], outputs, d_y[1], 0, tokens)
 
 
-@kernel(VOID(FLOATS, FLOATS, SPACE, BLOCK_SPACE, BLOCK_WEIGHTS, INT, SHAPE, INT, INT, INT))
+@kernel(INT(FLOATS, UINT16S, INT, INT, INT, INT))
+def masked(space: Any, masks: Any, x: int, mask: int, out: int, count: int) -> int:
+    """Write to `out` the `count` vectors of `x` in the lanes that `masks` lets pass; return where the result is.
+
+    With no masks at all, as in float training, that is `x` itself.
+    """
+    keep_apart()
+    if len(masks) == 0:
+        return x
+    for k in range(count):
+        store(space, (out + k) * LANES, keep(masks[np.uint64(mask + k)], load(space, (x + k) * LANES)))
+    return out
+
+
+@kernel(VOID(FLOATS, FLOATS, UINT16S, SCRATCH, BLOCK_SPACE, BLOCK_WEIGHTS, INT, SHAPE, INT, INT, INT))
 def encode_backward(
     space: Any,
     weights: Any,
-    at: Space,
+    masks: Any,
+    scratch: Scratch,
     block: BlockSpace,
     where: BlockWeights,
     back: int,
@@ -196,7 +210,9 @@ def encode_backward(
     Args:
         space: the workspace.
         weights: folded weights.
-        at: places in the workspace.
+        masks: for quantized training the lanes of each linear layer's output that were not clipped: of the projection
+            at `block.attended`, expansion at `activated`, contraction at `slope`; else empty.
+        scratch: places of gradients.
         block: places of the block's activations.
         where: places of the block's weights.
         back: place of the matrix that takes gradients of query, key and value back.
@@ -207,85 +223,86 @@ def encode_backward(
     """
     keep_apart()
     width, tokens = shape.width, shape.tokens
-    d_hidden, scratch, g = at.scratch1, at.scratch2, at.gradients
-    both = (queries, width, width)
-    no_bias = ZEROS
+    matrix, both, square = width * queries, (queries, width, width), (width, width, queries)
+    d_hidden, other, g = scratch.matrix1, scratch.matrix2, scratch.weights
 
-    def_out, hidden = (d_out, 1, queries), (d_hidden, 1, queries)
-    add_weight_gradients(
-        space,
-        g + where.contract,
-        g + where.contract_bias,
-        d_out,
-        width,
-        block.activated,
-        queries,
-        width,
-        queries,
-        queries,
-    )
-    linear(space, hidden, ZEROS, def_out, weights, (where.contract, width, 1), no_bias, both)
-    multiply(space, d_hidden, block.slope, width * queries)
-    add_weight_gradients(
-        space,
-        g + where.expand,
-        g + where.expand_bias,
-        d_hidden,
-        width,
-        block.normalised2,
-        queries,
-        width,
-        queries,
-        queries,
-    )
-    linear(space, (scratch, 1, queries), ZEROS, hidden, weights, (where.expand, width, 1), no_bias, both)
-    normalise_backward(space, scratch, block.normalised2, block.inverse2, d_out, queries, d_out, queries, width)
+    d_y = masked(space, masks, d_out, block.slope, other, matrix)
+    x = (block.activated, queries)
+    add_weight_gradients(space, g + where.contract, g + where.contract_bias, (d_y, queries), x, square)
+    hidden = (d_hidden, 1, queries)
+    linear(space, hidden, ZEROS, (d_y, 1, queries), weights, (where.contract, width, 1), ZEROS, both)
+    multiply(space, d_hidden, block.slope, matrix)
+    masked(space, masks, d_hidden, block.activated, d_hidden, matrix)
+    x = (block.normalised2, queries)
+    add_weight_gradients(space, g + where.expand, g + where.expand_bias, (d_hidden, queries), x, square)
+    linear(space, (other, 1, queries), ZEROS, hidden, weights, (where.expand, width, 1), ZEROS, both)
+    normalise_backward(space, other, block.normalised2, block.inverse2, d_out, queries, d_out, queries, width)
 
-    add_weight_gradients(
-        space,
-        g + where.projection,
-        g + where.projection_bias,
-        d_out,
-        width,
-        block.attended,
-        queries,
-        width,
-        queries,
-        queries,
-    )
-    linear(space, hidden, ZEROS, def_out, weights, (where.projection, width, 1), no_bias, both)
-    attend_backward(space, block, d_hidden, at.d_query, at.d_scores, width, tokens, queries)
+    d_y = masked(space, masks, d_out, block.attended, other, matrix)
+    x = (block.attended, queries)
+    add_weight_gradients(space, g + where.projection, g + where.projection_bias, (d_y, queries), x, square)
+    linear(space, hidden, ZEROS, (d_y, 1, queries), weights, (where.projection, width, 1), ZEROS, both)
+    attend_backward(space, block, d_hidden, scratch.d_query, scratch.d_scores, width, tokens, queries)
 
-    d_key = at.d_query + width * queries
+    d_query, d_key = scratch.d_query, scratch.d_query + matrix
+    masked(space, masks, d_query, block.query, d_query, matrix)
+    masked(space, masks, d_key, block.key, d_key, 2 * width * tokens)
     qkv, bias = g + where.query_key_value, g + where.query_key_value_bias
-    add_weight_gradients(space, qkv, bias, at.d_query, width, block.normalised1, tokens, width, queries, queries)
+    x = (block.normalised1, tokens)
+    add_weight_gradients(space, qkv, bias, (d_query, queries), x, square)
     key_value, bias = qkv + width * width, bias + width
-    add_weight_gradients(space, key_value, bias, d_key, 2 * width, block.normalised1, tokens, width, tokens, tokens)
-    d_normalised, wide = (scratch, 1, tokens), (tokens, width, 2 * width)
+    add_weight_gradients(space, key_value, bias, (d_key, tokens), x, (2 * width, width, tokens))
+    d_normalised, wide = (other, 1, tokens), (tokens, width, 2 * width)
     back_key_value = (back + width * width, width, 1)
-    linear(space, d_normalised, ZEROS, (d_key, 1, tokens), weights, back_key_value, no_bias, wide)
-    d_query = (at.d_query, 1, queries)
-    linear(space, d_normalised, d_normalised, d_query, weights, (back, width, 1), no_bias, both)
-    normalise_backward(space, scratch, block.normalised1, block.inverse1, d_out, queries, d_x, tokens, width)
+    linear(space, d_normalised, ZEROS, (d_key, 1, tokens), weights, back_key_value, ZEROS, wide)
+    linear(space, d_normalised, d_normalised, (d_query, 1, queries), weights, (back, width, 1), ZEROS, both)
+    normalise_backward(space, other, block.normalised1, block.inverse1, d_out, queries, d_x, tokens, width)
 
 
 @inline
-def backward(space: Any, weights: Any, at: Space, where: Weights, shape: Shape, patches: int) -> None:
-    """Add the weight gradients of one group of images, whose `logits` hold the gradient of the loss."""
+def backward(
+    space: Any,
+    weights: Any,
+    masks: Any,
+    at: Space,
+    last: BlockSpace,
+    scratch: Scratch,
+    where: Weights,
+    shape: Shape,
+    patches: int,
+) -> None:
+    """Add the weight gradients of one group of images, whose `logits` hold the gradient of the loss.
+
+    Args:
+        space: the workspace.
+        weights: folded weights.
+        masks: see `encode_backward`; those of embedding and head are at `at.tokens` and `at.logits`.
+        at: places of the group's activations.
+        last: places of the last block's, for the class token's query alone.
+        scratch: places of gradients.
+        where: places in the weights.
+        shape: sizes of the model.
+        patches: slot of the group's patches.
+    """
     width, tokens, values, classes = shape
-    g = at.gradients
-    add_weight_gradients(space, g + where.head, g + where.head_bias, at.logits, classes, at.normalised, 1, width, 1, 1)
-    d_logits, d_normalised = (at.logits, 1, 1), (at.scratch1, 1, 1)
-    linear(space, d_normalised, ZEROS, d_logits, weights, (where.head, width, 1), ZEROS, (1, width, classes))
-    normalise_backward(space, at.scratch1, at.normalised, at.inverse, 0, 0, at.d_output, 1, width)
+    g = scratch.weights
+    masked(space, masks, at.logits, at.logits, at.logits, classes)
+    d_y, x = (at.logits, 1), (at.normalised, 1)
+    add_weight_gradients(space, g + where.head, g + where.head_bias, d_y, x, (classes, width, 1))
+    d_normalised = scratch.matrix1
+    head, step = (where.head, width, 1), (1, width, classes)
+    linear(space, (d_normalised, 1, 1), ZEROS, (at.logits, 1, 1), weights, head, ZEROS, step)
+    normalise_backward(space, d_normalised, at.normalised, at.inverse, 0, 0, scratch.d_output, 1, width)
 
-    last, first = block_space(at.block1, width, tokens, 1), block_space(at.block0, width, tokens, tokens)
+    first = block_space(at.block0, width, tokens, tokens)
     at1, at0 = block_weights(where.block1, width), block_weights(where.block0, width)
-    encode_backward(space, weights, at, last, at1, where.backward1, shape, at.d_output, at.d_hidden, 1)
-    encode_backward(space, weights, at, first, at0, where.backward0, shape, at.d_hidden, at.d_tokens, tokens)
+    d_output, d_hidden, d_tokens = scratch.d_output, scratch.d_hidden, scratch.d_tokens
+    encode_backward(space, weights, masks, scratch, last, at1, where.backward1, shape, d_output, d_hidden, 1)
+    encode_backward(space, weights, masks, scratch, first, at0, where.backward0, shape, d_hidden, d_tokens, tokens)
 
-    d_embedded, images = (at.d_tokens + 1, tokens, 1), (patches, 1, tokens - 1)
+    masked(space, masks, d_tokens, at.tokens, d_tokens, width * tokens)
+    d_embedded, images = (d_tokens + 1, tokens, 1), (patches, 1, tokens - 1)
     embedding = (g + where.embedding, values, 1)
     product(space, True, embedding, d_embedded, images, (width, values, tokens - 1))
-    add_row_sums(space, g + where.embedding_bias, at.d_tokens, width, tokens, 1, tokens)
-    add_row_sums(space, g + where.class_token, at.d_tokens, width, tokens, 0, 1)
+    add_row_sums(space, g + where.embedding_bias, d_tokens, width, tokens, 1, tokens)
+    add_row_sums(space, g + where.class_token, d_tokens, width, tokens, 0, 1)

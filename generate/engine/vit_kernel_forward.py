@@ -39,19 +39,16 @@ ZEROS = (0, 0, 0)
 """A matrix of zeros."""
 
 
-@kernel("void(uint8[::1], int64[::1], int64, int64, float32, float32, float32[::1], int64)")
-def pack_patches(
-    images: Any, pixels: Any, count: int, image_values: int, scale: float, offset: float, space: Any, out: int
-) -> None:
-    """Write normalised patches: group after group of `LANES` images, each [values, patches].
+@kernel("void(uint8[::1], int64[::1], int64, int64, float32[::1], float32[::1], int64)")
+def pack_patches(images: Any, pixels: Any, count: int, image_values: int, table: Any, space: Any, out: int) -> None:
+    """Write patches: group after group of `LANES` images, each [values, patches].
 
     Args:
         images: the images, one after the other.
         pixels: for each value of each patch its place in an image, or -1 for padding.
         count: number of images; the last group repeats the last image.
         image_values: numbers in one image.
-        scale: normalisation x scale - offset.
-        offset: see `scale`.
+        table: what each byte stands for [256].
         space: the workspace.
         out: slot of the first group.
     """
@@ -65,7 +62,7 @@ def pack_patches(
                 place = pixels[k]
                 value = np.float32(0.0)
                 if place >= 0:
-                    value = np.float32(image[np.uint64(place)]) * scale - offset
+                    value = table[np.uint64(image[np.uint64(place)])]
                 block[np.uint64(k * LANES + lane)] = value
 
 

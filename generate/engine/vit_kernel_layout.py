@@ -97,9 +97,9 @@ class BlockSpace(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Where the matrices of one group of images begin in the workspace, and what the groups share.
+    """Where the activations of one group of images begin in the workspace.
 
-    `gradients` has a vector for each float of the weights; `patches` one group [values, patches] after the other.
+    `output`, `normalised` and `logits` are of the class token; in the last block it alone asks a query.
     """
 
     tokens: int
@@ -110,14 +110,20 @@ class Space(NamedTuple):
     logits: int
     block0: int
     block1: int
+    end: int
+
+
+class Scratch(NamedTuple):
+    """Where gradients begin in the workspace; `weights` has a vector for each float of the weights."""
+
+    weights: int
     d_output: int
     d_hidden: int
     d_tokens: int
-    scratch1: int
-    scratch2: int
+    matrix1: int
+    matrix2: int
     d_query: int
     d_scores: int
-    gradients: int
     end: int
 
 
@@ -128,17 +134,23 @@ def inline(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     return compiled
 
 
+_types: Any = types
+
+
 def _named(kind: Any) -> Any:
-    numba_types: Any = types
-    return numba_types.NamedUniTuple(types.int64, len(kind._fields), kind)
+    return _types.NamedUniTuple(types.int64, len(kind._fields), kind)
 
 
-SHAPE, BLOCK_WEIGHTS, WEIGHTS, BLOCK_SPACE, SPACE = map(_named, (Shape, BlockWeights, Weights, BlockSpace, Space))
+SHAPE, BLOCK_WEIGHTS, WEIGHTS = _named(Shape), _named(BlockWeights), _named(Weights)
+BLOCK_SPACE, SPACE, SCRATCH = _named(BlockSpace), _named(Space), _named(Scratch)
 INT: Any = types.int64
 FLOAT: Any = types.float32
 FLOATS: Any = types.float32[::1]
 FLOAT64S: Any = types.float64[::1]
+UINT16S: Any = types.uint16[::1]
 INT64S: Any = types.int64[::1]
+PAIR: Any = _types.UniTuple(types.int64, 2)
+TRIPLE: Any = _types.UniTuple(types.int64, 3)
 BOOL: Any = types.boolean
 VOID: Any = types.void
 
@@ -230,40 +242,32 @@ def block_space(first: int, width: int, tokens: int, queries: int) -> BlockSpace
     )
 
 
-@kernel(SPACE(SHAPE))
-def model_space(shape: Shape) -> Space:
-    """Return the places of a model's matrices in the workspace."""
+@kernel(SPACE(SHAPE, INT))
+def group_space(shape: Shape, first: int) -> Space:
+    """Return the places of the activations of a group, which begin at `first`."""
     width, tokens = shape.width, shape.tokens
-    matrix = width * tokens
-    hidden = 1 + matrix
-    output = hidden + matrix
+    hidden = first + width * tokens
+    output = hidden + width * tokens
     normalised = output + width
-    logits = normalised + width + 1
+    inverse = normalised + width
+    logits = inverse + 1
     block0 = logits + shape.classes
     block1 = block_space(block0, width, tokens, tokens).end
-    d_output = block_space(block1, width, tokens, 1).end
-    d_hidden = d_output + width
+    end = block_space(block1, width, tokens, 1).end
+    return Space(first, hidden, output, normalised, inverse, logits, block0, block1, end)
+
+
+@kernel(SCRATCH(SHAPE))
+def scratch_space(shape: Shape) -> Scratch:
+    """Return the places of the gradients, which come first in the workspace."""
+    matrix = shape.width * shape.tokens
+    d_output = 1 + model_weights(shape).end
+    d_hidden = d_output + shape.width
     d_tokens = d_hidden + matrix
-    scratch1 = d_tokens + matrix
-    d_query = scratch1 + 2 * matrix
+    matrix1 = d_tokens + matrix
+    matrix2 = matrix1 + matrix
+    d_query = matrix2 + matrix
     d_scores = d_query + 3 * matrix
-    gradients = d_scores + QUERY_ROWS * tokens
-    return Space(
-        1,
-        hidden,
-        output,
-        normalised,
-        normalised + width,
-        logits,
-        block0,
-        block1,
-        d_output,
-        d_hidden,
-        d_tokens,
-        scratch1,
-        scratch1 + matrix,
-        d_query,
-        d_scores,
-        gradients,
-        gradients + model_weights(shape).end,
+    return Scratch(
+        1, d_output, d_hidden, d_tokens, matrix1, matrix2, d_query, d_scores, d_scores + QUERY_ROWS * shape.tokens
     )

@@ -1,4 +1,4 @@
-"""Functions of a vector that the vision transformer's kernel needs: 2^x, and GELU with its slope."""
+"""Functions of a vector that the vision transformer's kernel needs: 2^x, GELU with its slope, and masks of lanes."""
 
 # ruff: noqa: ARG001  # Numba fixes the arguments of an intrinsic
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from generate.engine import simd
@@ -55,6 +55,32 @@ def _type_exp2(typing_context: Any, x: Any) -> Any:
 
 
 exp2: Any = intrinsic(_type_exp2)
+
+
+def _type_within(typing_context: Any, x: Any, low: Any, high: Any) -> Any:
+    """Declare `within`: an integer whose bit l says whether low <= x <= high in lane l."""
+
+    def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
+        x, low, high = args
+        inside = builder.and_(builder.fcmp_ordered(">=", x, low), builder.fcmp_ordered("<=", x, high))
+        return builder.zext(builder.bitcast(inside, ir.IntType(LANES)), ir.IntType(64))
+
+    return types.uint64(x, low, high), emit
+
+
+def _type_keep(typing_context: Any, bits: Any, x: Any) -> Any:
+    """Declare `keep`: x in the lanes whose bit is set, else 0."""
+
+    def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
+        lanes = ir.VectorType(ir.IntType(1), LANES)
+        mask = builder.bitcast(builder.trunc(args[0], ir.IntType(LANES)), lanes)
+        return builder.select(mask, args[1], _constant(0.0))
+
+    return x(types.uint64, x), emit
+
+
+within: Any = intrinsic(_type_within)
+keep: Any = intrinsic(_type_keep)
 
 
 @njit

@@ -21,6 +21,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from generate.engine.simd import LANES, REGISTERS, keep_apart, kernel
+from generate.engine.vit_kernel_layout import BOOL, FLOATS, TRIPLE, VOID
 
 # Numba's functions of which the type checker knows too little.
 _unpack: Any = cgutils.unpack_tuple
@@ -192,10 +193,7 @@ def _emit_linear(
     return types.void(space, out, start, x, floats, weights, bias, shape), emit
 
 
-_TRIPLE = "UniTuple(int64, 3)"
-
-
-@kernel(f"void(float32[::1], boolean, {_TRIPLE}, {_TRIPLE}, {_TRIPLE}, {_TRIPLE})")
+@kernel(VOID(FLOATS, BOOL, TRIPLE, TRIPLE, TRIPLE, TRIPLE))
 def product(
     space: Any,
     accumulate: bool,
@@ -218,9 +216,7 @@ def product(
     _emit_product(space, accumulate, out, left, right, shape)
 
 
-@kernel(
-    f"void(float32[::1], {_TRIPLE}, {_TRIPLE}, {_TRIPLE}, float32[::1], {_TRIPLE}, {_TRIPLE}, {_TRIPLE})",
-)
+@kernel(VOID(FLOATS, TRIPLE, TRIPLE, TRIPLE, FLOATS, TRIPLE, TRIPLE, TRIPLE))
 def linear(
     space: Any,
     out: tuple[int, int, int],

@@ -14,6 +14,7 @@ import numpy as np
 
 from generate.engine.simd import LANES, kernel, load, total
 from generate.engine.vit_kernel_layout import (
+    BOOL,
     FLOAT,
     FLOATS,
     INT,
@@ -63,17 +64,21 @@ def _scale_to(values: Any, source: int, out: int, count: int, factor: Any) -> No
         values[out + k] = values[source + k] * factor
 
 
-@kernel(VOID(FLOATS, FLOATS, FLOATS, SHAPE))
-def fold(weights: Any, positions: Any, folded: Any, shape: Shape) -> None:
-    """Fill `folded` from the weights and the positional embedding [tokens, width]."""
+@kernel(VOID(FLOATS, FLOATS, FLOATS, SHAPE, BOOL))
+def fold(weights: Any, positions: Any, folded: Any, shape: Shape, quantized: bool) -> None:
+    """Fill `folded` from the weights and the positional embedding [tokens, width].
+
+    If outputs are to be `quantized`, the query is not scaled and the patches get no position: both come after that.
+    """
     width, tokens = shape.width, shape.tokens
     at = model_weights(shape)
     for k in range(at.end):
         folded[k] = weights[k]
+    share = np.float32(0.0) if quantized else np.float32(1.0)
     for d in range(width):
         folded[at.start + d * tokens] = weights[at.class_token + d] + positions[d]
         for t in range(1, tokens):
-            folded[at.start + d * tokens + t] = weights[at.embedding_bias + d] + positions[t * width + d]
+            folded[at.start + d * tokens + t] = weights[at.embedding_bias + d] + share * positions[t * width + d]
     scale = np.float32(1.0 / math.sqrt(float(width)))
     matrix = width * width
     for layer in range(2):
@@ -85,8 +90,9 @@ def fold(weights: Any, positions: Any, folded: Any, shape: Shape) -> None:
         _scale_to(folded, qkv, back, matrix, scale)
         _scale_to(folded, qkv + matrix, back + matrix, matrix, np.float32(LN_2))
         _scale_to(folded, qkv + 2 * matrix, back + 2 * matrix, matrix, np.float32(1.0))
-        _scale_to(folded, qkv, qkv, matrix, scale * np.float32(LOG2_E))
-        _scale_to(folded, bias, bias, width, scale * np.float32(LOG2_E))
+        if not quantized:
+            _scale_to(folded, qkv, qkv, matrix, scale * np.float32(LOG2_E))
+            _scale_to(folded, bias, bias, width, scale * np.float32(LOG2_E))
     _fold_norm(weights, folded, at.head, at.head_bias, at.gain, at.shift, shape.classes, width)
 
 
