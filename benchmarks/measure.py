@@ -25,8 +25,8 @@ ENGINE = "engine"
 ENGINE_SECONDS = 0.5
 LOADER_ARCHITECTURES = 4
 VECTORISED_STEPS = 2
-# A contestant that has taken this long sits out the rounds left, after the first two.
-PATIENCE_SECONDS = 20.0
+# A contestant that has taken this long, its first round included, sits out the rounds left.
+PATIENCE_SECONDS = 10.0
 
 Measure = Callable[[], float]
 MakePeer = Callable[[Architecture, ImageShape, Sequence[State], Images], Peer]
@@ -82,9 +82,9 @@ def compare(contestants: Sequence[Contestant], *, rounds: int) -> list[Row]:
         contestant.row.setup_seconds = time.perf_counter() - start
         measures.append((contestant.row, measure))
     spent = dict.fromkeys(range(len(measures)), 0.0)
-    for completed in range(rounds):
+    for _ in range(rounds):
         for index, (row, measure) in enumerate(measures):
-            if completed >= 2 and spent[index] > PATIENCE_SECONDS:
+            if spent[index] > PATIENCE_SECONDS:
                 continue
             start = time.perf_counter()
             row.times.append(measure())

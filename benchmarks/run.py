@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def run(names: Sequence[str], *, quick: bool, json_file: Path) -> str:
         if name in SCALED_GRIDS and result.engine is not None:
             growths += growth(grid, images, rounds=rounds, cores=allowed)
         _write(json_file, as_json(results, growths, machine))
+        gc.collect()
     return render(results, growths, machine)
 
 
