@@ -31,6 +31,11 @@ class Architecture:
         """Hidden layers (dnn), convolutions (cnn: 1) or encoder blocks (vit: 2)."""
         return {"dnn": len(self.hidden_sizes), "cnn": 1, "vit": 2}[self.family]
 
+    @property
+    def in_phase_2(self) -> bool:
+        """Whether all hidden layers have one width, as every network of phase 2 has."""
+        return len(set(self.hidden_sizes)) == 1
+
 
 @dataclass(frozen=True)
 class Topology:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from generate.options import sweep_options, worker_options
-from generate.protocol import FAMILIES
+from generate.protocol import FAMILIES, SPARSITIES
 from store.console import run
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
         families = ("dnn",)
     if options["depths"] and "dnn" not in families:
         raise click.UsageError("--depths goes with the family dnn; CNN and ViT have one depth each", context)
+    options["sparsities"] = options["sparsities"] or SPARSITIES
     named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these three only
     datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
     return Request(phase=named, datasets=datasets, families=families, **options)

@@ -40,6 +40,26 @@ class IntegerList(click.ParamType):  # type: ignore[type-arg]  # generic in newe
         return numbers
 
 
+class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Numbers from 0 to 1, separated by commas; they are sorted, and 0 (the unpruned network) is always among them."""
+
+    name = "S,S,..."
+
+    def convert(
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the numbers, or fail with what is allowed."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = {float(part) for part in value.split(",")}
+        except ValueError:
+            numbers = {-1.0}
+        if not all(0 <= number <= 1 for number in numbers):
+            self.fail(f"{value!r} is not a list of numbers from 0 to 1, separated by commas", param, ctx)
+        return tuple(sorted(numbers | {0.0}))
+
+
 class DatasetSource(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """A dataset's name, a group of datasets, or the folder of the user's own data."""
 
@@ -100,6 +120,11 @@ def sweep_options(command: Command) -> Command:
                 "--patience",
                 type=click.IntRange(1, 10_000),
                 help="Stop a model after so many epochs without a better validation accuracy. Default: never.",
+            ),
+            click.option(
+                "--sparsities",
+                type=FractionList(),
+                help="Shares of the weights to prune from each trained network. Default: 0,0.05,...,1.",
             ),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Base seed."),
             click.option(

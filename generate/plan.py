@@ -23,6 +23,7 @@ from generate.protocol import (
     DNN_DEPTHS,
     FAMILIES,
     PAPER_REPEATS,
+    SPARSITIES,
     Compute,
     Family,
     FamilyProtocol,
@@ -52,6 +53,7 @@ class Request:
     epochs: int | None = None
     repeats: int | None = None
     patience: int | None = None
+    sparsities: tuple[float, ...] = SPARSITIES
     seed: int = 0
     compute: Compute = "float32"
     engine: EngineChoice = "auto"
@@ -72,7 +74,8 @@ class DatasetRef:
 class Unit:
     """Models of one family trained in lockstep by one worker: the smallest thing that is done or not done.
 
-    `seconds` is the nominal cost of `generate.cost`.
+    After the training the models of phase 2 are pruned at every one of `sparsities`. `seconds` is the nominal cost of
+    `generate.cost`.
     """
 
     dataset: DatasetRef
@@ -80,6 +83,7 @@ class Unit:
     replicate: int
     precision: Precision
     cells: tuple[Cell, ...]
+    sparsities: tuple[float, ...]
     engine: EngineChoice
     device: str
     seconds: float
@@ -198,6 +202,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                         replicate=replicate,
                         precision="fp32",
                         cells=pack,
+                        sparsities=request.sparsities,
                         engine=request.engine,
                         device=request.device,
                         seconds=seconds,

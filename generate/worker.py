@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,27 +20,27 @@ from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack
+from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Curves, Trained, split_data, train
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
-from store.records import Epoch, Label, Records, Run
-
-ORPHAN_CHECK_SECONDS = 1.0
+from store.records import Epoch, Label, Pruned, Records, Run
 
 
 def start_worker() -> None:
     """Prepare a worker process: one thread, deaf to Ctrl-C (the driver ends it), and gone when its driver is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    # The parent is the driver, or the server that forks workers for it and does not outlive it.
-    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_leave_with_driver, daemon=True).start()
 
 
-def _leave_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK_SECONDS)
-    os._exit(1)
+def _leave_with_driver() -> None:
+    # The driver holds the other end of a pipe to each worker: unlike a process id it tells even of a `kill -9`.
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
 
 
 @functools.lru_cache(maxsize=2)
@@ -47,7 +49,7 @@ def _dataset(source: str, data_dir: Path | None) -> Dataset:
 
 
 def run_unit(unit: Unit, invocation_id: str) -> Records:
-    """Train the unit's models and return their runs, labels and epochs.
+    """Train the unit's models, prune those of phase 2, and return all their rows.
 
     Raises:
         MinarchError: the data is not what the driver saw.
@@ -76,7 +78,31 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     )
     trained = train(pack, split, dataset=dataset.name, replicate=unit.replicate)
     seconds = time.perf_counter() - began
-    return _records(unit, invocation_id, dataset, pack, trained, seconds)
+    records = _records(unit, invocation_id, dataset, pack, trained, seconds)
+    return replace(records, pruning=_pruning(unit, dataset, pack))
+
+
+def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
+    chosen = [model for model, cell in enumerate(unit.cells) if cell.architecture.in_phase_2]
+    if not chosen or not unit.sparsities:
+        return ()
+    architectures = [pack.architectures[model] for model in chosen]
+    some = build_pack(architectures, pack.image, pack.training, engine=unit.engine, device=unit.device)
+    for position, model in enumerate(chosen):
+        some.load(position, pack.tensors(model))
+    some.refresh()
+    result = evaluate_pruned(some, dataset.test_images, dataset.test_labels, unit.sparsities)
+    return tuple(
+        Pruned(
+            run_id=unit.run_id(architecture),
+            sparsity=sparsity,
+            test_accuracy=float(result.accuracy[row, model]),
+            test_loss=float(result.loss[row, model]),
+            nonzero=int(result.nonzero[row, model]),
+        )
+        for model, architecture in enumerate(architectures)
+        for row, sparsity in enumerate(result.sparsities)
+    )
 
 
 def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:

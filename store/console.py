@@ -26,6 +26,9 @@ def run(command: click.Command, name: str) -> NoReturn:
     try:
         code = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()  # Here, where a reader that went away is understood, not at the interpreter's end.
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
+        sys.exit(USAGE)
     except click.UsageError as error:
         _complain(name, _usage_message(error))
         sys.exit(USAGE)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from generate.cli import generate
+from generate.datasets import DATASETS
+
+PROGRAM = Path(sys.executable).parent / "generate"
+
+
+def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+WRONG = {
+    ("all", "--dataset", "imagenet"): "digits",
+    ("all", "--family", "rnn"): "'dnn', 'cnn', 'vit'",
+    ("all", "--capacities", "0"): "whole numbers from 1 to 10000",
+    ("all", "--capacities", "1,x"): "whole numbers from 1 to 10000",
+    ("all", "--capacities", ""): "whole numbers from 1 to 10000",
+    ("all", "--depths", "0,1"): "whole numbers from 1 to 6",
+    ("all", "--depths", "7"): "whole numbers from 1 to 6",
+    ("all", "--epochs", "0"): "1<=x<=10000",
+    ("all", "--epochs", "ten"): "not a valid integer",
+    ("all", "--repeats", "-1"): "1<=x<=1000",
+    ("all", "--patience", "0"): "1<=x<=10000",
+    ("all", "--sparsities", "0.5,1.1"): "numbers from 0 to 1",
+    ("all", "--sparsities", "nan"): "numbers from 0 to 1",
+    ("all", "--workers", "0"): "1<=x<=1024",
+    ("all", "--seed", "-3"): "0<=x<=4294967295",
+    ("all", "--engine", "jax"): "'auto', 'kernel', 'torch'",
+    ("all", "--device", "tpu"): "'cpu', 'cuda'",
+    ("all", "--executor", "slurm"): "'local', 'dask'",
+    ("all", "--executor", "dask"): "--scheduler ADDRESS",
+    ("all", "--scheduler", "tcp://localhost:1"): "--executor dask",
+    ("all", "--store", "."): "is a directory",
+    ("all", "--data-dir", "file"): "is a file",
+    ("all", "--compare"): "generate all takes",
+    ("all", "extra"): "unexpected extra argument",
+    ("shapes", "--family", "cnn"): "the shapes phase has the family dnn only",
+    ("convergence", "--family", "vit", "--depths", "2"): "--depths goes with the family dnn",
+    ("plan", "everything"): "'all', 'shapes', 'convergence'",
+    ("fly",): "all, convergence, plan, shapes",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = call(*arguments, folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert WRONG[arguments] in done.stderr
+    assert done.stderr.startswith("generate: ")
+    assert not done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def test_an_unknown_dataset_is_answered_with_the_known(tmp_path: Path) -> None:
+    message = call("all", "--dataset", "imagenet", folder=tmp_path).stderr
+    assert all(name in message for name in DATASETS)
+    assert "paper" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("all", "--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
+        (("all", "--store", "text"), "text"),
+        (("all", "--store", "text/s.duckdb"), "text"),
+    ],
+)
+def test_faults_at_run_time_are_one_line_and_exit_code_1(
+    arguments: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("no database")
+    done = call(*arguments, folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert expected in done.stderr
+    assert (tmp_path / "text").read_text() == "no database"
+
+
+def test_plan_counts_the_papers_design(tmp_path: Path) -> None:
+    done = call("plan", "shapes", "--capacities", "1,2", "--repeats", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "80 cells, " in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+    done = call(folder=tmp_path)
+    assert done.returncode == 2
+    assert "convergence" in done.stderr
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    assert isinstance(generate, click.Group)
+    for name, command in generate.commands.items():
+        assert command.help, name
+        assert f"Example: generate {name}" in command.help
+
+
+def test_help_starts_at_once(tmp_path: Path) -> None:
+    durations = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert call("all", "--help", folder=tmp_path).returncode == 0
+        durations.append(time.perf_counter() - began)
+    assert min(durations) < 1.0

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from generate.architectures import Architecture
+from generate.cost import calibrate, model_seconds, training_flops
+from generate.datasets import Dataset
+from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Request, make_plan
+from generate.protocol import Training
+
+
+def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
+    plan = make_plan(request, [("digits", digits)], stored)
+    return [unit.run_id(cell.architecture) for unit in plan.units for cell in unit.cells]
+
+
+def test_the_whole_digits_sweep(digits: Dataset) -> None:
+    plan = make_plan(Request(phase="all"), [("digits", digits)], frozenset())
+    # Ten widths: 40 topologies each, of which the ladder's ends merge 26 at width 1, 200 and their neighbours.
+    architectures = {cell.architecture for unit in plan.units for cell in unit.cells}
+    dnn = sum(a.family == "dnn" for a in architectures)
+    assert plan.cells == 400 + 10 + 10
+    assert plan.models == 30 * dnn + 10 * 10 + 10 * 10
+    assert plan.stored == 0
+    assert plan.missing == sum(len(unit.cells) for unit in plan.units)
+
+
+def test_nothing_is_planned_twice_and_nothing_that_is_stored(digits: Dataset) -> None:
+    request = Request(phase="all", repeats=2)
+    everything = ids(request, digits)
+    assert len(everything) == len(set(everything))
+    half = frozenset(everything[::2])
+    assert set(ids(request, digits, half)) == set(everything) - half
+    assert ids(request, digits, frozenset(everything)) == []
+
+
+def test_more_replicates_only_add(digits: Dataset) -> None:
+    few, many = (set(ids(Request(phase="convergence", repeats=n), digits)) for n in (2, 3))
+    assert few < many
+
+
+def test_phases_share_their_runs(digits: Dataset) -> None:
+    shapes, convergence, whole = (
+        set(ids(Request(phase=phase, families=("dnn",), repeats=1), digits))
+        for phase in ("shapes", "convergence", "all")
+    )
+    assert convergence < shapes == whole
+
+
+def test_shapes_has_no_cnn_and_no_vit(digits: Dataset) -> None:
+    plan = make_plan(Request(phase="shapes", repeats=1), [("digits", digits)], frozenset())
+    assert {unit.family for unit in plan.units} == {"dnn"}
+
+
+def test_settings_make_other_runs(digits: Dataset) -> None:
+    base = set(ids(Request(phase="convergence", repeats=1), digits))
+    for other in (
+        Request(phase="convergence", repeats=1, epochs=3),
+        Request(phase="convergence", repeats=1, seed=1),
+        Request(phase="convergence", repeats=1, patience=5),
+    ):
+        assert not base & set(ids(other, digits))
+
+
+def test_the_engine_makes_no_other_runs(digits: Dataset) -> None:
+    kernel, torch = (ids(Request(phase="convergence", repeats=1, engine=e), digits) for e in ("kernel", "torch"))
+    assert kernel == torch
+
+
+def test_units_are_short_and_whole_replicates_come_first(digits: Dataset) -> None:
+    plan = make_plan(Request(phase="all", repeats=3), [("digits", digits)], frozenset())
+    assert [unit.replicate for unit in plan.units] == sorted(unit.replicate for unit in plan.units)
+    for unit in plan.units:
+        assert unit.seconds <= UNIT_SECONDS or len(unit.cells) == 1
+    assert UNIT_PARAMETERS >= 10**6
+
+
+def test_capacities_and_depths_select(digits: Dataset) -> None:
+    request = Request(phase="convergence", capacities=(3, 7), depths=(2,), repeats=1)
+    plan = make_plan(request, [("digits", digits)], frozenset())
+    architectures = sorted(cell.architecture for unit in plan.units for cell in unit.cells)
+    expected = [Architecture(f, s) for f, s in (("cnn", (3,)), ("cnn", (7,)), ("dnn", (3, 3)), ("dnn", (7, 7)))]  # type: ignore[arg-type]
+    assert [a for a in architectures if a.family != "vit"] == expected
+
+
+def test_cost_counts_the_arithmetic() -> None:
+    from generate.architectures import ImageShape
+
+    image = ImageShape(28, 28, 1, 10)
+    # Forward and weight gradient of every layer, input gradient of all but the first, two operations per product.
+    assert training_flops(Architecture("dnn", (100,)), image) == 2 * (2 * 784 * 100 + 3 * 100 * 10)
+    short, long = (
+        model_seconds(Architecture("dnn", (100,)), image, Training(epochs=e), 60_000, 10_000) for e in (20, 40)
+    )
+    assert long == pytest.approx(2 * short, rel=0.05)
+
+
+def test_calibration_is_a_positive_factor(digits: Dataset) -> None:
+    factors = calibrate([Architecture("dnn", (5,))], digits.image, Training(), engine="auto", device="cpu")
+    assert 0 < factors["dnn"] < 1000

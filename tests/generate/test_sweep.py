@@ -1,0 +1,221 @@
+"""The driver with workers that die, fail and are interrupted; and as a process that is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from generate.datasets import Dataset
+from generate.executors import LocalWorkers
+from generate.plan import Request, Unit, make_plan
+from generate.provenance import new_invocation
+from generate.sweep import ATTEMPTS, run_sweep
+from generate.worker import run_unit
+from store.results import Store
+
+PROGRAM = Path(sys.executable).parent / "generate"
+SWEEP = ["convergence", "--family", "dnn", "--capacities", "1,2,5", "--epochs", "4"]
+
+
+class Inline:
+    """Workers that run each task at once in this process, after `before` has had its say."""
+
+    slots = 1
+
+    def __init__(self, before: Callable[[Unit], None] = lambda unit: None) -> None:
+        self.before, self.started = before, 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.started += 1
+        future: Future[Any] = Future()
+        try:
+            self.before(args[0])
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        pass
+
+
+def units_of(digits: Dataset, **settings: Any) -> tuple[Unit, ...]:
+    request = Request(phase="convergence", families=("dnn",), capacities=(1, 2), depths=(1,), epochs=2, **settings)
+    return make_plan(request, [("digits", digits)], frozenset()).units
+
+
+def test_a_sweep_stores_every_run_with_its_rows(digits: Dataset, tmp_path: Path) -> None:
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=3)
+    progress = run_sweep(units, store, Inline(), new_invocation())
+    assert progress.models_done == progress.models == 6
+    assert not progress.failures
+    runs = store.query("SELECT * FROM runs")
+    assert set(runs["run_id"]) == {unit.run_id(c.architecture) for unit in units for c in unit.cells}
+    assert store.query("SELECT count(*) AS n FROM epochs")["n"].item() == 12
+    assert store.query("SELECT count(*) AS n FROM labels WHERE NOT degenerate")["n"].item() == 6
+    assert store.query("SELECT count(*) AS n FROM runs JOIN protocols USING (protocol_id)")["n"].item() == 6
+    assert store.query("SELECT count(*) AS n FROM runs JOIN invocations USING (invocation_id)")["n"].item() == 6
+    assert store.query("SELECT chance_accuracy FROM datasets").item() == pytest.approx(48 / 360)
+    assert runs.filter(pl.col("best_epoch") > 2).is_empty()
+
+
+def test_a_unit_that_fails_is_tried_again(digits: Dataset, tmp_path: Path) -> None:
+    failed: list[Unit] = []
+
+    def once(unit: Unit) -> None:
+        if unit.replicate == 1 and not failed:
+            failed.append(unit)
+            raise BrokenProcessPool("a worker died")
+
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=3)
+    progress = run_sweep(units, store, Inline(once), new_invocation())
+    assert failed
+    assert not progress.failures
+    assert len(store.run_ids()) == 6
+
+
+def test_a_unit_that_always_fails_costs_only_itself(digits: Dataset, tmp_path: Path) -> None:
+    def always(unit: Unit) -> None:
+        if unit.replicate == 0:
+            raise MemoryError("too large\nfor this machine")
+
+    workers = Inline(always)
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=3)
+    progress = run_sweep(units, store, workers, new_invocation())
+    assert [(unit.replicate, error) for unit, error in progress.failures] == [(0, "MemoryError: too large")]
+    assert workers.started == len(units) - 1 + ATTEMPTS
+    assert len(store.run_ids()) == 4
+
+
+def test_changed_data_is_noticed(digits: Dataset) -> None:
+    (unit,) = units_of(digits, repeats=1)
+    changed = replace(unit, dataset=replace(unit.dataset, fingerprint="0" * 16))
+    with pytest.raises(Exception, match="changed while the sweep was running"):
+        run_unit(changed, "i")
+
+
+def die(marker: Path) -> str:
+    """Kill this process the first time, survive the second."""
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def test_a_worker_s_death_is_known_and_its_slot_is_used_again(tmp_path: Path) -> None:
+    workers = LocalWorkers(2)
+    try:
+        doomed, fine = workers.submit(die, tmp_path / "marker"), workers.submit(os.getpid)
+        wait([doomed, fine], timeout=60)
+        assert isinstance(doomed.exception(), BrokenProcessPool)
+        assert fine.result() != os.getpid()
+        with_new_process = workers.submit(die, tmp_path / "marker")
+        assert with_new_process.result(timeout=60) == "alive"
+    finally:
+        workers.stop()
+
+
+def generate(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "MINARCH_STORE": str(folder / "s.duckdb")}
+    return subprocess.Popen(
+        [PROGRAM, *arguments], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def stored(folder: Path) -> int:
+    """Runs that a reader sees now: what was reported as done before this returns can never go away."""
+    store = Store(folder / "s.duckdb")
+    return len(store.run_ids())
+
+
+def wait_for_runs(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while stored(folder) < number and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def check_whole(folder: Path, replicates: int) -> None:
+    store = Store(folder / "s.duckdb")
+    counts = store.query(
+        "SELECT count(*) AS runs, count(DISTINCT run_id) AS ids, count(DISTINCT (hidden_sizes, replicate)) AS models"
+        " FROM runs"
+    ).row(0)
+    assert counts == (12 * replicates,) * 3
+    assert store.query("SELECT count(*) AS n FROM epochs")["n"].item() == 12 * replicates * 4
+    per_run = store.query("SELECT run_id FROM epochs GROUP BY run_id HAVING count(*) <> 4")
+    assert per_run.is_empty()
+
+
+def test_the_same_command_twice_and_a_kill_in_between(tmp_path: Path) -> None:
+    """`kill -9` of the driver again and again at random moments; then the command once more, and once more."""
+    command, before = [*SWEEP, "--repeats", "20", "--workers", "2"], 0
+    moments = random.Random(4)
+    for _ in range(3):
+        process = generate(*command, folder=tmp_path)
+        wait_for_runs(tmp_path, before + 12, process)
+        time.sleep(moments.random())
+        process.kill()
+        process.communicate(timeout=60)
+        assert stored(tmp_path) >= before
+        before = stored(tmp_path)
+    process = generate(*command, folder=tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    check_whole(tmp_path, 20)
+    again = generate(*command, folder=tmp_path)
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert "nothing to do: all 240 models are in" in output
+    check_whole(tmp_path, 20)
+
+
+def children(process: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process:
+            found.append(int(status.parent.name))
+    return found + [grandchild for child in found for grandchild in children(child)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the workers")
+def test_a_worker_is_killed_in_the_middle(tmp_path: Path) -> None:
+    process = generate(*SWEEP, "--repeats", "12", "--workers", "2", folder=tmp_path)
+    wait_for_runs(tmp_path, 12, process)
+    # The youngest descendants are the workers: the server that forks them, and the resource tracker, are older.
+    workers = sorted(children(process.pid))[-2:]
+    os.kill(workers[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    check_whole(tmp_path, 12)
+
+
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
+    process = generate(*SWEEP, "--repeats", "200", "--workers", "2", folder=tmp_path)
+    wait_for_runs(tmp_path, 12, process)
+    family = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors.splitlines()[-1]
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in output + errors
+    time.sleep(2)
+    assert not [p for p in family if Path(f"/proc/{p}").exists() and "Z" not in Path(f"/proc/{p}/stat").read_text()]
+    assert stored(tmp_path) >= 12
