@@ -23,9 +23,15 @@ from store.errors import MinarchError
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 # What DuckDB and the system say when the disk is full, or the file larger than the user may make it.
 FULL = ("no space left", "file too large", "quota exceeded", "out of disk space")
-# The same for a file of another kind. A text file named a.csv is to DuckDB a database in memory that reads it; for an
-# SQLite database it looks for an extension.
-FOREIGN = ("not a valid duckdb database file", "in-memory database", "sqlite_scanner")
+# The same for a file of another kind. One named a.csv or a.parquet is to DuckDB a database in memory that reads it; for
+# an SQLite database it looks for an extension.
+FOREIGN = (
+    "not a valid duckdb database file",
+    "in-memory database",
+    "sqlite_scanner",
+    "no magic bytes found",
+    "too small to be a parquet file",
+)
 FULL_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 

@@ -63,12 +63,12 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
     Raises:
         MinarchError: the database is no store, or a newer package made it. The text leaves out the path.
     """
-    tables = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE table_name IN ('migrations', 'runs') AND NOT internal"
-    ).fetchall()
-    if len(tables) != 2:
+    try:
+        found, first = connection.execute("SELECT max(number), arg_min(name, number) FROM migrations").fetchall()[0]
+    except (duckdb.CatalogException, duckdb.BinderException):
+        found = first = None
+    if not isinstance(found, int) or first != packaged()[0].name:
         raise MinarchError("is not a minarch store")
-    found = int(connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchall()[0][0])
     if found > latest():
         raise MinarchError(
             f"has schema version {found}, and this minarch knows versions up to {latest()}; use a newer minarch"

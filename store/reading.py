@@ -32,8 +32,6 @@ def select(
         _check(connection.extract_statements(sql))
         frame: pl.DataFrame = connection.sql(sql, params=parameters).pl()
         return frame.with_columns(_whole(frame, name) for name, kind in frame.schema.items() if kind == _HUGEINT)
-    except duckdb.IOException:
-        raise
     except duckdb.Error as error:
         raise MinarchError(f"SQL: {first_sentence(error)}") from error
     except pl.exceptions.PolarsError as error:

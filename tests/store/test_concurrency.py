@@ -14,53 +14,15 @@ import pytest
 
 from store import spool
 from store.errors import MinarchError
-from store.records import Records
 from store.results import Store
-from tests.store.build import make_records, make_run
+from tests.store.processes import RUNS, unit
 
 ROOT = Path(__file__).parents[2]
-RUNS = 3
-
-
-def unit(number: int) -> Records:
-    return make_records([make_run((number + 1, 7), replicate=replicate, epochs=4) for replicate in range(RUNS)])
-
-
-def append(path: str, first: str, last: str) -> None:
-    """Append units, and say so after each."""
-    store = Store(path)
-    for number in range(int(first), int(last)):
-        store.append(unit(number), name=f"unit-{number}")
-        print(number, flush=True)
-
-
-def poll(path: str, until: str) -> None:
-    """Query again and again until the store has `until` runs; then print how often."""
-    store, polls, counted = Store(path), 0, 0
-    while counted < int(until):
-        runs, curves = store.query("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM epochs)").row(0)
-        assert curves == 4 * runs, "half a unit was seen"
-        assert runs >= counted, "a run was lost"
-        polls, counted = polls + 1, runs
-        time.sleep(0.02)
-    print(polls, flush=True)
-
-
-def hold(path: str, read_only: str) -> None:
-    """Keep the database open until standard input ends."""
-    import duckdb
-
-    with duckdb.connect(path, read_only=bool(int(read_only))) as connection:
-        print(connection.execute("SELECT count(*) FROM runs").fetchone(), flush=True)
-        sys.stdin.read()
-
-
-ROLES = {role.__name__: role for role in (append, poll, hold)}
 
 
 def start(role: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.store.test_concurrency", role, *map(str, arguments)],
+        [sys.executable, "-m", "tests.store.processes", role, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
         stdin=subprocess.PIPE,
@@ -181,7 +143,3 @@ def test_a_reader_gives_up_with_the_holder_s_name(
     ):
         store.info()
     assert store.prepare() == 0, "a sweep may start all the same"
-
-
-if __name__ == "__main__":
-    ROLES[sys.argv[1]](*sys.argv[2:])
