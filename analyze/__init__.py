@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analyze._epochs import EpochOverfitting, epoch_overfitting
     from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
+    from analyze._quantization import (
+        IntegerAgreement,
+        QuantizationGap,
+        QuantizationTrend,
+        integer_agreement,
+        quantization,
+        quantization_trends,
+    )
     from analyze._regimes import Regime, regimes
     from analyze._results import Results
 
@@ -19,24 +27,36 @@ if TYPE_CHECKING:
 _HOMES = {
     "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
+    "IntegerAgreement": "analyze._quantization",
     "Pruning": "analyze._pruning",
+    "QuantizationGap": "analyze._quantization",
+    "QuantizationTrend": "analyze._quantization",
     "Regime": "analyze._regimes",
     "Results": "analyze._results",
     "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
+    "integer_agreement": "analyze._quantization",
     "pruning": "analyze._pruning",
+    "quantization": "analyze._quantization",
+    "quantization_trends": "analyze._quantization",
     "regimes": "analyze._regimes",
 }
 
 __all__ = [
     "DepthCrossing",
     "EpochOverfitting",
+    "IntegerAgreement",
     "Pruning",
+    "QuantizationGap",
+    "QuantizationTrend",
     "Regime",
     "Results",
     "depth_crossings",
     "epoch_overfitting",
+    "integer_agreement",
     "pruning",
+    "quantization",
+    "quantization_trends",
     "regimes",
 ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze._regimes import Regime, regimes
+from analyze._regimes import first_stable, regimes
 from analyze._results import Results
 from analyze._sweeps import EQUAL_WIDTHS, choose, family_rank, selection, sweep_rng
 from analyze.stats.crossing import crossing
@@ -132,7 +132,7 @@ def pruning(
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
     cells, notes = _load(store, dataset, family, protocol)
-    stable = _first_stable(regimes(store, dataset, family, protocol, seed=seed))
+    stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if cells else {}
     return Results(Pruning, tuple(_pruning(cell, stable, margin, seed) for cell in cells), notes)
 
 
@@ -194,17 +194,6 @@ def _curves(group: polars.DataFrame) -> Curves:
         sparsities=shared,
         accuracy=accuracy[whole],
     )
-
-
-def _first_stable(found: Results[Regime]) -> dict[tuple[str, str, int, str], float]:
-    """Return the first stable size of each sweep, by dataset, family, depth and protocol; infinite where none is."""
-    first: dict[tuple[str, str, int, str], float] = {}
-    for row in found:
-        if row.boundary == "stability" and row.status != "insufficient":
-            none = 0.0 if row.status == "all_stable" else float("inf")
-            key = (row.dataset, row.family, row.depth, row.protocol_id)
-            first[key] = none if row.capacity is None else float(row.capacity)
-    return first
 
 
 def _pruning(cell: Curves, stable: dict[tuple[str, str, int, str], float], margin: float, seed: int) -> Pruning:

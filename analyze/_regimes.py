@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,6 +63,17 @@ def regimes(
     sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
     rows = [row for sweep in sweeps for row in sweep_regimes(sweep, seed=seed)]
     return Results(Regime, tuple(rows), notes)
+
+
+def first_stable(found: Iterable[Regime]) -> dict[tuple[str, str, int, str], float]:
+    """Return the first stable size of each sweep, by dataset, family, depth and protocol; infinite where none is."""
+    first: dict[tuple[str, str, int, str], float] = {}
+    for row in found:
+        if row.boundary == "stability" and row.status != "insufficient":
+            none = 0.0 if row.status == "all_stable" else float("inf")
+            key = (row.dataset, row.family, row.depth, row.protocol_id)
+            first[key] = none if row.capacity is None else float(row.capacity)
+    return first
 
 
 def sweep_regimes(sweep: Sweep, *, seed: int) -> tuple[Regime, Regime]:

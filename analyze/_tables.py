@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from analyze._epochs import EpochOverfitting
     from analyze._pruning import DepthCrossing, Pruning
+    from analyze._quantization import IntegerAgreement, QuantizationGap, QuantizationTrend
     from analyze._regimes import Regime
     from analyze._results import Results
 
+YES_NO = {True: "yes", False: "no", None: ""}
 STATUS_STYLES = {"detected": "green", "gradual": "yellow", "not_reached": "yellow", "insufficient": "red"}
 
 
@@ -84,7 +86,7 @@ def pruning_table(results: Results[Pruning]) -> RenderableType:
                 row.family,
                 str(row.depth),
                 str(row.capacity),
-                {True: "yes", False: "no", None: ""}[row.stable],
+                YES_NO[row.stable],
                 "" if row.safe_sparsity is None else f"{100 * row.safe_sparsity:.0f}",
                 "" if row.plateau_end is None else f"{100 * row.plateau_end:.0f}",
                 "" if row.floor_start is None else f"{100 * row.floor_start:.0f}",
@@ -118,6 +120,81 @@ def crossings_table(results: Results[DepthCrossing]) -> RenderableType:
             )
         parts += [table, ""]
     return stacked(parts)
+
+
+def gaps_table(results: Results[QuantizationGap]) -> RenderableType:
+    """Return the gaps, in points, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(
+            f"{dataset} (fp32 minus int8 in points, deaths of those alive in fp32)",
+            ["family", "depth", "size", "stable"],
+            ["gap", "95% CI", "p", "deaths", "n"],
+        )
+        reasons = []
+        for row in rows:
+            living = row.pairs - row.dead_fp32
+            table.add_row(
+                row.family,
+                str(row.depth),
+                str(row.capacity),
+                YES_NO[row.stable],
+                _points(row.gap),
+                _points_interval(row.ci_low, row.ci_high),
+                _p(row.p_value),
+                "" if row.death_rate is None else f"{round(row.death_rate * living)}/{living}",
+                str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def trends_table(results: Results[QuantizationTrend]) -> RenderableType:
+    """Return the slopes of the gap, in points per tenfold parameters, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        title = f"{dataset} (change of the gap in points per tenfold parameters)"
+        table = _table(title, ["family", "depth", "status", "sizes"], ["slope", "95% CI", "p", "n"])
+        reasons = []
+        for row in rows:
+            table.add_row(
+                row.family,
+                str(row.depth),
+                styled(row.status),
+                _interval(row.smallest, row.largest),
+                _points(row.slope),
+                _points_interval(row.ci_low, row.ci_high),
+                _p(row.p_value),
+                str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"{row.family}, depth {row.depth}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def agreement_table(results: Results[IntegerAgreement]) -> RenderableType:
+    """Return the differences between converted and fake-quantized models, in points."""
+    if not len(results):
+        return stacked([])
+    table = _table(
+        "converted minus fake-quantized, in points",
+        ["dataset", "family", "agrees"],
+        ["difference", "95% CI", "largest", "runs"],
+    )
+    for row in results:
+        table.add_row(
+            row.dataset,
+            row.family,
+            YES_NO[row.agrees],
+            _points(row.difference),
+            _points_interval(row.ci_low, row.ci_high),
+            _points(row.largest),
+            str(row.runs),
+        )
+    return table
 
 
 def stacked(parts: Sequence[RenderableType]) -> RenderableType:
@@ -180,3 +257,11 @@ def _percent(value: float | None, low: float | None, high: float | None) -> str:
         return ""
     interval = "" if low == high else f" [{100 * low:.0f}, {100 * high:.0f}]"
     return f"{100 * value:.0f}{interval}"
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _points_interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"

@@ -137,6 +137,45 @@ def pruning(
     emit(found, Destination(format_, out), pruning_table)
 
 
+@analyze.command()
+@click.option("--trend", "shown", flag_value="trend", help="Instead: how does the gap change with size?")
+@click.option("--integer", "shown", flag_value="integer", help="Instead: do converted integer models agree?")
+@common_options
+def quantization(
+    shown: str | None,
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Find what 8-bit quantization costs.
+
+    For each architecture of equal widths: accuracy in fp32 minus that after quantization-aware training, paired by
+    replicate, over the models alive in both; and the share of models that die under int8. Needs 5 replicates.
+
+    \b
+    Examples:
+      analyze quantization --dataset mnist
+      analyze quantization --trend --format json
+      analyze quantization --integer
+    """
+    from analyze import _quantization, _tables
+
+    destination = Destination(format_, out)
+    if shown == "trend":
+        trends = _quantization.quantization_trends(store, dataset, family, protocol, seed=seed)
+        emit(trends, destination, _tables.trends_table)
+    elif shown == "integer":
+        agreement = _quantization.integer_agreement(store, dataset, family, protocol)
+        emit(agreement, destination, _tables.agreement_table)
+    else:
+        gaps = _quantization.quantization(store, dataset, family, protocol, seed=seed)
+        emit(gaps, destination, _tables.gaps_table)
+
+
 def main() -> None:
     """Run the command `analyze` and exit."""
     run(analyze, "analyze")

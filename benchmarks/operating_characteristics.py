@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from statistics import mean
 
 from tests import planted
@@ -19,9 +20,12 @@ from tests.tally import (
     POINTS,
     Tally,
     curve_tally,
+    death_coverage,
+    gap_coverage,
     overfitting_tally,
     pruning_tally,
     stability_tally,
+    trend_tally,
     unsafe_calls,
 )
 
@@ -72,11 +76,34 @@ def pruning(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def quantization(seeds: range) -> Iterator[str]:
+    """Yield the lines on gaps, deaths and trends."""
+    yield from header("95% intervals of", "R", "cover")
+    for name, coverage in COVERAGES.items():
+        for replicates in REPLICATES:
+            covered, intervals = coverage(replicates, seeds)
+            yield row(name, replicates, f"{covered / intervals:.3f}")
+    yield ""
+    yield from header("trend of the gap, points per tenfold parameters", "R", "detected", "95% interval covers")
+    for slope in (0.0, -0.005, -0.01):
+        for replicates in REPLICATES:
+            t = trend_tally(replicates, seeds, slope=slope)
+            yield row(100 * slope, replicates, f"{t.located / t.stores:.3f}", f"{t.covered / t.stores:.3f}")
+    yield ""
+
+
+COVERAGES: dict[str, Callable[[int, range], tuple[int, int]]] = {
+    "gaps, normal noise": partial(gap_coverage, skewed=False),
+    "gaps, exponential noise": partial(gap_coverage, skewed=True),
+    "death rates, 5%": partial(death_coverage, rate=0.05),
+    "death rates, 20%": partial(death_coverage, rate=0.2),
+}
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
     "epochs": epochs,
     "pruning": pruning,
+    "quantization": quantization,
 }
 
 

@@ -10,7 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from analyze.stats.result import FloatArray
-from store.records import DatasetFacts, Engine, Epoch, Invocation, Label, Precision, Protocol, Pruned, Records, Run
+from store.records import (
+    DatasetFacts,
+    Engine,
+    Epoch,
+    IntegerCheck,
+    Invocation,
+    Label,
+    Precision,
+    Protocol,
+    Pruned,
+    Records,
+    Run,
+)
 from store.results import Store
 from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
@@ -24,7 +36,8 @@ class PlantedSweep:
     """One sweep to write: accuracies of shape (sizes, replicates), NaN where there is no run, -1 where it diverged.
 
     `last_train` and `last_test` default to the accuracy; `curves` and `pruned`, accuracies of shape (replicates,
-    sparsities), have one entry per size, or none.
+    sparsities), have one entry per size, or none; `converted` are accuracies of integer models, NaN where there is
+    none.
     """
 
     accuracy: FloatArray
@@ -41,6 +54,7 @@ class PlantedSweep:
     engine: Engine = field(default="torch")
     curves: Sequence[PlantedCurves] = ()
     pruned: Sequence[FloatArray] = ()
+    converted: FloatArray | None = None
     sparsities: Sequence[float] = SPARSITIES
 
     @property
@@ -107,6 +121,7 @@ def records(sweep: PlantedSweep) -> Records:
         labels=tuple(labels),
         epochs=tuple(_epochs(sweep)),
         pruning=tuple(_pruning(sweep)),
+        integer_checks=tuple(_checks(sweep)),
     )
 
 
@@ -135,6 +150,15 @@ def _pruning(sweep: PlantedSweep) -> Iterator[Pruned]:
                 test_loss=None,
                 nonzero=0,
             )
+
+
+def _checks(sweep: PlantedSweep) -> Iterator[IntegerCheck]:
+    if sweep.converted is None:
+        return
+    for (size, replicate), accuracy in np.ndenumerate(sweep.converted):
+        if not np.isnan(accuracy):
+            run_id = sweep.run_id(sweep.capacities[size], replicate)
+            yield IntegerCheck(run_id=run_id, test_accuracy=float(accuracy), seconds=0.1)
 
 
 def write(path: Path, *sweeps: PlantedSweep) -> Path:

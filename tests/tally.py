@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyze.stats.curves import rise_of_test_loss
+from analyze.stats.gaps import gap_trend, paired_gap
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.pruning import pruning_phases
 from analyze.stats.result import ChangePoint
@@ -16,6 +17,7 @@ from analyze.stats.stability import stability_boundary
 from tests.planted import CHANCE, GapScenario, Scenario
 from tests.planted_curves import CurveScenario
 from tests.planted_pruning import PruningScenario, losses_at_margin
+from tests.planted_quantization import GAP, LOG_PARAMETERS, dying, pairs
 
 POINTS = ("plateau_end", "floor_start", "onset", "collapse")
 
@@ -109,6 +111,46 @@ def unsafe_calls(kind: str, replicates: int, seeds: range) -> int:
         rng = np.random.default_rng([seed, replicates])
         calls += safe_ratio(losses_at_margin(rng, replicates, kind, MARGIN), rng=rng).estimate == 1
     return calls
+
+
+def gap_coverage(replicates: int, seeds: range, *, skewed: bool) -> tuple[int, int]:
+    """Return how many 95% intervals of planted gaps cover the true one, and how many there are."""
+    covered = intervals = 0
+    for seed in seeds:
+        planted = pairs(np.random.default_rng([seed, replicates]), replicates, skewed=skewed)
+        for fp32, int8 in zip(planted.fp32, planted.int8, strict=True):
+            found = paired_gap(fp32, int8, chance=CHANCE).gap
+            if found is not None:
+                intervals += 1
+                covered += found.interval[0] <= GAP <= found.interval[1]
+    return covered, intervals
+
+
+def death_coverage(replicates: int, seeds: range, *, rate: float) -> tuple[int, int]:
+    """Return how many 95% intervals of planted death rates cover the true one, and how many there are."""
+    covered = intervals = 0
+    for seed in seeds:
+        planted = dying(np.random.default_rng([seed, replicates]), replicates, rate)
+        for fp32, int8 in zip(planted.fp32, planted.int8, strict=True):
+            found = paired_gap(fp32, int8, chance=CHANCE).deaths
+            if found is not None:
+                intervals += 1
+                covered += found.interval[0] <= rate <= found.interval[1]
+    return covered, intervals
+
+
+def trend_tally(replicates: int, seeds: range, *, slope: float) -> Tally:
+    """Return the tally of trends of the gap; `located` counts those detected, `covered` intervals with the truth."""
+    tally = Tally()
+    for seed in seeds:
+        planted = pairs(np.random.default_rng([seed, replicates]), replicates, slope=slope)
+        found = gap_trend(planted.fp32 - planted.int8, LOG_PARAMETERS)
+        tally.stores += 1
+        tally.statuses[found.status] += 1
+        tally.located += found.status == "detected"
+        if found.slope is not None:
+            tally.covered += found.slope.interval[0] <= slope <= found.slope.interval[1]
+    return tally
 
 
 def overfitting_tally(scenario: GapScenario, replicates: int, seeds: range) -> Tally:

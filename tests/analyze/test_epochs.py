@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from analyze import epoch_overfitting
 from analyze.stats.curves import rise_of_test_loss
@@ -89,9 +90,9 @@ def test_constant_losses_have_no_rise() -> None:
     assert rise_of_test_loss(np.full((6, 20), 0.3), np.full((6, 20), 0.3)).status == "absent"
 
 
-def test_holm_equals_r() -> None:
-    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+def test_holm_equals_statsmodels() -> None:
+    p = [0.01, 0.04, 0.03, 0.005, 0.03, 0.9]
+    assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
     assert holm([]) == []
 
 

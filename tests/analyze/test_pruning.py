@@ -81,7 +81,7 @@ def _cost_of(plateau: FloatArray, decline: FloatArray, floor: FloatArray, size: 
 
 def test_upper_bounds_are_at_least_the_t_bounds() -> None:
     losses = np.array([[0.01], [0.02], [0.0], [0.01], [0.03]])
-    # R: mean + qt(0.95, 4) * sd / sqrt(5), with 0.001^2 added to the variance
+    # t(0.95, 4) = 2.131847; 0.001^2 is added to the variance.
     t_bound = losses.mean() + 2.131847 * np.sqrt((losses.var(ddof=1) + 1e-6) / 5)
     assert upper_bounds(losses, rng=np.random.default_rng(0))[0] >= t_bound - 1e-6
 

@@ -1,0 +1,102 @@
+"""What quantization costs: paired gaps, deaths, and the trend over size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.stats.means import Mean, Share, mean_interval, share_interval
+from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Status
+from analyze.stats.stability import DEAD_MARGIN
+
+MIN_SIZES_FOR_TREND = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Accuracy in fp32 minus that in int8, over the replicates alive in both.
+
+    `deaths` is the share of those alive in fp32 that are dead in int8; None where none is alive. `status` is
+    `detected` where the interval excludes zero.
+    """
+
+    status: Status
+    method: str
+    n: int
+    gap: Mean | None
+    deaths: Share | None
+    dead_fp32: int
+    dead_int8: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """Mean slope of the gap, in accuracy per unit of x; `sizes` were used."""
+
+    status: Status
+    method: str
+    n: int
+    sizes: int
+    slope: Mean | None = None
+    reason: str | None = None
+
+
+def alive(accuracy: FloatArray, chance: float) -> BoolArray:
+    """Return which runs learned: 5 points above chance or more; NaN (diverged) did not."""
+    return np.asarray(np.nan_to_num(accuracy, nan=-1.0) >= chance + DEAD_MARGIN)
+
+
+def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
+    """Return the gap of one architecture; both of shape (replicates,), fractions, paired, NaN where a run diverged.
+
+    A t interval over the paired differences: percentile and BCa bootstraps cover too little at 5 replicates. Models
+    that die under int8 are no small gap but a failure, so they are counted apart.
+    """
+    method = "paired t, 95%, replicates alive in both; deaths: exact binomial (Clopper-Pearson)"
+    lives, survives = alive(fp32, chance), alive(int8, chance)
+    both = lives & survives
+    n, living = int(both.sum()), int(lives.sum())
+    deaths = share_interval(living - n, living) if living else None
+    enough = n >= MIN_REPLICATES
+    gap = mean_interval(fp32[both] - int8[both]) if enough else None
+    reason = None
+    if gap is None:
+        cure = "run with --repeats" if n == len(fp32) else "the others are dead: run larger sizes, or --repeats"
+        reason = f"{n} of {MIN_REPLICATES} replicates alive in both; {cure} {MIN_REPLICATES} or more"
+    status: Status = "insufficient" if gap is None else "detected" if gap.p <= LEVEL else "absent"
+    return Gap(
+        status=status,
+        method=method,
+        n=n,
+        gap=gap,
+        deaths=deaths,
+        dead_fp32=len(fp32) - living,
+        dead_int8=int(len(int8) - survives.sum()),
+        reason=reason,
+    )
+
+
+def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
+    """Return the mean over replicates of the slope of the gap on x.
+
+    `gaps` has shape (sizes, replicates), NaN where a model is missing or dead; `x` has shape (sizes,). Each replicate
+    with at least 3 sizes gives one least-squares slope; a t interval over them. So the replicate stays the unit,
+    whatever its gaps have in common.
+    """
+    method = "per-replicate least-squares slopes of the gap on log10 parameters, t interval, 95%"
+    present = ~np.isnan(gaps)
+    sizes = int(present.any(axis=1).sum())
+    usable = present.sum(axis=0) >= MIN_SIZES_FOR_TREND
+    n = int(usable.sum())
+    if n < MIN_REPLICATES:
+        reason = (
+            f"{n} of {MIN_REPLICATES} replicates with {MIN_SIZES_FOR_TREND} living sizes: run more sizes or --repeats"
+        )
+        return Trend(status="insufficient", method=method, n=n, sizes=sizes, reason=reason)
+    weight = present[:, usable].astype(np.float64)
+    centred = (x[:, None] - (weight * x[:, None]).sum(axis=0) / weight.sum(axis=0)) * weight
+    slopes = (centred * np.nan_to_num(gaps[:, usable])).sum(axis=0) / (centred**2).sum(axis=0)
+    slope = mean_interval(slopes)
+    return Trend(status="detected" if slope.p <= LEVEL else "absent", method=method, n=n, sizes=sizes, slope=slope)

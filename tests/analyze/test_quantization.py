@@ -1,0 +1,183 @@
+"""Quantization gaps, deaths, trends and integer checks, on planted pairs and from a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, ttest_1samp
+
+from analyze import integer_agreement, quantization, quantization_trends
+from analyze.stats.gaps import gap_trend, paired_gap
+from analyze.stats.means import mean_interval, share_interval
+from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.test_cli import call
+from tests.planted import CHANCE
+from tests.planted_quantization import LOG_PARAMETERS, pairs
+from tests.planted_store import PlantedSweep, parameters, write
+from tests.tally import death_coverage, gap_coverage, trend_tally
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_intervals_of_gaps_cover(replicates: int, seeds: range) -> None:
+    covered, intervals = gap_coverage(replicates, seeds, skewed=False)
+    at_least(covered, intervals, 0.95)
+    at_most(covered, intervals, 0.97)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_intervals_of_skewed_gaps_cover_somewhat_less(replicates: int, seeds: range) -> None:
+    covered, intervals = gap_coverage(replicates, seeds, skewed=True)
+    at_least(covered, intervals, 0.86)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_intervals_of_death_rates_cover(replicates: int, seeds: range) -> None:
+    covered, intervals = death_coverage(replicates, seeds, rate=0.2)
+    at_least(covered, intervals, 0.95)
+
+
+@pytest.mark.parametrize(("replicates", "power"), [(5, 0.6), (10, 0.95), (30, 0.99)])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_trends_are_found_and_covered(replicates: int, power: float, seeds: range) -> None:
+    falling = trend_tally(replicates, seeds, slope=-0.01)
+    at_least(falling.located, falling.stores, power)
+    at_least(falling.covered, falling.stores, 0.95)
+    flat = trend_tally(replicates, seeds, slope=0.0)
+    at_most(flat.located, flat.stores, 0.05)
+
+
+def test_mean_interval_equals_scipy() -> None:
+    values = np.array([0.01, 0.02, 0.0, 0.01, 0.03])
+    found, reference = mean_interval(values), ttest_1samp(values, 0.0)
+    assert found.interval == pytest.approx(tuple(reference.confidence_interval()))
+    assert found.p == pytest.approx(reference.pvalue)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(2, 10), (0, 10), (10, 10), (1, 30)])
+def test_share_interval_equals_scipy(hits: int, n: int) -> None:
+    reference = binomtest(hits, n).proportion_ci(method="exact")
+    assert share_interval(hits, n).interval == pytest.approx((reference.low, reference.high))
+
+
+def test_deaths_are_counted_apart_from_the_gap() -> None:
+    fp32 = np.array([0.9] * 8 + [0.12, np.nan])
+    int8 = np.array([0.88] * 6 + [0.11, np.nan] + [0.8, 0.1])
+    found = paired_gap(fp32, int8, chance=CHANCE)
+    assert (found.dead_fp32, found.dead_int8, found.n) == (2, 3, 6)
+    assert found.deaths is not None
+    assert found.deaths.estimate == pytest.approx(2 / 8)
+    assert found.gap is not None
+    assert found.gap.estimate == pytest.approx(0.02)
+    assert found.status == "detected"
+
+
+def test_a_gap_of_the_other_sign_is_found_too() -> None:
+    rng = np.random.default_rng(0)
+    planted = pairs(rng, 10)
+    found = paired_gap(planted.int8[0], planted.fp32[0], chance=CHANCE)
+    assert found.status == "detected"
+    assert found.gap is not None
+    assert found.gap.interval[1] < 0
+
+
+@pytest.mark.parametrize(
+    ("fp32", "int8", "cure"),
+    [([0.9] * 4, [0.8] * 4, "run with --repeats 5"), ([0.9] * 9, [0.1] * 6 + [0.8] * 3, "the others are dead")],
+)
+def test_too_few_living_pairs_say_what_to_do(fp32: list[float], int8: list[float], cure: str) -> None:
+    found = paired_gap(np.array(fp32), np.array(int8), chance=CHANCE)
+    assert (found.status, found.gap) == ("insufficient", None)
+    assert found.reason is not None
+    assert cure in found.reason
+
+
+def test_slopes_use_the_sizes_that_a_replicate_has() -> None:
+    gaps = 0.05 - 0.01 * LOG_PARAMETERS[:, None] + np.zeros(6)
+    gaps[0, 0] = gaps[5, 1] = np.nan
+    gaps[:4, 5] = np.nan
+    found = gap_trend(gaps, LOG_PARAMETERS)
+    assert found.n == 5
+    assert found.slope is not None
+    assert found.slope.estimate == pytest.approx(-0.01)
+
+
+def test_a_trend_needs_replicates() -> None:
+    assert gap_trend(np.zeros((6, 4)), LOG_PARAMETERS).status == "insufficient"
+    assert gap_trend(np.zeros((2, 9)), LOG_PARAMETERS[:2]).status == "insufficient"
+    assert gap_trend(np.zeros((0, 9)), LOG_PARAMETERS[:0]).status == "insufficient"
+
+
+CAPACITIES = (1, 2, 5, 10, 20, 50, 100, 200)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two dead or dying sizes, six living ones whose gap shrinks by a point per tenfold parameters."""
+    rng = np.random.default_rng(0)
+    sizes = np.log10([parameters(capacity, 1) for capacity in CAPACITIES])
+    spread = np.where(np.arange(8) < 2, 0.1, 0.004)[:, None]
+    fp32 = np.clip(0.9 + spread * rng.standard_normal((8, 8)), 0.3, 0.97)
+    fp32[0] = CHANCE
+    int8 = fp32 - (0.03 - 0.01 * (sizes - 3))[:, None] - 0.002 * rng.standard_normal((8, 8))
+    int8[0] = CHANCE
+    int8[1, :4] = -1
+    converted = np.full((8, 8), np.nan)
+    converted[2:, 0] = int8[2:, 0] + 0.0005
+    return write(
+        tmp_path_factory.mktemp("quantized") / "results.duckdb",
+        PlantedSweep(accuracy=fp32, capacities=CAPACITIES),
+        PlantedSweep(accuracy=int8, capacities=CAPACITIES, precision="int8", converted=converted),
+        PlantedSweep(accuracy=rng.random((1, 3)) / 10 + 0.8, capacities=(4,), family="vit", depth=2),
+        PlantedSweep(accuracy=rng.random((1, 3)) / 10, capacities=(4,), family="vit", depth=2, precision="int8"),
+    )
+
+
+def test_gaps_of_a_store(store: Path) -> None:
+    rows = {(row.family, row.capacity): row for row in quantization(store)}
+    assert len(rows) == 9
+    dead, dying, living = rows["dnn", 1], rows["dnn", 2], rows["dnn", 50]
+    assert (dead.status, dead.dead_fp32, dead.dead_int8, dead.death_rate) == ("insufficient", 8, 8, None)
+    assert (dying.status, dying.dead_int8, dying.death_rate, dying.replicates) == ("insufficient", 4, 0.5, 4)
+    assert (living.status, living.stable, living.dead_int8, living.replicates) == ("detected", True, 0, 8)
+    assert living.gap is not None
+    assert living.gap == pytest.approx(0.03 - 0.01 * (np.log10(parameters(50, 1)) - 3), abs=0.003)
+    assert (rows["vit", 4].status, rows["vit", 4].stable, rows["vit", 4].dead_int8) == ("insufficient", None, 3)
+
+
+def test_trend_of_a_store(store: Path) -> None:
+    dnn, vit = quantization_trends(store)
+    assert (dnn.status, dnn.smallest, dnn.largest, dnn.sizes) == ("detected", 5, 200, 6)
+    assert dnn.slope == pytest.approx(-0.01, abs=0.002)
+    assert vit.status == "insufficient"
+
+
+def test_integer_models_agree(store: Path) -> None:
+    (row,) = integer_agreement(store)
+    assert (row.agrees, row.runs) == (True, 6)
+    assert row.difference == pytest.approx(0.0005)
+    assert row.largest == pytest.approx(0.0005)
+
+
+@pytest.mark.parametrize("option", [[], ["--trend"], ["--integer"]])
+def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
+    rows = json.loads(call("quantization", *option, "--store", store, "--format", "json").stdout)
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    assert rows
+    for field in rows[0]:
+        assert f"`{field}`" in documented
+    table = call("quantization", *option, "--store", store).stdout.decode()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+    assert "dnn" in table
+
+
+def test_a_store_without_int8_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "none.duckdb", PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=(1, 2, 3)))
+    assert len(quantization(path)) == len(quantization_trends(path)) == len(integer_agreement(path)) == 0
+    assert b"no runs of this kind yet" in call("quantization", "--store", path).stderr
