@@ -67,6 +67,8 @@ def render(
 @click.option("--dataset", metavar="NAME", help="Needed where the store has several.")
 @click.option("--family", type=click.Choice(FAMILIES), help="Needed where the dataset has several.")
 @click.option("--view", metavar="VIEW", help="Which view of a figure that has several, such as parameters.")
+@click.option("--capacity", type=int, metavar="N", help="Width, channels or embedding width to show or to mark.")
+@click.option("--replicates", is_flag=True, help="Draw the single runs too, where the figure can.")
 @protocol_option
 def figure(
     name: str,
@@ -76,17 +78,22 @@ def figure(
     dataset: str | None,
     family: str | None,
     view: str | None,
+    capacity: int | None,
+    replicates: bool,
     protocol: str | None,
 ) -> None:
     """Write one figure, for a paper or a slide.
 
     It shows one dataset and family.
 
-    NAME is one of the report's figures: convergence.
+    NAME: convergence, pruning, quantization, shapes or epochs.
     """
     from reports.files import write_figure
 
-    click.echo(write_figure(name, kind, out, store_path, dataset, family, view, protocol))
+    written = write_figure(
+        name, kind, out, store_path, dataset, family, view, capacity, replicates=replicates, protocol=protocol
+    )
+    click.echo(written)
 
 
 @cli.command("open", epilog="Example: reports open --store results.duckdb")

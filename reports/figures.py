@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reports import tables
-from reports.charts.vocabulary import CAPACITIES, FAMILIES, dataset_name
+from reports.charts.vocabulary import FAMILIES, dataset_name
 from reports.tables import Table
 
 if TYPE_CHECKING:
@@ -26,56 +26,117 @@ class Missing:
 
 @dataclass(frozen=True)
 class View:
-    """One way of looking at a figure; `label` is what its button says."""
+    """One way of looking at a figure; `label` is what its button says, None for the family's word for capacity."""
 
     key: str
-    label: str
+    label: str | None
     chart: Callable[[Subject], alt.LayerChart]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: its heading, its views, and what a subject lacks for it."""
+    """A figure: its heading, its views, its table, and what a subject lacks for it.
+
+    `replicates` says that single runs can be shown, `families` which families it is for.
+    """
 
     name: str
     heading: str
-    summary: str
-    views: Callable[[str], tuple[View, ...]]
+    views: tuple[View, ...]
     missing: Callable[[Subject], Missing | None]
     table: Callable[[Subject], Table] | None = None
     switch: str = "View"
     replicates: bool = False
+    families: tuple[str, ...] = ("dnn", "cnn", "vit")
 
 
-def _convergence_views(family: str) -> tuple[View, ...]:
-    def over(axis: str) -> Callable[[Subject], alt.LayerChart]:
-        def chart(subject: Subject) -> alt.LayerChart:
-            from reports.charts.convergence import convergence
+def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], alt.LayerChart]:
+    def chart(subject: Subject) -> alt.LayerChart:
+        from reports.charts.convergence import convergence
 
-            return convergence(
-                subject.cells,
-                subject.replicates,
-                subject.boundaries,
-                dataset=subject.dataset,
-                family=subject.family,
-                chance=subject.chance,
-                axis="parameters" if axis == "parameters" else "capacity",
-            )
+        return convergence(
+            subject.cells,
+            subject.replicates,
+            subject.boundaries,
+            dataset=subject.dataset,
+            family=subject.family,
+            chance=subject.chance,
+            axis=axis,
+        )
 
-        return chart
+    return chart
 
-    return (
-        View("capacity", CAPACITIES[family].split(" ")[0].capitalize(), over("capacity")),
-        View("parameters", "Parameters", over("parameters")),
+
+def _pruning(subject: Subject) -> alt.LayerChart:
+    from reports.charts.pruning import pruning
+
+    return pruning(
+        subject.pruning,
+        dataset=subject.dataset,
+        family=subject.family,
+        chance=subject.chance,
+        chosen=subject.chosen_capacity,
     )
 
 
-def _no_runs(subject: Subject) -> Missing | None:
-    if not subject.cells.is_empty():
+def _accuracies(subject: Subject) -> alt.LayerChart:
+    from reports.charts.quantization import accuracies
+
+    return accuracies(subject.precisions, dataset=subject.dataset, family=subject.family, chance=subject.chance)
+
+
+def _gap(subject: Subject) -> alt.LayerChart:
+    from reports.charts.quantization import gap
+
+    return gap(subject.gaps, dataset=subject.dataset, family=subject.family)
+
+
+def _shapes(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], alt.LayerChart]:
+    def chart(subject: Subject) -> alt.LayerChart:
+        from reports.charts.shapes import shapes
+
+        return shapes(
+            subject.topologies, dataset=subject.dataset, family=subject.family, chance=subject.chance, axis=axis
+        )
+
+    return chart
+
+
+def _epochs(quantity: Literal["loss", "accuracy"]) -> Callable[[Subject], alt.LayerChart]:
+    def chart(subject: Subject) -> alt.LayerChart:
+        from reports.charts.epochs import epochs
+
+        return epochs(
+            subject.curves,
+            subject.onsets,
+            dataset=subject.dataset,
+            family=subject.family,
+            chosen=subject.chosen_capacity,
+            quantity=quantity,
+        )
+
+    return chart
+
+
+def _lacking(frame: str, kind: str, command: str) -> Callable[[Subject], Missing | None]:
+    """Return the check that a subject's frame has rows, with the words and the command for when it has none."""
+
+    def missing(subject: Subject) -> Missing | None:
+        if not getattr(subject, frame).is_empty():
+            return None
+        return Missing(
+            f"No {FAMILIES[subject.family]} {kind} on {dataset_name(subject.dataset)} yet",
+            f"generate {command} --dataset {subject.dataset}" + f" --family {subject.family}" * (command != "shapes"),
+        )
+
+    return missing
+
+
+def _no_shapes(subject: Subject) -> Missing | None:
+    if subject.topologies["shape"].str.contains("[+-]").any():
         return None
     return Missing(
-        f"No {FAMILIES[subject.family]} runs of equal width on {dataset_name(subject.dataset)} yet",
-        f"generate convergence --dataset {subject.dataset} --family {subject.family}",
+        f"No topologies on {dataset_name(subject.dataset)} yet", f"generate shapes --dataset {subject.dataset}"
     )
 
 
@@ -85,12 +146,42 @@ FIGURES: Mapping[str, Figure] = {
         Figure(
             "convergence",
             "Convergence",
-            "test accuracy over model size, with the regime boundaries",
-            _convergence_views,
-            _no_runs,
-            switch="Horizontal axis",
+            (
+                View("capacity", None, _convergence("capacity")),
+                View("parameters", "Parameters", _convergence("parameters")),
+            ),
+            _lacking("cells", "runs of equal width", "convergence"),
             table=tables.cells,
+            switch="Horizontal axis",
             replicates=True,
+        ),
+        Figure(
+            "pruning",
+            "Pruning",
+            (View("pruning", "Pruning", _pruning),),
+            _lacking("pruning", "runs with pruning", "convergence"),
+            table=tables.pruning,
+        ),
+        Figure(
+            "quantization",
+            "Quantization",
+            (View("accuracy", "Accuracy", _accuracies), View("gap", "Gap", _gap)),
+            _lacking("gaps", "runs in 8 bits", "quantization"),
+            table=tables.gaps,
+        ),
+        Figure(
+            "shapes",
+            "Topologies",
+            (View("parameters", "Parameters", _shapes("parameters")), View("capacity", None, _shapes("capacity"))),
+            _no_shapes,
+            switch="Horizontal axis",
+            families=("dnn",),
+        ),
+        Figure(
+            "epochs",
+            "Learning curves",
+            (View("loss", "Loss", _epochs("loss")), View("accuracy", "Accuracy", _epochs("accuracy"))),
+            _lacking("curves", "learning curves", "convergence"),
         ),
     )
 }

@@ -43,6 +43,9 @@ def write_figure(
     dataset: str | None,
     family: str | None,
     view: str | None = None,
+    capacity: int | None = None,
+    *,
+    replicates: bool = False,
     protocol: str | None = None,
 ) -> str:
     """Write one figure in the format `kind` and return the file's name.
@@ -60,7 +63,12 @@ def write_figure(
     missing = figure.missing(subject)
     if missing:
         raise MinarchError(missing.text + (f": `{missing.command}`" if missing.command else ""))
-    _write(target, _encode(_view(figure, subject, view).chart(subject).to_dict(), kind))
+    specification = _view(figure, view).chart(subject).to_dict()
+    if capacity is not None:
+        _switch(specification, "chosen", _one_of(capacity, subject.capacities), figure)
+    if replicates:
+        _switch(specification, "replicates", True, figure)
+    _write(target, _encode(specification, kind))
     return str(target)
 
 
@@ -80,13 +88,28 @@ def _named(known: Mapping[str, Figure], name: str, what: str) -> Figure:
     return known[name]
 
 
-def _view(figure: Figure, subject: Subject, key: str | None) -> View:
-    views = {view.key: view for view in figure.views(subject.family)}
+def _view(figure: Figure, key: str | None) -> View:
+    views = {view.key: view for view in figure.views}
     if key is None:
         return next(iter(views.values()))
     if key not in views:
         raise MinarchError(f"no view {key!r} of {figure.name}; there is {', '.join(views)}")
     return views[key]
+
+
+def _switch(specification: dict[str, Any], name: str, value: object, figure: Figure) -> None:
+    """Set a parameter of a chart, as the page's control would."""
+    for parameter in specification["params"]:
+        if parameter["name"] == name:
+            parameter["value"] = value
+            return
+    raise MinarchError(f"{figure.name} has nothing that --{'capacity' if name == 'chosen' else name} would change")
+
+
+def _one_of(capacity: int, known: Sequence[int]) -> int:
+    if capacity not in known:
+        raise MinarchError(f"no capacity {capacity} here; there is {', '.join(map(str, known))}")
+    return capacity
 
 
 def _only(findings: Findings) -> Subject:

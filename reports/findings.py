@@ -9,46 +9,36 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from scipy.special import stdtrit
 
-from analyze import Regime, Results, regimes
+from analyze import EpochOverfitting, Regime, Results, epoch_overfitting, regimes
+from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
 from store.errors import MinarchError
 from store.results import Store
 
-# Equal widths only: the paper's second phase, and every architecture of the families without topologies. A run that
-# diverged learned nothing: it counts at chance, here as in the analysis.
-REPLICATES = """
-SELECT r.protocol_id, r.dataset_fingerprint, r.dataset, r.family, r.depth::BIGINT AS depth,
-       r.capacity::BIGINT AS capacity, r.parameters, r.replicate,
-       r.status = 'diverged' AS diverged,
-       CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS test_accuracy
-FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerprint)
-WHERE r.precision = 'fp32' AND NOT l.degenerate AND replace(l.shape, '=', '') = ''
-ORDER BY r.dataset, r.family, r.depth, r.capacity, r.replicate
-"""
-DATASET_FACTS = "SELECT * FROM datasets ORDER BY dataset, dataset_fingerprint"
-MODELS = """
-SELECT dataset, family, precision, count(*) AS models, count(DISTINCT hidden_sizes) AS architectures,
-       count(DISTINCT replicate) AS replicates, sum(seconds) AS seconds, max(epochs) AS epochs
-FROM runs GROUP BY ALL ORDER BY dataset, family, precision
-"""
-INVOCATIONS = """
-SELECT i.started_at, i.argv, i.package_version, i.torch_version, i.host, count(r.run_id) AS models,
-       coalesce(sum(r.seconds), 0) AS seconds
-FROM invocations i LEFT JOIN runs r USING (invocation_id)
-GROUP BY ALL ORDER BY i.started_at
-"""
-PROTOCOLS = """
-SELECT p.protocol_id, p.spec::VARCHAR AS spec, count(*) AS models
-FROM protocols p JOIN runs r USING (protocol_id) GROUP BY ALL ORDER BY models DESC, protocol_id
-"""
+IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
+MOST_EPOCHS = 30
+ONSET = ["depth", "capacity", "best_epoch", "rise", "ci_low", "ci_high", "p_holm"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One dataset and family: aggregated accuracies, single runs, and the rows of the regimes table.
+    """One dataset and family, as frames; accuracies are fractions, and a frame without rows says that none were run.
 
-    `boundaries` are those rows with the interval in parameters beside the one in capacities.
+    Attributes:
+        dataset: Name of the dataset.
+        family: Name of the family.
+        chance: Accuracy of guessing.
+        cells: Per depth and capacity: parameters, n, diverged, mean, sd, ci_low, ci_high of test accuracy.
+        replicates: Per run: depth, capacity, parameters, replicate, test_accuracy.
+        boundaries: The regimes table, with the ends of the intervals in parameters too.
+        pruning: Per depth, capacity and sparsity: parameters, n, mean, sd, ci_low, ci_high.
+        precisions: Per depth, capacity and precision: parameters, n, mean, sd, ci_low, ci_high, of paired runs.
+        gaps: Per depth and capacity: parameters, n, gap, sd, ci_low, ci_high.
+        topologies: Per depth, capacity and shape: parameters, n, mean, sd.
+        curves: Per depth, capacity, epoch and split: loss, accuracy.
+        onsets: Architectures whose test loss rises before training ends.
     """
 
     dataset: str
@@ -57,6 +47,12 @@ class Subject:
     cells: pl.DataFrame
     replicates: pl.DataFrame
     boundaries: pl.DataFrame
+    pruning: pl.DataFrame
+    precisions: pl.DataFrame
+    gaps: pl.DataFrame
+    topologies: pl.DataFrame
+    curves: pl.DataFrame
+    onsets: pl.DataFrame
 
     @property
     def depths(self) -> list[int]:
@@ -67,6 +63,18 @@ class Subject:
     def capacities(self) -> list[int]:
         """Capacities with runs, in increasing order."""
         return [int(capacity) for capacity in self.cells["capacity"].unique().sort()]
+
+    @property
+    def chosen_capacity(self) -> int:
+        """The capacity to look at first: the smallest past every depth's stability boundary, else the largest."""
+        stable = self.boundaries.filter((pl.col("boundary") == "stability") & (pl.col("status") == "detected"))
+        found = stable["capacity"].drop_nulls().to_list()
+        return int(max(found)) if found else self.capacities[-1]
+
+    @property
+    def stable_means(self) -> list[float]:
+        """Mean accuracies from the chosen capacity on: the plateau, where there is one."""
+        return self.cells.filter(pl.col("capacity") >= self.chosen_capacity)["mean"].drop_nulls().to_list()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,21 +118,21 @@ def load(
     models = _models(store, path, datasets, families)
     present = models["family"].unique().sort().to_list() if families else None
     found = regimes(path, list(datasets) or None, present, protocol)
-    facts = in_order(store.query(DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
+    facts = in_order(store.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
     return Findings(
         subjects=_subjects(store, found, facts),
         families=tuple(families),
         notes=found.notes,
         dataset_facts=facts,
         models=models,
-        invocations=store.query(INVOCATIONS),
-        protocols=store.query(PROTOCOLS),
+        invocations=store.query(queries.INVOCATIONS),
+        protocols=store.query(queries.PROTOCOLS),
     )
 
 
 def _models(store: Store, path: Path, datasets: Sequence[str], families: Sequence[str]) -> pl.DataFrame:
     """Return the number of models per dataset, family and precision, of those asked for."""
-    models = store.query(MODELS)
+    models = store.query(queries.MODELS)
     if models.is_empty():
         raise MinarchError(f"{path} holds no runs yet; `generate all` adds them")
     for column, wanted in (("dataset", datasets), ("family", families)):
@@ -148,46 +156,76 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tuple[Subject, ...]:
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
     boundaries = found.frame()
-    runs = store.query(REPLICATES)
+    frames = {name: store.query(sql) for name, sql in queries.FRAMES.items()}
+    rises = _rises(store, boundaries.join(frames["curves"], on=IDENTITY, how="semi"))
     chance = dict(facts.select("dataset_fingerprint", "chance_accuracy").iter_rows())
-    identity = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
     subjects = []
-    for (dataset, family, _, fingerprint), rows in boundaries.group_by(identity, maintain_order=True):
-        replicates = runs.join(rows.select(identity).unique(), on=identity, how="semi", maintain_order="left")
-        cells = aggregate(replicates)
+    for (dataset, family, _, fingerprint), rows in boundaries.group_by(IDENTITY, maintain_order=True):
+        identity = rows.select(IDENTITY).unique()
+        own = {
+            name: frame.join(identity, on=IDENTITY, how="semi", maintain_order="left").drop(IDENTITY)
+            for name, frame in frames.items()
+        }
+        cells = aggregate(own["replicates"])
         subjects.append(
             Subject(
                 dataset=str(dataset),
                 family=str(family),
                 chance=float(chance[fingerprint]),
                 cells=cells,
-                replicates=replicates.select("depth", "capacity", "parameters", "replicate", "test_accuracy"),
+                replicates=own["replicates"].drop("diverged"),
                 boundaries=_with_parameters(rows, cells),
+                pruning=with_interval(own["pruning"], "mean"),
+                precisions=with_interval(own["precisions"], "mean"),
+                gaps=with_interval(own["gaps"], "gap", clip=False),
+                topologies=own["topologies"],
+                curves=_thinned(own["curves"]),
+                onsets=rises.join(identity, on=IDENTITY, how="semi", maintain_order="left").select(ONSET),
             )
         )
     return tuple(subjects)
 
 
+def _rises(store: Store, curved: pl.DataFrame) -> pl.DataFrame:
+    """Return where test loss rises before training ends, of those sweeps that have learning curves."""
+    if curved.is_empty():
+        return Results(EpochOverfitting, ()).frame()
+    names = {column: curved[column].unique().to_list() for column in ("dataset", "family", "protocol_id")}
+    # One protocol of all sweeps was asked for by name; else the analysis chooses per sweep, as it did for regimes.
+    protocol = names["protocol_id"][0] if len(names["protocol_id"]) == 1 else None
+    found = epoch_overfitting(store.path, names["dataset"], names["family"], protocol).frame()
+    return found.filter(pl.col("status") == "detected")
+
+
 def aggregate(replicates: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per depth and capacity: n, diverged, mean, sd, and the 95% t interval of the mean.
-
-    Accuracies are fractions; sd and interval are null with a single replicate, and the interval stays within 0 and 1.
-    """
-    from scipy.stats import t
-
+    """Return one row per depth and capacity: parameters, n, diverged, mean, sd, and the mean's 95% interval."""
     accuracy = pl.col("test_accuracy")
     cells = (
         replicates.group_by("depth", "capacity", "parameters")
         .agg(n=accuracy.count(), diverged=pl.col("diverged").sum(), mean=accuracy.mean(), sd=accuracy.std())
         .sort("depth", "capacity")
     )
-    n = cells["n"].to_numpy()
-    # With one replicate the sd is null, and so is what is computed from it.
-    half = pl.Series(t.ppf(0.975, np.maximum(n - 1, 1)) / np.sqrt(np.maximum(n, 1))) * cells["sd"]
-    return cells.with_columns(
-        ci_low=(cells["mean"] - half).clip(0, 1),
-        ci_high=(cells["mean"] + half).clip(0, 1),
-    )
+    return with_interval(cells, "mean")
+
+
+def with_interval(frame: pl.DataFrame, mean: str, *, clip: bool = True) -> pl.DataFrame:
+    """Return the frame with the 95% t interval of its column `mean`, from its columns `n` and `sd`.
+
+    With a single replicate the sd is null, and so is the interval. With `clip` it stays within 0 and 1.
+    """
+    n = frame["n"].to_numpy()
+    half = pl.Series(stdtrit(np.maximum(n - 1, 1), 0.975) / np.sqrt(np.maximum(n, 1)), dtype=pl.Float64) * frame["sd"]
+    ends = {"ci_low": frame[mean] - half, "ci_high": frame[mean] + half}
+    return frame.with_columns(**{name: end.clip(0, 1) if clip else end for name, end in ends.items()})
+
+
+def _thinned(curves: pl.DataFrame) -> pl.DataFrame:
+    """Return the curves with about 30 epochs of each at most: the eye sees no more, and the file stays small."""
+    if curves.is_empty():
+        return curves
+    last = int(curves.select(pl.col("epoch").max()).item())
+    stride = -(-last // MOST_EPOCHS)
+    return curves.filter((pl.col("epoch") % stride == 0) | (pl.col("epoch") == 1) | (pl.col("epoch") == last))
 
 
 def _with_parameters(boundaries: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:

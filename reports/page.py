@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from reports import provenance, tables
-from reports.charts.vocabulary import DEPTHS, FAMILIES, dataset_name
+from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
 
 if TYPE_CHECKING:
@@ -111,13 +112,26 @@ def _family(
         )
         return {**common, "depths": [], "missing": missing}
     prefix = f"{findings.key(dataset)}/{family}"
+    from reports.charts.parts import close_up
+
     return {
         **common,
         "depths": subject.depths,
+        "capacities": subject.capacities if _has_choice(subject) else [],
+        "chosen": subject.chosen_capacity if _has_choice(subject) else None,
+        "capacity_label": SHORT_CAPACITIES[family].capitalize(),
+        "close_up": "{:g} {:g}".format(*close_up(subject.stable_means)),
         "missing": None,
-        "figures": [_figure(figure, subject, prefix, figures, data) for figure in FIGURES.values()],
+        "figures": [
+            _figure(figure, subject, prefix, figures, data) for figure in FIGURES.values() if family in figure.families
+        ],
         "tables": [tables.regimes(subject)],
     }
+
+
+def _has_choice(subject: Subject) -> bool:
+    """Return whether a figure shows one capacity at a time."""
+    return not (subject.pruning.is_empty() and subject.curves.is_empty())
 
 
 def _figure(
@@ -126,7 +140,7 @@ def _figure(
     missing = figure.missing(subject)
     if missing:
         return {"heading": figure.heading, "missing": missing}
-    views = figure.views(subject.family)
+    views = figure.views
     captions: list[str] = []
     shown = []
     for view in views:
@@ -134,7 +148,9 @@ def _figure(
         specification = _specification(view, subject, data)
         captions = captions or specification["title"].get("subtitle", [])
         figures[name] = specification
-        shown.append({"key": view.key, "label": view.label, "id": name})
+        shown.append(
+            {"key": view.key, "label": view.label or SHORT_CAPACITIES[subject.family].capitalize(), "id": name}
+        )
     return {
         "name": figure.name,
         "heading": figure.heading,
@@ -156,21 +172,25 @@ def _specification(view: View, subject: Subject, data: dict[str, Any]) -> dict[s
         specification: dict[str, Any] = view.chart(subject).to_dict()
     for unused in ("$schema", "config", "usermeta"):
         specification.pop(unused, None)
-    _drop_legends(specification)
-    rows = specification.pop("datasets", {})
-    data.update(rows)
-    specification["needs"] = list(rows)
+    names = {}
+    for name, rows in specification.pop("datasets").items():
+        names[name] = sha256(_json(rows).encode()).hexdigest()[:12]
+        data[names[name]] = rows
+    _adapt(specification, names)
+    specification["needs"] = list(names.values())
     return specification
 
 
-def _drop_legends(node: object) -> None:
-    """Take the legends out of a chart: on the page the panel's switches are the legend of all of its charts."""
+def _adapt(node: object, names: Mapping[str, str]) -> None:
+    """Rename the chart's data, and take out its legends: on the page the panel's switches are the legend of all."""
     if isinstance(node, list):
         for entry in node:
-            _drop_legends(entry)
+            _adapt(entry, names)
     elif isinstance(node, dict):
+        if set(node) == {"name"} and node["name"] in names:
+            node["name"] = names[node["name"]]
         for channel in ("color", "shape", "strokeDash"):
             if isinstance(node.get(channel), dict) and "scale" in node[channel]:
                 node[channel]["legend"] = None
         for entry in node.values():
-            _drop_legends(entry)
+            _adapt(entry, names)

@@ -17,6 +17,7 @@ from reports.charts.vocabulary import (
     depth_name,
     p_value,
     percent,
+    points,
 )
 
 if TYPE_CHECKING:
@@ -108,6 +109,61 @@ def cells(subject: Subject) -> Table:
         for row in subject.cells.iter_rows(named=True)
     ]
     return {"heading": "Accuracy", "columns": columns, "rows": rows}
+
+
+def pruning(subject: Subject) -> Table:
+    """Return the numbers behind the pruning figure, every tenth of the weights, at all capacities."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Pruned", number=True),
+        _column("Replicates", number=True),
+        _column("Mean accuracy", number=True),
+        _column("Standard deviation", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            percent(row["sparsity"], 0),
+            row["n"],
+            percent(row["mean"], 2),
+            percent(row["sd"], 2),
+        ]
+        for row in subject.pruning.iter_rows(named=True)
+        if round(100 * row["sparsity"]) % 10 == 0
+    ]
+    return {"heading": "Accuracy after pruning", "columns": columns, "rows": rows}
+
+
+def gaps(subject: Subject) -> Table:
+    """Return the numbers behind the quantization figure."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Pairs", number=True),
+        _column("32-bit accuracy", number=True),
+        _column("8-bit accuracy", number=True),
+        _column("Gap, points", number=True),
+        _column("95% interval"),
+    ]
+    means = {
+        (row["depth"], row["capacity"], row["precision"]): row["mean"]
+        for row in subject.precisions.iter_rows(named=True)
+    }
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            row["n"],
+            percent(means[row["depth"], row["capacity"], "fp32"], 2),
+            percent(means[row["depth"], row["capacity"], "int8"], 2),
+            points(row["gap"]),
+            "–" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}",
+        ]
+        for row in subject.gaps.iter_rows(named=True)
+    ]
+    return {"heading": "Gap to 8 bits", "columns": columns, "rows": rows}
 
 
 def answers(findings: Findings) -> list[Mapping[str, object]]:

@@ -109,7 +109,9 @@
     const boxes = all("[data-depth]", panel);
     const depths = boxes.length ? boxes.filter((box) => box.checked).map((box) => Number(box.dataset.depth)) : panel.dataset.depths.split(" ").map(Number);
     const choice = panel.querySelector("[data-capacity]");
-    return { depths, replicates: Boolean(panel.querySelector("[data-replicates]")?.checked), chosen: choice ? Number(choice.value) : 0 };
+    const closeUp = panel.querySelector("[data-close-up]");
+    const [bottom, top] = closeUp?.checked ? closeUp.dataset.closeUp.split(" ").map(Number) : [0, 1];
+    return { depths, bottom, top, replicates: Boolean(panel.querySelector("[data-replicates]")?.checked), chosen: choice ? Number(choice.value) : 0 };
   }
   function applyState(panel) {
     const wanted = state(panel);
@@ -128,7 +130,11 @@
     applyState(panel);
   }
   for (const panel of all(".panel.family")) {
-    panel.addEventListener("change", () => applyState(panel));
+    panel.addEventListener("change", (event) => {
+      // A figure never goes empty: the last depth stays.
+      if (event.target.matches("[data-depth]") && !state(panel).depths.length) event.target.checked = true;
+      applyState(panel);
+    });
     panel.addEventListener("click", (event) => {
       const pressed = event.target.closest("button[data-view]");
       if (pressed) switchView(pressed);

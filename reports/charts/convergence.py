@@ -12,6 +12,16 @@ from reports.charts.vocabulary import CAPACITIES, FAMILIES, SHORT_CAPACITIES, da
 
 Axis = Literal["capacity", "parameters"]
 STRIP_ROW = 7
+TOOLTIP = [
+    alt.Tooltip("depth:Q", title="depth"),
+    alt.Tooltip("capacity:Q", title="capacity", format=","),
+    alt.Tooltip("parameters:Q", title="parameters", format=","),
+    alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
+    alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+    alt.Tooltip("ci_low:Q", title="95% interval from", format=".2%"),
+    alt.Tooltip("ci_high:Q", title="to", format=".2%"),
+    alt.Tooltip("n:Q", title="replicates"),
+]
 
 
 def convergence(
@@ -39,23 +49,30 @@ def convergence(
     """
     depths = cells["depth"].unique().sort().to_list()
     x = parts.size_axis(family, axis, cells)
-    drawn = [
-        *_boundary_layers(boundaries, depths, x, axis, family),
+    drawn = _drawn(boundaries)
+    layers = [
+        parts.chosen_capacity(x),
+        *(_boundary_layers(x, depths, family) if len(drawn) else []),
         *parts.chance_line(chance),
-        *_curve_layers(cells, x, depths, family),
-        _replicate_layer(replicates, x, depths, axis, family),
-        parts.chosen_capacity(cells, x),
+        *parts.curve_layers("cells", x, depths, family, TOOLTIP),
+        _replicate_layer(x, depths, family),
     ]
     return parts.figure(
-        drawn,
+        layers,
+        {
+            "cells": parts.with_band(cells),
+            "replicates": _side_by_side(replicates, depths, axis),
+            "boundaries": _boundary_rows(drawn, depths, axis),
+        },
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy over {_axis_words(family, axis)}",
         subtitle=[
             "Lines: mean over replicates; bands: one standard deviation; bars: 95% interval of the mean.",
-            *_boundary_caption(boundaries),
+            *_boundary_caption(drawn),
         ],
         alternative=describe(cells, boundaries, dataset=dataset, family=family, axis=axis),
         depths=depths,
-        replicates=True,
+        chosen=0,
+        replicates=False,
     )
 
 
@@ -86,55 +103,27 @@ def _drawn(boundaries: pl.DataFrame) -> pl.DataFrame:
     return boundaries.filter(pl.col("capacity").is_not_null() & (pl.col("status") == "detected"))
 
 
-def _boundary_caption(boundaries: pl.DataFrame) -> list[str]:
-    found = set(_drawn(boundaries)["boundary"].to_list())
-    words = []
-    if "stability" in found:
-        words.append("dashed: stability boundary")
-    if "overfitting" in found:
-        words.append("dotted: overfitting boundary")
+def _boundary_caption(drawn: pl.DataFrame) -> list[str]:
+    marks = {"stability": "dashed: stability boundary", "overfitting": "dotted: overfitting boundary"}
+    words = [mark for boundary, mark in marks.items() if boundary in set(drawn["boundary"])]
     return [f"{'; '.join(words).capitalize()}; bars at the foot: their 95% intervals."] if words else []
 
 
-def _curve_layers(cells: pl.DataFrame, x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
-    frame = cells.with_columns(
-        (pl.col("mean") - pl.col("sd")).clip(0, 1).alias("sd_low"),
-        (pl.col("mean") + pl.col("sd")).clip(0, 1).alias("sd_high"),
-    )
-    base = alt.Chart(frame).transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
-    tooltip = [
-        alt.Tooltip("depth:Q", title="depth"),
-        alt.Tooltip("capacity:Q", title="capacity", format=","),
-        alt.Tooltip("parameters:Q", title="parameters", format=","),
-        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
-        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
-        alt.Tooltip("ci_low:Q", title="95% interval from", format=".2%"),
-        alt.Tooltip("ci_high:Q", title="to", format=".2%"),
-        alt.Tooltip("n:Q", title="replicates"),
-    ]
-    return [
-        base.mark_area(opacity=0.16, clip=True).encode(y=parts.accuracy_axis("sd_low"), y2="sd_high:Q"),
-        base.mark_rule(clip=True, strokeWidth=1.5).encode(y=parts.accuracy_axis("ci_low"), y2="ci_high:Q"),
-        base.mark_line(clip=True, strokeWidth=2).encode(y=parts.accuracy_axis("mean")),
-        base.mark_point(clip=True, filled=True, size=46, opacity=1, cursor="pointer").encode(
-            y=parts.accuracy_axis("mean"), shape=parts.depth_shape(depths, family), tooltip=tooltip
-        ),
-    ]
-
-
-def _replicate_layer(replicates: pl.DataFrame, x: alt.X, depths: list[int], axis: Axis, family: str) -> alt.Chart:
-    """One dot per run, drawn on demand; depths stand side by side where they share a capacity."""
+def _side_by_side(replicates: pl.DataFrame, depths: list[int], axis: Axis) -> pl.DataFrame:
+    """Return the runs with their place on the axis: depths stand side by side where they share a capacity."""
     spread = {depth: 10 ** (0.014 * (place - (len(depths) - 1) / 2)) for place, depth in enumerate(depths)}
     shift = pl.col("depth").replace_strict(spread, return_dtype=pl.Float64) if axis == "capacity" else pl.lit(1.0)
-    frame = replicates.with_columns((pl.col(axis) * shift).alias("shown"))
-    shown = x.copy()
-    shown.shorthand = "shown:Q"
+    return replicates.with_columns((pl.col(axis) * shift).alias("place"))
+
+
+def _replicate_layer(x: alt.X, depths: list[int], family: str) -> alt.Chart:
+    """Return one dot per run, drawn on demand."""
     layer: alt.Chart = (
-        alt.Chart(frame)
+        parts.named("replicates")
         .transform_filter(f"replicates && {parts.VISIBLE}")
         .mark_circle(size=16, opacity=0.5, clip=True)
         .encode(
-            x=shown,
+            x=parts.at(x, "place"),
             y=parts.accuracy_axis("test_accuracy"),
             color=parts.depth_colour(depths, family),
             tooltip=[
@@ -148,18 +137,19 @@ def _replicate_layer(replicates: pl.DataFrame, x: alt.X, depths: list[int], axis
     return layer
 
 
-def _boundary_layers(boundaries: pl.DataFrame, depths: list[int], x: alt.X, axis: Axis, family: str) -> list[alt.Chart]:
-    drawn = _drawn(boundaries)
-    if drawn.is_empty():
-        return []
+def _boundary_rows(drawn: pl.DataFrame, depths: list[int], axis: Axis) -> pl.DataFrame:
     low, high = ("ci_low", "ci_high") if axis == "capacity" else ("parameters_low", "parameters_high")
     rows = {depth: place for place, depth in enumerate(reversed(depths))}
-    frame = drawn.with_columns(
+    return drawn.with_columns(
         pl.col("depth").replace_strict(rows, return_dtype=pl.Int64).alias("row"),
         pl.col(axis).alias("place"),
         pl.col(low).alias("from"),
         pl.col(high).alias("to"),
     ).select("depth", "row", "boundary", "capacity", "parameters", "ci_low", "ci_high", "place", "from", "to")
+
+
+def _boundary_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
+    """Return the interval as a faint band, the boundary as a line, and both again in a row per depth at the foot."""
     tooltip = [
         alt.Tooltip("boundary:N", title="boundary"),
         alt.Tooltip("depth:Q", title="depth"),
@@ -168,25 +158,19 @@ def _boundary_layers(boundaries: pl.DataFrame, depths: list[int], x: alt.X, axis
         alt.Tooltip("ci_low:Q", title="95% interval from capacity", format=","),
         alt.Tooltip("ci_high:Q", title="to", format=","),
     ]
-    base = alt.Chart(frame).transform_filter(parts.VISIBLE).encode(color=parts.depth_colour(depths, family))
-    at, start = _moved(x, "place"), _moved(x, "from")
+    base = parts.named("boundaries").transform_filter(parts.VISIBLE).encode(color=parts.depth_colour(depths, family))
+    place, start = parts.at(x, "place"), parts.at(x, "from")
     dash = alt.StrokeDash("boundary:N", legend=None).scale(
         domain=["stability", "overfitting"], range=[[6, 4], [1.5, 3]]
     )
     strip: dict[str, Any] = {"yOffset": alt.ExprRef(f"-6 - {STRIP_ROW} * datum.row"), "clip": True}
     return [
         base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2="to:Q"),
-        base.mark_rule(strokeWidth=1.6, clip=True).encode(x=at, strokeDash=dash, tooltip=tooltip),
+        base.mark_rule(strokeWidth=1.6, clip=True).encode(x=place, strokeDash=dash, tooltip=tooltip),
         base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", **strip).encode(
             x=start, x2="to:Q", y=alt.value("height"), tooltip=tooltip
         ),
         base.mark_point(filled=True, size=44, opacity=1, **strip).encode(
-            x=at, y=alt.value("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+            x=place, y=alt.value("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
         ),
     ]
-
-
-def _moved(x: alt.X, field: str) -> alt.X:
-    moved = x.copy()
-    moved.shorthand = f"{field}:Q"
-    return moved

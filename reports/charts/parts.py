@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 import altair as alt
 import polars as pl
+from polars import selectors
 
 from reports.charts.vocabulary import CAPACITIES, DEPTHS
 
@@ -25,10 +28,10 @@ def size_axis(family: str, axis: Literal["capacity", "parameters"], cells: pl.Da
     return alt.X("capacity:Q", scale=scale, axis=alt.Axis(title=CAPACITIES[family], values=values, format="d"))
 
 
-def accuracy_axis(field: str) -> alt.Y:
-    """Return the axis of test accuracy, from 0 to 100%."""
-    scale = alt.Scale(domain=[0, 1], nice=False)
-    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title="Test accuracy", format=".0%", tickCount=6))
+def accuracy_axis(field: str, title: str = "Test accuracy") -> alt.Y:
+    """Return the axis of accuracy: from 0 to 100%, or between the parameters `bottom` and `top`."""
+    scale = alt.Scale(domain=[alt.ExprRef("bottom"), alt.ExprRef("top")], zero=False, nice=False)
+    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=title, format="~%", tickCount=6))
 
 
 def depth_colour(depths: list[int], family: str) -> alt.Color:
@@ -49,37 +52,103 @@ def _depth_legend(depths: list[int], family: str) -> alt.Legend:
     return alt.Legend(title=DEPTHS[family][1].capitalize(), values=depths, symbolOpacity=1)
 
 
-def chance_line(chance: float) -> list[alt.Chart]:
-    """Return the line of guessing and its label."""
-    frame = alt.Chart(pl.DataFrame({"chance": [chance], "label": ["chance"]}))
-    y = accuracy_axis("chance")
+def named(frame: str) -> alt.Chart:
+    """Return a chart of one of the frames that `figure` is given by name."""
+    return alt.Chart(alt.NamedData(frame))
+
+
+def at(axis: alt.X, field: str) -> alt.X:
+    """Return the axis with another field on it."""
+    moved: alt.X = axis.copy(deep=False)
+    moved.shorthand = f"{field}:Q"
+    return moved
+
+
+def with_band(cells: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with the ends of the band of one standard deviation around the mean, within 0 and 1."""
+    return cells.with_columns(
+        (pl.col("mean") - pl.col("sd")).clip(0, 1).alias("sd_low"),
+        (pl.col("mean") + pl.col("sd")).clip(0, 1).alias("sd_high"),
+    )
+
+
+def curve_layers(
+    frame: str, x: alt.X, depths: list[int], family: str, tooltip: list[alt.Tooltip], where: str = VISIBLE
+) -> list[alt.Chart]:
+    """Return a curve per depth: band of one standard deviation, bars of the mean's interval, line and markers."""
+    base = named(frame).transform_filter(where).encode(x=x, color=depth_colour(depths, family))
+    mean = accuracy_axis("mean")
     return [
-        frame.mark_rule(style="reference", clip=True).encode(y=y),
-        frame.mark_text(style="reference-label", clip=True).encode(y=y, x=alt.value("width"), text="label:N"),
+        base.mark_area(opacity=0.16, clip=True).encode(y=accuracy_axis("sd_low"), y2="sd_high:Q"),
+        base.mark_rule(clip=True, strokeWidth=1.5).encode(y=accuracy_axis("ci_low"), y2="ci_high:Q"),
+        base.mark_line(clip=True, strokeWidth=2).encode(y=mean),
+        base.mark_point(clip=True, filled=True, size=46, opacity=1, cursor="pointer").encode(
+            y=mean, shape=depth_shape(depths, family), tooltip=tooltip
+        ),
     ]
 
 
-def chosen_capacity(cells: pl.DataFrame, x: alt.X) -> alt.Chart:
-    """Return the line at the capacity chosen on the page; 0 means none."""
-    sizes = cells.select("depth", "capacity", "parameters")
-    chosen = alt.Chart(sizes).transform_filter(f"datum.capacity === chosen && {VISIBLE}")
-    rule: alt.Chart = chosen.mark_rule(style="chosen", clip=True).encode(x=x)
+def chance_line(chance: float, *, label_at: Literal["start", "end"] = "end") -> list[alt.Chart]:
+    """Return the line of guessing and its label, which stands where no curve ends."""
+    y = alt.Y(datum=chance, type="quantitative")
+    align: Literal["left", "right"] = "left" if label_at == "start" else "right"
+    label = named("one").mark_text(style="reference-label", clip=True, text="chance", align=align)
+    return [
+        named("one").mark_rule(style="reference", clip=True).encode(y=y),
+        label.encode(y=y, x=alt.value(4 if label_at == "start" else "width")),
+    ]
+
+
+def chosen_capacity(x: alt.X) -> alt.Chart:
+    """Return the stripe at the capacity chosen on the page, of the frame `cells`; 0 means none."""
+    rule: alt.Chart = (
+        named("cells")
+        .transform_filter(f"datum.capacity === chosen && {VISIBLE}")
+        # One stripe where several rows share a place: they would add up to an opaque one.
+        .transform_aggregate(rows="count()", groupby=[x.shorthand.removesuffix(":Q")])
+        .mark_rule(style="chosen", clip=True)
+        .encode(x=x)
+    )
     return rule
 
 
 def figure(
     layers: list[alt.Chart],
+    frames: Mapping[str, pl.DataFrame],
     *,
     title: str,
     subtitle: list[str],
     alternative: str,
-    depths: list[int],
-    replicates: bool = False,
+    **switches: object,
 ) -> alt.LayerChart:
-    """Return the layers as one chart with a title, alternative text and the parameters that the page's controls set."""
-    switches = {"depths": depths, "chosen": 0} | ({"replicates": False} if replicates else {})
+    """Return the layers as one chart with a title and alternative text.
+
+    Args:
+        layers: Charts of `named` frames.
+        frames: The rows, by name. Numbers are kept to five decimals.
+        title: Heading of the figure when it stands alone.
+        subtitle: Lines that say what is drawn.
+        alternative: The figure in words.
+        switches: Parameters that the page's controls set, with their first values; every figure has `bottom` and
+            `top`, the ends of its axis of accuracy.
+    """
+    parameters = {"bottom": 0, "top": 1, **switches}
     # All in one call: Altair forgets the parameters of an earlier one.
-    chart = alt.LayerChart(layer=layers).add_params(*(alt.param(name=n, value=v) for n, v in switches.items()))
+    chart = alt.LayerChart(layer=layers).add_params(*(alt.param(name=n, value=v) for n, v in parameters.items()))
+    rows = {
+        name: frame.with_columns(selectors.float().round(5)).to_dicts()
+        for name, frame in {"one": pl.DataFrame({"one": [1]}), **frames}.items()
+    }
     return chart.properties(
-        title=alt.TitleParams(title, subtitle=subtitle), description=alternative, width=WIDTH, height=HEIGHT
+        title=alt.TitleParams(title, subtitle=subtitle),
+        description=alternative,
+        width=WIDTH,
+        height=HEIGHT,
+        datasets=rows,
     )
+
+
+def close_up(means: list[float]) -> tuple[float, float]:
+    """Return the ends of an axis that shows these mean accuracies large, in steps of 5 points."""
+    bottom = max(0.0, math.floor(20 * min(means) - 0.5) / 20)
+    return bottom, min(1.0, max(math.ceil(20 * max(means) + 0.1) / 20, bottom + 0.05))

@@ -38,6 +38,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
+def points(value: float | None) -> str:
+    """Return a difference of fractions in percentage points, signed; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
+
+
 def count(value: float | None) -> str:
     """Return a whole number with thousands separated; a dash where there is none."""
     return "–" if value is None else f"{value:,.0f}"

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from selenium import webdriver
 
 from reports.cli import cli
+from reports.findings import Findings, load
 from store.results import Store
 from tests.reports.planted import plant
 
@@ -31,9 +32,23 @@ SWITCHES = (
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two datasets, two families, six replicates."""
-    folder = tmp_path_factory.mktemp("planted")
-    return plant(folder / "results.duckdb", datasets=("mnist", "digits"), families=("dnn", "cnn"))
+    """Two datasets, two families, six replicates; everything on digits, convergence alone on mnist."""
+    path = tmp_path_factory.mktemp("planted") / "results.duckdb"
+    plant(path, datasets=("mnist",), families=("dnn", "cnn"))
+    return plant(
+        path,
+        datasets=("digits",),
+        families=("dnn", "cnn"),
+        every_topology=True,
+        epochs=20,
+        pruning=True,
+        quantization=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def findings(store: Store) -> Findings:
+    return load(store.path)
 
 
 @pytest.fixture(scope="session")

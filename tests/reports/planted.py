@@ -84,7 +84,7 @@ def plant(
     quantization: bool = False,
     seed: int = 7,
 ) -> Store:
-    """Return a new store of one planted sweep per dataset and family."""
+    """Return the store at `path` with one more planted sweep per dataset and family."""
     rng = np.random.default_rng(seed)
     store = Store(path)
     for dataset, family in itertools.product(datasets, families):

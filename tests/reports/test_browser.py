@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 LOCAL = ("file:", "data:", "blob:", "chrome:", "about:")
 
@@ -52,9 +52,15 @@ def _requests(page: Chrome) -> list[str]:
     return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
-def _marks(page: Chrome) -> int:
-    """Dots and lines drawn in the chart that is in sight."""
-    return len(_visible(page, ".chart .mark-symbol path, .chart .mark-line path"))
+def _drawn(page: Chrome, panel: str, figure: str, mark: str) -> int:
+    """Return how many marks of a kind the view of a figure in sight has."""
+    return len(page.find_elements(By.CSS_SELECTOR, f"#panel-{panel} .{figure} .view:not(.away) .mark-{mark} path"))
+
+
+def _show(page: Chrome, dataset: str, family: str) -> str:
+    _one(page, f"#tab-{dataset}").click()
+    _one(page, f"#tab-{dataset}-{family}").click()
+    return f"{dataset}-{family}"
 
 
 def test_every_tab_and_switch_works_without_errors_or_requests(page: Chrome) -> None:
@@ -64,7 +70,7 @@ def test_every_tab_and_switch_works_without_errors_or_requests(page: Chrome) -> 
             _one(page, f"#tab-{dataset}-{family}").click()
             assert _one(page, f"#panel-{dataset}-{family}").is_displayed()
             assert len(_visible(page, ".panel.family")) == 1
-            for button in _visible(page, "button[data-view], [data-replicates], [data-depth], summary"):
+            for button in _visible(page, f"#panel-{dataset}-{family} :is(button[data-view], input, summary)"):
                 button.click()
     _one(page, "#theme").click()
     _wait(page)
@@ -74,31 +80,75 @@ def test_every_tab_and_switch_works_without_errors_or_requests(page: Chrome) -> 
 
 def test_every_chart_is_drawn_and_described(page: Chrome) -> None:
     charts = page.find_elements(By.CSS_SELECTOR, ".chart")
-    assert len(charts) >= 8
+    # Nine on DNN and seven on CNN where all is there, two for convergence alone.
+    assert len(charts) == 9 + 7 + 2 + 2
     for chart in charts:
-        assert "Mean test accuracy on" in (chart.get_attribute("aria-label") or "")
+        assert "Digits" in (said := chart.get_attribute("aria-label") or "") or "MNIST" in said
         assert chart.find_elements(By.CSS_SELECTOR, ".mark-line path")
 
 
-def test_depths_and_replicates_are_switched(page: Chrome) -> None:
-    _one(page, "#tab-digits").click()
-    _one(page, "#tab-digits-dnn").click()
-    lines = "#panel-digits-dnn .view:not(.away) .chart .mark-line path"
-    assert len(page.find_elements(By.CSS_SELECTOR, lines)) == 4
-    _one(page, "#panel-digits-dnn [data-depth='3']").click()
-    WebDriverWait(page, 10).until(lambda window: len(window.find_elements(By.CSS_SELECTOR, lines)) == 3)
-    before = _marks(page)
-    _one(page, "#panel-digits-dnn [data-replicates]").click()
-    # Three depths of ten sizes and six replicates.
-    WebDriverWait(page, 10).until(lambda window: _marks(window) == before + 180)
+def test_depths_are_switched_in_all_figures(page: Chrome) -> None:
+    panel = _show(page, "digits", "dnn")
+    figures = {"convergence": 4, "pruning": 4, "quantization": 8, "epochs": 8, "shapes": 1 + 3 + 9 + 27}
+    assert {name: _drawn(page, panel, name, "line") for name in figures} == figures
+    _one(page, f"#panel-{panel} [data-depth='3']").click()
+    fewer = {"convergence": 3, "pruning": 3, "quantization": 6, "epochs": 6, "shapes": 1 + 3 + 27}
+    WebDriverWait(page, 10).until(lambda w: {name: _drawn(w, panel, name, "line") for name in fewer} == fewer)
+
+
+def test_the_last_depth_stays(page: Chrome) -> None:
+    panel = _show(page, "digits", "dnn")
+    boxes = page.find_elements(By.CSS_SELECTOR, f"#panel-{panel} [data-depth]")
+    for box in boxes:
+        box.click()
+    assert [box.is_selected() for box in boxes] == [False, False, False, True]
+
+
+def test_replicates_are_shown_on_demand(page: Chrome) -> None:
+    panel = _show(page, "digits", "cnn")
+    before = _drawn(page, panel, "convergence", "symbol")
+    _one(page, f"#panel-{panel} [data-replicates]").click()
+    # Ten sizes and six replicates.
+    WebDriverWait(page, 10).until(lambda window: _drawn(window, panel, "convergence", "symbol") == before + 60)
+
+
+def test_a_capacity_is_chosen_by_list_and_by_click(page: Chrome) -> None:
+    panel = _show(page, "digits", "cnn")
+    choice = Select(_one(page, f"#panel-{panel} [data-capacity]"))
+    curve = f"#panel-{panel} .pruning .mark-area path"
+    before = _one(page, curve).get_attribute("d")
+    choice.select_by_value("3")
+    WebDriverWait(page, 10).until(lambda window: _one(window, curve).get_attribute("d") != before)
+    dots = page.find_elements(By.CSS_SELECTOR, f"#panel-{panel} .convergence .view:not(.away) path[aria-label*='mean']")
+    dots[-1].click()
+    WebDriverWait(page, 10).until(lambda _: choice.first_selected_option.text == "32")
+
+
+def test_the_plateau_is_seen_close_up(page: Chrome) -> None:
+    panel = _show(page, "digits", "dnn")
+    _one(page, f"#panel-{panel} [data-close-up]").click()
+    figure = f"#panel-{panel} .convergence .view:not(.away) .chart"
+    WebDriverWait(page, 10).until(lambda window: "20%" not in _one(window, figure).text)
+    assert "100%" in _one(page, figure).text
 
 
 def test_the_axis_is_switched_to_parameters(page: Chrome) -> None:
-    _one(page, "#tab-digits").click()
-    _one(page, "#tab-digits-cnn").click()
-    assert "Channels" in _one(page, "#panel-digits-cnn .view:not(.away) .chart").text
-    _one(page, "#panel-digits-cnn button[data-view='parameters']").click()
-    assert "Trainable parameters" in _one(page, "#panel-digits-cnn .view:not(.away) .chart").text
+    panel = _show(page, "digits", "cnn")
+    figure = f"#panel-{panel} .convergence"
+    assert "Channels" in _one(page, f"{figure} .view:not(.away) .chart").text
+    _one(page, f"{figure} button[data-view='parameters']").click()
+    assert "Trainable parameters" in _one(page, f"{figure} .view:not(.away) .chart").text
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_figures_are_saved_with_their_own_colours(page: Chrome, tmp_path: Path, kind: str) -> None:
+    panel = _show(page, "digits", "cnn")
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    _one(page, f"#panel-{panel} .convergence [data-save='{kind}']").click()
+    out = tmp_path / f"digits-cnn-convergence-capacity.{kind}"
+    WebDriverWait(page, 10).until(lambda _: out.exists() and out.stat().st_size > 5000)
+    if kind == "svg":
+        assert "var(" not in out.read_text(encoding="utf-8")
 
 
 def test_tabs_follow_the_keyboard_and_the_address(page: Chrome, report: Path) -> None:

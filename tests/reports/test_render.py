@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from reports.cli import main
+from reports.figures import FIGURES, View
+from reports.findings import Findings
 from store.records import Records
 from store.results import Store
 from tests.reports.conftest import invoke
@@ -40,7 +43,8 @@ def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None
     page = report.read_text(encoding="utf-8")
     for row in regimes(store.path):
         panel = page[page.index(f'id="panel-{row.dataset}-{row.family}"') :]
-        lines = [re.sub(r"<[^>]+>", " ", line).split() for line in panel.split("</table>")[1].split("</tr>")]
+        table = panel[panel.index("<h5>Regimes</h5>") :].split("</table>")[0]
+        lines = [re.sub(r"<[^>]+>", " ", line).split() for line in table.split("</tr>")]
         mine = [words for words in lines if words[:2] == [row.boundary.capitalize(), str(row.depth)]]
         assert len(mine) == 1
         if row.capacity is not None:
@@ -51,7 +55,14 @@ def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None
 
 def test_missing_family_is_said_in_place(report: Path) -> None:
     page = report.read_text(encoding="utf-8")
-    assert "No ViT runs on MNIST yet: <code>generate convergence --dataset mnist --family vit</code>" in page
+    for text, command in [
+        ("No ViT runs on MNIST yet", "generate convergence --dataset mnist --family vit"),
+        ("No CNN runs in 8 bits on MNIST yet", "generate quantization --dataset mnist --family cnn"),
+        ("No DNN runs with pruning on MNIST yet", "generate convergence --dataset mnist --family dnn"),
+        ("No topologies on MNIST yet", "generate shapes --dataset mnist"),
+        ("No CNN learning curves on MNIST yet", "generate convergence --dataset mnist --family cnn"),
+    ]:
+        assert f"{text}: <code>{command}</code>" in page
 
 
 def test_only_what_was_asked_for(store: Store, tmp_path: Path) -> None:
@@ -99,19 +110,39 @@ def test_wrong_inputs_are_one_line(
     assert not Path(out).exists()
 
 
-@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "html", "json"])
+def _figure(store: Store, out: Path, name: str, *options: str) -> Result:
+    kind = out.suffix[1:]
+    where = ("--store", str(store.path), "--dataset", "digits", "--family", "dnn")
+    return invoke("figure", name, "--format", kind, "--out", str(out), *where, *options)
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "html"])
 def test_figure_formats(store: Store, tmp_path: Path, kind: str) -> None:
     out = tmp_path / f"figure.{kind}"
-    result = invoke(
-        *("figure", "convergence", "--format", kind, "--out", str(out), "--store", str(store.path)),
-        *("--dataset", "digits", "--family", "dnn", "--view", "parameters"),
-    )
+    result = _figure(store, out, "convergence", "--replicates")
     assert result.exit_code == 0, result.output
-    content = out.read_bytes()
-    start = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "json": b"{"}[kind]
-    assert content.lstrip().startswith(start)
-    if kind == "json":
-        assert "trainable parameters" in json.loads(content)["description"]
+    start = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}[kind]
+    assert out.read_bytes().lstrip().startswith(start)
+
+
+@pytest.mark.parametrize(("name", "view"), [(f.name, v) for f in FIGURES.values() for v in f.views])
+def test_every_view_of_every_figure(findings: Findings, name: str, view: View) -> None:
+    subject = findings.subject("digits", "dnn")
+    assert subject is not None
+    # Altair holds the chart to Vega-Lite's schema here.
+    chart = view.chart(subject).to_dict()
+    assert chart["title"]["text"].startswith("Digits, DNN: ")
+    assert "Digits" in chart["description"]
+    assert all(rows for name, rows in chart["datasets"].items() if name != "onsets")
+    # Aggregated first: no chart has more rows than Altair's own limit.
+    assert sum(len(rows) for rows in chart["datasets"].values()) <= 5000
+
+
+def test_a_capacity_is_chosen_for_a_figure(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "figure.json"
+    assert _figure(store, out, "pruning", "--capacity", "20").exit_code == 0
+    values = {p["name"]: p["value"] for p in json.loads(out.read_text())["params"]}
+    assert values["chosen"] == 20
 
 
 def test_figure_refuses_what_it_cannot_draw(
@@ -120,6 +151,9 @@ def test_figure_refuses_what_it_cannot_draw(
     here = ["--store", str(store.path), "--out", str(tmp_path / "f.svg")]
     for message, arguments in [
         ("the figures are convergence", ["figure", "pie", *here]),
+        ("generate quantization", ["figure", "quantization", *here, "--dataset", "mnist", "--family", "cnn"]),
+        ("there is 1, 2", ["figure", "pruning", *here, "--dataset", "digits", "--family", "cnn", "--capacity", "7"]),
+        ("--replicates", ["figure", "pruning", *here, "--dataset", "digits", "--family", "cnn", "--replicates"]),
         ("--dataset digits --family cnn", ["figure", "convergence", *here]),
         (
             "there is capacity, parameters",
@@ -162,8 +196,10 @@ def test_fifty_thousand_runs_render_in_fifteen_seconds(tmp_path: Path) -> None:
         tmp_path / "large.duckdb",
         datasets=("mnist", "fashion_mnist", "cifar10"),
         families=("dnn", "cnn", "vit"),
-        replicates=40,
+        replicates=35,
         every_topology=True,
+        pruning=True,
+        quantization=True,
     )
     assert int(store.query("SELECT count(*) AS n FROM runs")["n"][0]) >= 50_000
     out = tmp_path / "large.html"

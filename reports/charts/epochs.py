@@ -1,0 +1,103 @@
+"""Learning curves of one capacity, with the epoch from which test loss rises again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import altair as alt
+import polars as pl
+
+from reports.charts import parts
+from reports.charts.vocabulary import FAMILIES, SHORT_CAPACITIES, dataset_name
+
+Quantity = Literal["loss", "accuracy"]
+AT_CHOSEN = f"datum.capacity === chosen && {parts.VISIBLE}"
+
+
+def epochs(
+    curves: pl.DataFrame,
+    onsets: pl.DataFrame,
+    *,
+    dataset: str,
+    family: str,
+    chosen: int,
+    quantity: Quantity = "loss",
+) -> alt.LayerChart:
+    """Return mean training and test loss (or accuracy) over epochs at one capacity, one colour per depth.
+
+    Args:
+        curves: One row per depth, capacity, epoch and split (`train`, `test`): depth, capacity, epoch, split, loss,
+            accuracy.
+        onsets: One row per depth and capacity whose test loss rises before training ends: depth, capacity,
+            best_epoch, rise, ci_low, ci_high (nats), p_holm.
+        dataset: Name of the dataset.
+        family: Name of the family.
+        chosen: The capacity shown until another is chosen.
+        quantity: What the vertical axis shows.
+    """
+    depths = curves["depth"].unique().sort().to_list()
+    last = int(curves.select(pl.col("epoch").max()).item())
+    scale = alt.Scale(domain=[1, max(last, 2)], nice=False, zero=False)
+    x = alt.X("epoch:Q", scale=scale, axis=alt.Axis(title="Epoch", format="d", tickMinStep=1))
+    colour = parts.depth_colour(depths, family)
+    loss = alt.Y("loss:Q", axis=alt.Axis(title="Loss, nats", tickCount=6), scale=alt.Scale(zero=True))
+    y = loss if quantity == "loss" else parts.accuracy_axis("accuracy", "Accuracy")
+    dash = alt.StrokeDash("split:N", legend=alt.Legend(title="Split")).scale(
+        domain=["test", "train"], range=[[1, 0], [2, 3]]
+    )
+    lines = (
+        parts.named("curves")
+        .transform_filter(AT_CHOSEN)
+        .mark_line(strokeWidth=2, clip=True)
+        .encode(x=x, y=y, color=colour, strokeDash=dash)
+    )
+    hover = (
+        parts.named("curves")
+        .transform_filter(AT_CHOSEN)
+        .mark_point(filled=True, size=22, clip=True)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=parts.depth_shape(depths, family),
+            tooltip=[
+                alt.Tooltip("depth:Q"),
+                alt.Tooltip("capacity:Q"),
+                alt.Tooltip("epoch:Q"),
+                alt.Tooltip("split:N"),
+                alt.Tooltip("loss:Q", format=".4f"),
+                alt.Tooltip("accuracy:Q", format=".2%"),
+            ],
+        )
+    )
+    onset = (
+        parts.named("onsets")
+        .transform_filter(AT_CHOSEN)
+        .mark_rule(strokeWidth=1.6, strokeDash=[1.5, 3])
+        .encode(
+            x=parts.at(x, "best_epoch"),
+            color=colour,
+            tooltip=[
+                alt.Tooltip("best_epoch:Q", title="test loss rises after epoch"),
+                alt.Tooltip("rise:Q", title="rise by the end, nats", format=".4f"),
+                alt.Tooltip("ci_low:Q", title="95% interval from", format=".4f"),
+                alt.Tooltip("ci_high:Q", title="to", format=".4f"),
+                alt.Tooltip("p_holm:Q", title="p, adjusted", format=".3f"),
+            ],
+        )
+    )
+    rising = len(onsets)
+    return parts.figure(
+        [*([onset] if rising else []), lines, hover],
+        {"curves": curves, "onsets": onsets},
+        title=f"{dataset_name(dataset)}, {FAMILIES[family]}: learning curves",
+        subtitle=[
+            f"Solid: test; dotted: training; means over replicates, {SHORT_CAPACITIES[family]} as chosen.",
+            *(["Vertical dots: best epoch, where test loss rises significantly afterwards."] if rising else []),
+        ],
+        alternative=f"Mean training and test {quantity} on {dataset_name(dataset)} over epochs, "
+        f"{SHORT_CAPACITIES[family]} {chosen}. Test loss rises again before the end in {rising} of "
+        f"{curves.select('depth', 'capacity').n_unique()} architectures.",
+        depths=depths,
+        chosen=chosen,
+    )

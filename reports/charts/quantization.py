@@ -1,0 +1,112 @@
+"""32-bit and 8-bit accuracy over size, and the gap between them: the third panels of the paper's Figures 3-5."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from reports.charts import parts
+from reports.charts.vocabulary import CAPACITIES, FAMILIES, dataset_name, depth_name
+
+TOOLTIP = [
+    alt.Tooltip("depth:Q", title="depth"),
+    alt.Tooltip("capacity:Q", title="capacity", format=","),
+    alt.Tooltip("parameters:Q", title="parameters", format=","),
+    alt.Tooltip("n:Q", title="replicates"),
+]
+
+
+def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: float) -> alt.LayerChart:
+    """Return mean test accuracy over capacity in 32 and in 8 bits, one colour per depth.
+
+    Args:
+        precisions: One row per depth, capacity and precision (`fp32`, `int8`): depth, capacity, parameters, precision,
+            n, mean, sd, ci_low, ci_high; fractions.
+        dataset: Name of the dataset.
+        family: Name of the family.
+        chance: Accuracy of guessing, a fraction.
+    """
+    depths = precisions["depth"].unique().sort().to_list()
+    x = parts.size_axis(family, "capacity", precisions)
+    base = parts.named("cells").transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
+    dash = alt.StrokeDash("precision:N", legend=alt.Legend(title="Precision")).scale(
+        domain=["fp32", "int8"], range=[[1, 0], [5, 3]]
+    )
+    mean = parts.accuracy_axis("mean")
+    tooltip = [
+        alt.Tooltip("precision:N"),
+        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
+        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+        *TOOLTIP,
+    ]
+    return parts.figure(
+        [
+            parts.chosen_capacity(x),
+            *parts.chance_line(chance),
+            base.mark_area(opacity=0.1, clip=True).encode(
+                y=parts.accuracy_axis("sd_low"), y2="sd_high:Q", detail="precision:N"
+            ),
+            base.mark_line(strokeWidth=2, clip=True).encode(y=mean, strokeDash=dash),
+            base.mark_point(filled=True, size=42, opacity=1, clip=True, cursor="pointer").encode(
+                y=mean, shape=parts.depth_shape(depths, family), tooltip=tooltip
+            ),
+        ],
+        {"cells": parts.with_band(precisions)},
+        title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy in 32 and in 8 bits",
+        subtitle=[
+            "Solid: 32-bit; dashed: trained for 8-bit weights and activations.",
+            "Lines: mean over replicates; bands: one standard deviation.",
+        ],
+        alternative=f"Mean test accuracy on {dataset_name(dataset)} over {CAPACITIES[family].lower()}, "
+        f"in 32 bits and in 8 bits, for {_depths(family, depths)}.",
+        depths=depths,
+        chosen=0,
+    )
+
+
+def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> alt.LayerChart:
+    """Return the paired gap, 32-bit minus 8-bit accuracy, over capacity with its 95% interval, one colour per depth.
+
+    Args:
+        gaps: One row per depth and capacity: depth, capacity, parameters, n, gap, ci_low, ci_high; fractions.
+        dataset: Name of the dataset.
+        family: Name of the family.
+    """
+    depths = gaps["depth"].unique().sort().to_list()
+    x = parts.size_axis(family, "capacity", gaps)
+    base = parts.named("cells").transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", axis=alt.Axis(title="Gap, 32-bit minus 8-bit", format="~%", tickCount=6))
+
+    tooltip = [
+        alt.Tooltip("gap:Q", title="gap", format="+.2%"),
+        alt.Tooltip("ci_low:Q", title="95% interval from", format="+.2%"),
+        alt.Tooltip("ci_high:Q", title="to", format="+.2%"),
+        *TOOLTIP,
+    ]
+    zero = parts.named("one").mark_rule(style="reference").encode(y=alt.Y(datum=0, type="quantitative"))
+    widest = gaps.sort("capacity").row(-1, named=True)
+    return parts.figure(
+        [
+            parts.chosen_capacity(x),
+            zero,
+            base.mark_rule(strokeWidth=1.5).encode(y=y("ci_low"), y2="ci_high:Q"),
+            base.mark_line(strokeWidth=2).encode(y=y("gap")),
+            base.mark_point(filled=True, size=46, opacity=1, cursor="pointer").encode(
+                y=y("gap"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+            ),
+        ],
+        {"cells": gaps},
+        title=f"{dataset_name(dataset)}, {FAMILIES[family]}: accuracy lost to 8 bits",
+        subtitle=["Runs paired by replicate; bars: 95% t interval of the mean difference."],
+        alternative=f"Gap between 32-bit and 8-bit test accuracy on {dataset_name(dataset)} over "
+        f"{CAPACITIES[family].lower()}, for {_depths(family, depths)}. "
+        f"At {widest['capacity']:,} with {depth_name(family, widest['depth'])}: {100 * widest['gap']:+.2f} points.",
+        depths=depths,
+        chosen=0,
+    )
+
+
+def _depths(family: str, depths: list[int]) -> str:
+    return ", ".join(depth_name(family, depth) for depth in depths)
