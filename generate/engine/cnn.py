@@ -12,7 +12,7 @@ from torch import Tensor
 from generate.architectures import Architecture, ImageShape
 from generate.engine import cnn_kernel
 from generate.engine.cnn_kernel import DIFFERENTIATE, EVALUATE, LEARN, Adam, State
-from generate.engine.cnn_layout import Floats, input_memory, layouts_of, working_memory
+from generate.engine.cnn_kernel_layout import Floats, input_memory, layouts_of, working_memory
 from generate.engine.pack import Pack, Tally
 from generate.engine.simd import LANES
 from generate.protocol import Training
@@ -27,7 +27,7 @@ def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
 class CnnKernelPack(Pack):
     """CNNs trained by compiled kernels, on one thread.
 
-    Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_layout` says. What `tensors`
+    Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_kernel_layout` says. What `tensors`
     returns are views of them, so `refresh` has nothing to do.
     """
 
@@ -69,7 +69,7 @@ class CnnKernelPack(Pack):
         models = len(self.architectures)
         loss, correct = np.zeros(models), np.zeros(models, np.int64)
         size = self.training.batch_size
-        for some, answers in zip(images.split(size), labels.split(size), strict=True):
+        for some, answers in zip(torch.split(images, size), torch.split(labels, size), strict=True):
             self._prepare(some)
             cnn_kernel.run(
                 goal, self._inputs, answers.numpy(), len(some), self._table, self._state, self._work, self._adam(),

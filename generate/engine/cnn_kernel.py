@@ -21,7 +21,7 @@ from numba import typeof, types
 
 from generate.engine.cnn_kernel_backward import backward
 from generate.engine.cnn_kernel_forward import cross_entropy, forward
-from generate.engine.cnn_layout import Floats, Integers, Layout, Table, Work
+from generate.engine.cnn_kernel_layout import Floats, Integers, Layout, Table, Work
 from generate.engine.simd import LANES, kernel, load, load_bytes, part, sqrt, store
 
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]

@@ -1,4 +1,4 @@
-"""The CNN kernels' backward pass: errors of the logits to gradients of all parameters. See `cnn_layout` for the buffers."""
+"""The CNN kernels' backward pass, from the errors of the logits to all gradients; buffers as in `cnn_kernel_layout`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from generate.engine.cnn_kernel_forward import EIGHT, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
-from generate.engine.cnn_layout import TILE, Floats, Layout, Work
+from generate.engine.cnn_kernel_layout import TILE, Floats, Layout, Work
 from generate.engine.simd import LANES, load, part, splat, store, total, where_positive
 from generate.engine.simd_rows import (
     add_products,
@@ -22,9 +22,7 @@ from generate.engine.simd_rows import (
 
 
 @part
-def backward(
-    inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work
-) -> None:
+def backward(inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work) -> None:
     """Write the gradient of the mean loss on the images that `forward` and `cross_entropy` have just seen.
 
     Overwrites the activations. Padding gets no gradient: it keeps its zeros.

@@ -1,4 +1,4 @@
-"""The CNN kernels' forward pass: convolution, ReLU, linear layer, cross-entropy. `cnn_layout` describes the buffers."""
+"""The CNN kernels' forward pass: convolution, ReLU, linear layer, cross-entropy. `cnn_kernel_layout` describes the buffers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn_layout import TILE, Floats, Integers, Layout, Work
+from generate.engine.cnn_kernel_layout import TILE, Floats, Integers, Layout, Work
 from generate.engine.simd import LANES, REGISTERS, exp, load, part, splat, store, total, where_positive
 from generate.engine.simd_rows import (
     add_products,
@@ -60,9 +60,7 @@ def _transpose_taps(parameters: Floats, layout: Layout, taps: Floats) -> None:
 
 
 @part
-def _convolve(
-    inputs: Floats, images: int, count: int, layout: Layout, channel: int, work: Work, block: Any
-) -> None:
+def _convolve(inputs: Floats, images: int, count: int, layout: Layout, channel: int, work: Work, block: Any) -> None:
     """Write the rectified convolution of one tile of images with one block of channels."""
     plane, channels = layout.plane, layout.channels
     stride = TILE * layout.line

@@ -61,7 +61,7 @@ def kernel(declaration: object) -> Callable[[Callable[Parameters, Result]], Call
     """Return a decorator that compiles a function for one signature: Numba's, or as in `"void(float32[::1], int64)"`.
 
     The machine code is cached on disk, beside the source or, where that is not writable, in Numba's user-wide cache. It
-    is made anew when this module or any kernel's (`*_kernel*.py` in the same folder) changes: Numba itself looks only at
+    is made anew when this module or any kernel (`*_kernel*.py` in the same folder) changes: Numba itself looks only at
     the file of the function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
     """
 
@@ -70,7 +70,11 @@ def kernel(declaration: object) -> Callable[[Callable[Parameters, Result]], Call
         with suppress(RuntimeError):  # no writable folder at all: compile for this process only
             dispatcher.enable_caching()
             dispatcher._cache._cache_file._source_stamp = _source_stamp(Path(function.__code__.co_filename))
-        dispatcher.compile(declaration)
+        try:
+            dispatcher.compile(declaration)
+        except (ImportError, AttributeError):  # the cache's index names a type that has moved since
+            dispatcher._cache.flush()
+            dispatcher.compile(declaration)
         dispatcher.disable_compile()
         compiled: Callable[Parameters, Result] = dispatcher
         return compiled

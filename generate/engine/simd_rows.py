@@ -31,7 +31,8 @@ _unpack_tuple: Any = cgutils.unpack_tuple
 
 
 def _rows_type(count: int) -> Any:
-    return types.UniTuple(vector, count)
+    tuple_type: Any = types.UniTuple  # type: ignore[attr-defined]  # Numba binds it at run time
+    return tuple_type(vector, count)
 
 
 def _step(context: Any, builder: Any, index: Any, stride: Any, count: int) -> Any:
@@ -186,7 +187,7 @@ def add_products(typing_context: Any, tile: Any, array: Any, index: Any, stride:
 
 @intrinsic
 def combine(typing_context: Any, array: Any, index: Any, rows: Any) -> Any:
-    """Return the sum over i of `array[index + i]` * rows[i], a vector; added up in two halves, which halves the wait."""
+    """Return the sum over i of `array[index + i]` * rows[i], a vector. Added up in two halves: half the wait."""
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
         array, index, rows = args

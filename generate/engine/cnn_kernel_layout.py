@@ -1,11 +1,11 @@
 """How the CNN kernels lay out a model and their working memory. All buffers are flat and float32.
 
-    inputs       [image, image channel, shift, plane]: columns s .. s + out_width of every row, back to back, for the
-                 shifts s = 0, 1, 2. One row down is then out_width further on, and no lane is spent on the border.
-    activations  [tile, channel, image, line]: one number per position; lanes past the last position are zero.
-    parameters   of one model: kernels [channels, taps], biases [channels], head biases [classes], head weights
-                 [classes, row]. Each part starts at a multiple of LANES. The last vector of a channel reaches into
-                 the weights of the next one, that of a row into its padding.
+inputs       [image, image channel, shift, plane]: columns s .. s + out_width of every row, back to back, for the
+             shifts s = 0, 1, 2. One row down is then out_width further on, and no lane is spent on the border.
+activations  [tile, channel, image, line]: one number per position; lanes past the last position are zero.
+parameters   of one model: kernels [channels, taps], biases [channels], head biases [classes], head weights
+             [classes, row]. Each part starts at a multiple of LANES. The last vector of a channel reaches into
+             the weights of the next one, that of a row into its padding.
 """
 
 from __future__ import annotations
