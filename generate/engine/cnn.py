@@ -27,8 +27,8 @@ def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
 class CnnKernelPack(Pack):
     """CNNs trained by compiled kernels, on one thread.
 
-    Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_kernel_layout` says. What `tensors`
-    returns are views of them, so `refresh` has nothing to do.
+    Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_kernel_layout` says. What
+    `tensors` returns are views of them, so `refresh` has nothing to do.
     """
 
     engine: Engine = "kernel"

@@ -1,4 +1,4 @@
-"""The CNN kernels' forward pass: convolution, ReLU, linear layer, cross-entropy. `cnn_kernel_layout` describes the buffers."""
+"""The CNN kernels' forward pass: convolution, ReLU, linear layer, cross-entropy; buffers as in `cnn_kernel_layout`."""
 
 from __future__ import annotations
 
