@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from store.tables import KEYS
 
 # Rows of these tables stand for themselves: the first one with a key stays.
 INDEPENDENT = ("protocols", "datasets", "invocations")
@@ -14,12 +18,48 @@ WITH_RUN = ("labels", "epochs")
 # Results that a stored run may still lack.
 LATER = ("pruning", "integer_checks")
 
+Rows = Mapping[str, pa.Table]
 
-def merge(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -> dict[str, int]:
+
+def batches(units: Iterable[tuple[Path, Rows]], most: int) -> Iterator[tuple[list[Path], Rows]]:
+    """Yield units joined into larger ones, of `most` at most: what a merge costs grows with the store, not the unit.
+
+    Units stay in order. Two that know the same run are never joined, for the first one has precedence; nor are two
+    whose columns differ, as after an update.
+    """
+    paths: list[Path] = []
+    members: list[Rows] = []
+    known: set[object] = set()
+    for path, rows in units:
+        runs = _runs(rows)
+        if members and (len(members) == most or not known.isdisjoint(runs) or not _alike(members[0], rows)):
+            yield paths, _join(members)
+            paths, members, known = [], [], set()
+        paths.append(path)
+        members.append(rows)
+        known |= runs
+    if members:
+        yield paths, _join(members)
+
+
+def _runs(rows: Rows) -> set[object]:
+    tables = [table for table in rows.values() if "run_id" in table.column_names]
+    return {run for table in tables for run in pc.unique(table.column("run_id")).to_pylist()}
+
+
+def _alike(first: Rows, second: Rows) -> bool:
+    return first.keys() == second.keys() and all(first[name].schema == second[name].schema for name in first)
+
+
+def _join(members: list[Rows]) -> Rows:
+    return {name: pa.concat_tables([rows[name] for rows in members]) for name in members[0]}
+
+
+def merge(connection: duckdb.DuckDBPyConnection, rows: Rows) -> dict[str, int]:
     """Return the number of rows added per table; inside the caller's transaction.
 
     Of a run that is stored already, only results that it lacks are added. `rows` has one Arrow table per table name,
-    with the columns by name; keys are unique within each.
+    with the columns by name; keys are unique within those that belong to runs.
     """
     # They stay registered, until the next call or the connection's end: in a transaction that has failed DuckDB would
     # refuse to forget them.
@@ -31,7 +71,8 @@ def merge(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    query = f"INSERT INTO {table} BY NAME SELECT i.* FROM incoming_{table} i"
+    distinct = f"DISTINCT ON ({', '.join(KEYS[table])}) " if table in INDEPENDENT else ""
+    query = f"INSERT INTO {table} BY NAME SELECT {distinct}i.* FROM incoming_{table} i"
     if table in WITH_RUN:
         query += (
             " WHERE i.run_id IN (SELECT run_id FROM incoming_runs)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from store.records import Records
 APPEND_WAIT, REPEATED_WAIT = 2.0, 0.2
 READ_WAIT = 10.0
 CLOSE_WAIT = 30.0
+# Waiting units that are merged at a time: enough to share the cost of a merge, few enough for the memory.
+MOST_TOGETHER = 64
 
 # What a unit's rows, rather than the disk or another program, can do wrong.
 _DATA_FAULTS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
@@ -203,26 +205,33 @@ class Store:
         return new
 
     def _merge_waiting(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[Path], int]:
-        while True:
-            paths = spool.waiting(self.spool)
-            done, new = [], 0
-            if paths:
-                connection.begin()
-            for path in paths:
-                try:
-                    new += merge.merge(connection, spool.read(path)).get("runs", 0)
-                    done.append(path)
-                except spool.DamagedError as error:
-                    log.warning(spool.set_aside(path, str(error)))
-                except _DATA_FAULTS as error:
-                    # The transaction is lost with the statement: begin again without this file.
-                    connection.rollback()
-                    log.warning(spool.set_aside(path, database.first_sentence(error)))
-                    break
-            else:
-                if paths:
-                    connection.commit()
+        """Merge all waiting files in one transaction; return them with the number of new runs."""
+        most = MOST_TOGETHER
+        while paths := spool.waiting(self.spool):
+            done: list[Path] = []
+            batch: list[Path] = []
+            new = 0
+            connection.begin()
+            try:
+                for batch, rows in merge.batches(self._readable(paths), most):
+                    new += merge.merge(connection, rows).get("runs", 0)
+                    done += batch
+                connection.commit()
                 return done, new
+            except _DATA_FAULTS as error:
+                # The transaction is lost with the statement: begin again, one by one, and then without the culprit.
+                connection.rollback()
+                if most == 1:
+                    log.warning(spool.set_aside(batch[0], database.first_sentence(error)))
+                most = 1
+        return [], 0
+
+    def _readable(self, paths: Sequence[Path]) -> Iterator[tuple[Path, merge.Rows]]:
+        for path in paths:
+            try:
+                yield path, spool.read(path)
+            except spool.DamagedError as error:
+                log.warning(spool.set_aside(path, str(error)))
 
 
 _GROUPS = """

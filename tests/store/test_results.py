@@ -89,6 +89,15 @@ def test_two_waiting_units_with_one_run_make_one_run(store: Store) -> None:
     assert count(store, "epochs") == run.epochs
 
 
+def test_many_waiting_units_are_taken_in_whatever_their_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.results.MOST_TOGETHER", 3)
+    for number in [1, 2, 3, 4, 2, 5, 5, 6, 1]:
+        spool.write(store.spool, make_records([make_run((number,), replicate=r) for r in range(2)]), "unit")
+    assert store.ingest() == 12
+    assert (count(store, "runs"), count(store, "epochs"), count(store, "pruning")) == (12, 36, 36)
+    assert (count(store, "protocols"), count(store, "datasets"), count(store, "invocations")) == (1, 1, 1)
+
+
 def test_results_that_a_stored_run_lacks_are_added_once(store: Store) -> None:
     run, quantized = make_run(), make_run(precision="int8")
     store.append(make_records([run, quantized], pruning=False, integer_checks=False), name="training")
@@ -199,15 +208,17 @@ def test_a_unit_that_does_not_fit_is_set_aside(
     table: str, rows: dict[str, list[object]], store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.append(make_records([make_run((2,))]), name="first")
+    (store.spool / "00-damaged.parquet").write_bytes(b"PAR1")
     spool.write(store.spool, make_records([make_run((3,))]), "before")
     spoiled(store.spool / "05-spoiled.parquet", table, pa.table(rows))
     spool.write(store.spool, make_records([make_run((4,))]), "after")
     with caplog.at_level(logging.WARNING):
         assert store.ingest() == 2
     assert store.query("SELECT capacity FROM runs ORDER BY 1")["capacity"].to_list() == [2, 3, 4]
-    assert [path.name for path in spool.damaged(store.spool)] == ["05-spoiled.parquet.damaged"]
-    assert len(caplog.records) == 1
-    assert "\n" not in caplog.records[0].message
+    aside = [path.name for path in spool.damaged(store.spool)]
+    assert aside == ["00-damaged.parquet.damaged", "05-spoiled.parquet.damaged"]
+    assert len(caplog.records) == 2
+    assert all("\n" not in record.message for record in caplog.records)
     assert count(store, "epochs") == 9
 
 
