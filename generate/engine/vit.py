@@ -18,11 +18,15 @@ from generate.engine.simd import LANES
 from generate.engine.vit_kernel_forward import pack_patches
 from generate.engine.vit_kernel_layout import Shape, group_space, model_weights, scratch_space
 from generate.engine.vit_kernel_weights import adam
+from generate.engine.vit_quantization import QUANTIZER_NAMES, Quantization, quantized_stop
 from generate.protocol import Training
 from store.records import Engine
 
 EVALUATION_CHUNK = 16 * LANES
 """Images that are packed at once for evaluation."""
+
+
+_NO_MASKS = np.zeros(0, dtype=np.uint16)
 
 
 def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
@@ -35,11 +39,22 @@ def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
 
 
 class VitKernelPack(Pack):
-    """Vision transformers of any widths; parameters are slices of one flat vector, in `state_dict` order."""
+    """Vision transformers of any widths; parameters are slices of one flat vector, in `state_dict` order.
+
+    With `quantized` they are trained with fake quantization of the input, of every linear layer's weights and of its
+    outputs, as PyTorch's default configuration for QNNPACK does; evaluation then uses the quantizers as they are.
+    """
 
     engine: Engine = "kernel"
 
-    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+    def __init__(
+        self,
+        architectures: Sequence[Architecture],
+        image: ImageShape,
+        training: Training,
+        *,
+        quantized: bool = False,
+    ) -> None:
         super().__init__(architectures, image, training)
         grid = patch_grid(image)
         values = grid.patch_height * grid.patch_width * image.channels
@@ -53,16 +68,33 @@ class VitKernelPack(Pack):
         self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
         self._table = normalise(torch.arange(256, dtype=torch.uint8), training).numpy()
         self._pixels = _patch_pixels(image)
-        self._patches = max(group_space(shape, scratch_space(shape).end).end for shape in self._shapes)
         self._space = _aligned_zeros(0)
-        self._masks = np.zeros(0, dtype=np.uint16)
+        self._quantization = Quantization(self._shapes) if quantized else None
         with torch.device("meta"):
             modules = [build_module(architecture, image) for architecture in self.architectures]
         self._tensor_shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in modules]
 
     def tensors(self, model: int) -> dict[str, Tensor]:
-        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
-        return self._views(self._weights, model)
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`.
+
+        A quantized pack adds `quantizers` [rows, 4], which belong to the model's state too.
+        """
+        views = self._views(self._weights, model)
+        return views | {"quantizers": self._quantization.rows(model)} if self._quantization else views
+
+    def load(self, model: int, values: dict[str, Tensor]) -> None:
+        """Copy values, named as in `tensors`, into one model's parameters, and quantizers if there are any."""
+        for name, tensor in self.tensors(model).items():
+            if name != "quantizers" or name in values:
+                tensor.copy_(values[name])
+
+    def quantizers(self, model: int) -> dict[str, Tensor]:
+        """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
+
+        They are `input`, one for the outputs of each linear layer, named as the layer, and one for its weights, named
+        as the parameter; none if the pack is not quantized.
+        """
+        return dict(zip(QUANTIZER_NAMES, self._quantization.rows(model), strict=True)) if self._quantization else {}
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
@@ -93,32 +125,38 @@ class VitKernelPack(Pack):
 
     def _run(self, images: Tensor, labels: Tensor, *, differentiate: bool) -> Tally:
         """Return the metrics of every model on images that are packed at once; write their gradients if asked to."""
-        self._pack(images)
-        answers = labels.contiguous().numpy()
+        quantization = self._quantization
+        if quantization and differentiate:
+            quantization.observe(self._table[int(images.min())], self._table[int(images.max())])
+        free = self._make_room(-(-len(images) // LANES), differentiate=differentiate)
+        pixels, answers = images.contiguous().view(-1).numpy(), labels.contiguous().numpy()
         loss, correct = np.zeros(len(self._shapes)), np.zeros(len(self._shapes), dtype=np.int64)
+        packed: Any = None
         for model, (place, shape) in enumerate(zip(self._slices, self._shapes, strict=True)):
-            correct[model] = vit_kernel.run(
-                *(
-                    self._space,
-                    self._masks,
-                    self._patches,
-                    answers,
-                    len(answers),
-                    self._weights[place],
-                    self._positions[model],
-                ),
-                *(self._folded, self._gradient[place], loss[model : model + 1], differentiate, shape),
-            )
+            table = quantization.table(model, self._table) if quantization else self._table
+            # The models' tables are the same object as long as their quantizers of the input are equal.
+            if table is not packed:
+                pack_patches(pixels, self._pixels, len(images), self.image.values, table, self._space, 1)
+                packed = table
+            data: tuple[Any, ...] = (free, answers, len(answers), self._weights[place])
+            gradient, losses = self._gradient[place], loss[model : model + 1]
+            results: tuple[Any, ...] = (self._positions[model], self._folded, gradient, losses, differentiate, shape)
+            if quantization:
+                correct[model] = quantization.run(model, self._space, data, results)
+            else:
+                correct[model] = vit_kernel.run(*(self._space, _NO_MASKS, *data, *results))
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
-    def _pack(self, images: Tensor) -> None:
-        """Write the images' patches into the workspace, making room if there is too little."""
-        groups = -(-len(images) // LANES)
-        size = (self._patches + groups * len(self._pixels)) * LANES
-        if len(self._space) < size:
-            self._space = _aligned_zeros(size)
-        flat = images.contiguous().view(-1).numpy()
-        pack_patches(flat, self._pixels, len(images), self.image.values, self._table, self._space, self._patches)
+    def _make_room(self, groups: int, *, differentiate: bool) -> int:
+        """Let the workspace hold the patches of so many groups and what follows them; return the slot after them."""
+        free = 1 + groups * len(self._pixels)
+        if self._quantization:
+            stop = max(quantized_stop(shape, free, groups if differentiate else 1) for shape in self._shapes)
+        else:
+            stop = max(group_space(shape, scratch_space(shape, free).end).end for shape in self._shapes)
+        if len(self._space) < stop * LANES:
+            self._space = _aligned_zeros(stop * LANES)
+        return free
 
     def _views(self, flat: Any, model: int) -> dict[str, Tensor]:
         tensor = torch.from_numpy(flat[self._slices[model]])

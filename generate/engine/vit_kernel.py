@@ -31,7 +31,7 @@ from generate.engine.vit_kernel_weights import fold, unfold
 def run(
     space: Any,
     no_masks: Any,
-    patches: int,
+    free: int,
     labels: Any,
     count: int,
     weights: Any,
@@ -45,9 +45,9 @@ def run(
     """Add the losses of all images to `loss[0]` and return the number of correct answers.
 
     Args:
-        space: the workspace, patches included.
+        space: the workspace, which begins with the patches.
         no_masks: empty.
-        patches: slot of the first group's patches.
+        free: first slot after the patches.
         labels: labels of the images.
         count: number of images.
         weights: the model's weights.
@@ -58,7 +58,7 @@ def run(
         differentiate: whether to compute the gradient.
         shape: sizes of the model.
     """
-    where, scratch = model_weights(shape), scratch_space(shape)
+    where, scratch = model_weights(shape), scratch_space(shape, free)
     at = group_space(shape, scratch.end)
     last = block_space(at.block1, shape.width, shape.tokens, 1)
     fold(weights, positions, folded, shape, False)
@@ -66,7 +66,7 @@ def run(
         space[scratch.weights * LANES : (scratch.weights + where.end) * LANES] = 0.0
     correct = 0
     for first in range(0, count, LANES):
-        group = patches + first // LANES * shape.values * (shape.tokens - 1)
+        group = 1 + first // LANES * shape.values * (shape.tokens - 1)
         live = min(LANES, count - first)
         forward(space, folded, at, where, shape, group, differentiate)
         correct += cross_entropy(space, at.logits, shape.classes, labels, first, live, count, loss, differentiate)

@@ -1,7 +1,7 @@
 """Where the vision transformer's kernel keeps things: one vector of weights per model, one workspace for all.
 
 Weights are floats in the order of the module's `state_dict`, after a leading zero; the workspace holds vectors whose
-lanes are images, as matrices [features, tokens] or [queries, tokens], after a leading vector of zeros.
+lanes are images, as matrices [features, tokens] or [queries, tokens], after a leading vector of zeros and the patches.
 """
 
 from __future__ import annotations
@@ -257,11 +257,11 @@ def group_space(shape: Shape, first: int) -> Space:
     return Space(first, hidden, output, normalised, inverse, logits, block0, block1, end)
 
 
-@kernel(SCRATCH(SHAPE))
-def scratch_space(shape: Shape) -> Scratch:
-    """Return the places of the gradients, which come first in the workspace."""
+@kernel(SCRATCH(SHAPE, INT))
+def scratch_space(shape: Shape, first: int) -> Scratch:
+    """Return the places of the gradients, which begin at `first`."""
     matrix = shape.width * shape.tokens
-    d_output = 1 + model_weights(shape).end
+    d_output = first + model_weights(shape).end
     d_hidden = d_output + shape.width
     d_tokens = d_hidden + matrix
     matrix1 = d_tokens + matrix
@@ -269,5 +269,5 @@ def scratch_space(shape: Shape) -> Scratch:
     d_query = matrix2 + matrix
     d_scores = d_query + 3 * matrix
     return Scratch(
-        1, d_output, d_hidden, d_tokens, matrix1, matrix2, d_query, d_scores, d_scores + QUERY_ROWS * shape.tokens
+        first, d_output, d_hidden, d_tokens, matrix1, matrix2, d_query, d_scores, d_scores + QUERY_ROWS * shape.tokens
     )

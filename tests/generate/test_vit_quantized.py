@@ -1,0 +1,213 @@
+"""Quantization-aware training of the vision transformer's kernels against torch.ao's modules."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from generate.architectures import Architecture, ImageShape
+from generate.engine.modules import build_module
+from generate.engine.pack import normalise
+from generate.engine.simd import LANES
+from generate.engine.vit import VitKernelPack
+from generate.engine.vit_kernel_quantizers import (
+    SCALE,
+    ZERO_POINT,
+    clip_weight_gradients,
+    quantize,
+    quantize_weights,
+    reset_quantizer,
+    update_quantizer,
+)
+from generate.protocol import Training
+
+quantization = pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
+
+TRAINING = Training()
+IMAGE = ImageShape(8, 8, 1, 10)
+WIDTHS = (1, 2, 5, 8)
+
+
+class Oracle(nn.Module):
+    """The plain module with torch.ao's fake quantization of the input, weights and outputs of linear layers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.input = quantization.QuantStub()
+        self.vit = copy.deepcopy(module)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.vit(self.input(images))
+        return logits
+
+
+def oracle_of(module: nn.Module) -> Oracle:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.ao is deprecated, but still what defines the arithmetic
+        model: Any = Oracle(module)
+        model.qconfig = quantization.get_default_qat_qconfig("qnnpack")
+        norms: list[Any] = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
+        for norm in norms:
+            norm.qconfig = None
+        oracle: Oracle = quantization.prepare_qat(model.train())
+    return oracle
+
+
+def quantizers_of(oracle: Oracle) -> dict[str, Any]:
+    """Return torch.ao's fake quantizers, named as the pack names its own."""
+    found: dict[str, Any] = {}
+    for name, part in oracle.named_modules():
+        if hasattr(part, "activation_post_process") and (name == "input" or hasattr(part, "weight_fake_quant")):
+            found[name.removeprefix("vit.")] = part.activation_post_process
+            if hasattr(part, "weight_fake_quant"):
+                found[name.removeprefix("vit.") + ".weight"] = part.weight_fake_quant
+    return found
+
+
+def minibatch(size: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    images = torch.randint(seed, 250 - seed, (size, 1, IMAGE.height, IMAGE.width), dtype=torch.uint8, generator=rng)
+    return images, torch.randint(0, IMAGE.classes, (size,), generator=rng)
+
+
+def oracles_and_pack() -> tuple[list[Oracle], VitKernelPack]:
+    oracles = []
+    for width in WIDTHS:
+        torch.manual_seed(width)
+        oracles.append(oracle_of(build_module(Architecture("vit", (width,)), IMAGE)))
+    return oracles, VitKernelPack([Architecture("vit", (width,)) for width in WIDTHS], IMAGE, TRAINING, quantized=True)
+
+
+def synchronise(pack: VitKernelPack, oracles: list[Oracle]) -> None:
+    for model, oracle in enumerate(oracles):
+        pack.load(model, dict(oracle.vit.state_dict()))
+
+
+def test_quantizers_and_gradients_equal_torch_ao_over_twenty_steps() -> None:
+    oracles, pack = oracles_and_pack()
+    optimisers = [torch.optim.Adam(oracle.parameters(), lr=0.01) for oracle in oracles]
+    flipped = total = 0
+    for step in range(20):
+        images, labels = minibatch(29, seed=step)
+        synchronise(pack, oracles)
+        found = pack.gradients(images, labels)
+        for model, (oracle, optimiser) in enumerate(zip(oracles, optimisers, strict=True)):
+            optimiser.zero_grad()
+            F.cross_entropy(oracle(normalise(images, TRAINING)), labels).backward()  # type: ignore[no-untyped-call]
+            expected = quantizers_of(oracle)
+            assert pack.quantizers(model).keys() == expected.keys()
+            for name, (low, high, scale, zero_point) in pack.quantizers(model).items():
+                observer = expected[name].activation_post_process
+                extent = max(abs(observer.min_val.item()), abs(observer.max_val.item()))
+                assert low.item() == pytest.approx(observer.min_val.item(), abs=1e-4 * extent)
+                assert high.item() == pytest.approx(observer.max_val.item(), abs=1e-4 * extent)
+                assert scale.item() == pytest.approx(expected[name].scale.item(), rel=1e-4), name
+                assert abs(zero_point.item() - expected[name].zero_point.item()) <= 1, name
+                total += 1
+                flipped += zero_point.item() != expected[name].zero_point.item()
+            whole = torch.cat([p.grad.flatten() for p in oracle.parameters() if p.grad is not None]).norm()
+            for name, parameter in oracle.vit.named_parameters():
+                assert parameter.grad is not None
+                # A value that lies between two levels may go to either: hence a tolerance of some levels.
+                assert (found[model][name] - parameter.grad).norm() < 0.02 * whole, (WIDTHS[model], step, name)
+            optimiser.step()
+    assert flipped <= 0.002 * total
+
+
+def test_outputs_equal_torch_ao_with_quantizers_as_they_are() -> None:
+    oracles, pack = oracles_and_pack()
+    images, labels = minibatch(40, seed=3)
+    for _ in range(2):
+        synchronise(pack, oracles)
+        pack.gradients(images, labels)
+        for oracle in oracles:
+            oracle(normalise(images, TRAINING))
+    before = [pack.tensors(model)["quantizers"].clone() for model in range(len(WIDTHS))]
+    images, labels = minibatch(33, seed=4)
+    tally = pack.evaluate(images, labels)
+    for model, oracle in enumerate(oracles):
+        assert torch.equal(pack.tensors(model)["quantizers"], before[model])
+        oracle.apply(quantization.disable_observer)
+        with torch.no_grad():
+            expected = F.cross_entropy(oracle(normalise(images, TRAINING)), labels, reduction="sum")
+        assert tally.loss[model].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_quantized_training_learns_and_repeats_itself() -> None:
+    def trained() -> VitKernelPack:
+        oracles, pack = oracles_and_pack()
+        synchronise(pack, oracles)
+        for step in range(30):
+            pack.step(*minibatch(20, seed=step % 2))
+        return pack
+
+    first, second = trained(), trained()
+    images, labels = minibatch(20, seed=0)
+    oracles, untrained = oracles_and_pack()
+    synchronise(untrained, oracles)
+    untrained.gradients(images, labels)
+    tallies = [pack.evaluate(images, labels) for pack in (first, second, untrained)]
+    assert torch.equal(tallies[0].loss, tallies[1].loss)
+    assert (tallies[0].loss < tallies[2].loss).all()
+
+
+def test_a_saved_state_brings_back_the_quantizers() -> None:
+    oracles, pack = oracles_and_pack()
+    synchronise(pack, oracles)
+    images, labels = minibatch(20, seed=0)
+    pack.step(images, labels)
+    saved = {name: value.clone() for name, value in pack.tensors(2).items()}
+    before = pack.evaluate(images, labels)
+    pack.step(*minibatch(30, seed=5))
+    assert pack.evaluate(images, labels).loss[2] != before.loss[2]
+    pack.load(2, saved)
+    assert pack.evaluate(images, labels).loss[2] == before.loss[2]
+
+
+def test_a_diverged_model_shows_nan() -> None:
+    oracles, pack = oracles_and_pack()
+    synchronise(pack, oracles)
+    pack.tensors(2)["blocks.0.expand.bias"][0] = float("nan")
+    loss = pack.step(*minibatch(9, seed=0)).loss
+    assert loss[2].isnan()
+    assert loss[[0, 1, 3]].isfinite().all()
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_fake_quantization_equals_torch_bit_for_bit(symmetric: bool) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config: Any = quantization.get_default_qat_qconfig("qnnpack")
+            oracle = config.weight() if symmetric else config.activation()
+        quantizers = np.zeros(4, dtype=np.float32)
+        reset_quantizer(quantizers, 0)
+        scale, centre, count = 10 ** rng.uniform(-7, 2), rng.choice([0, 1, -5]), int(rng.choice([1, 2, 50]))
+        for _ in range(4):
+            values = (scale * (rng.standard_normal(count) + centre)).astype(np.float32)
+            x = torch.from_numpy(values.copy()).requires_grad_()
+            expected = oracle(x)
+            expected.sum().backward()
+            assert x.grad is not None
+            gradient = np.ones(count, dtype=np.float32)
+            if symmetric:
+                found = np.zeros_like(values)
+                quantize_weights(values, found, 0, count, quantizers, 0, True)
+                clip_weight_gradients(values, gradient, 0, count, quantizers, 0)
+            else:
+                update_quantizer(quantizers, 0, values.min(), values.max(), False)
+                space, masks = np.repeat(values, LANES), np.zeros(count, dtype=np.uint16)
+                quantize(space, masks, 0, 0, count, 0, quantizers, 0, 1.0)
+                found, gradient = space[::LANES], (masks & 1).astype(np.float32)
+            assert quantizers[SCALE] == oracle.scale.item()
+            assert quantizers[ZERO_POINT] == oracle.zero_point.item()
+            assert (found == expected.detach().numpy()).all()
+            assert (gradient == x.grad.numpy()).all()
