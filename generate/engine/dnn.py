@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +12,11 @@ from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine import dnn_kernel as kernels
+from generate.engine.dnn_kernel_layout import Adam, Floats, State, Work
 from generate.engine.pack import Pack, Tally, normalise
+from generate.engine.quantizer_kernel import COLUMNS, reset_quantizer
 from generate.engine.simd import LANES
+from generate.engine.tensor_quantizer import fake_quantize, observe_input
 from generate.protocol import Training
 from store.records import Engine
 
@@ -22,18 +25,16 @@ def _whole_vectors(floats: int) -> int:
     return -(-floats // LANES) * LANES
 
 
-def supported(architectures: Sequence[Architecture], training: Training) -> bool:
-    """Return whether these models can be trained by the kernels: fully connected, in float32."""
-    return all(a.family == "dnn" for a in architectures) and training.compute == "float32"
-
-
 class DnnKernelPack(Pack):
-    """Fully connected networks trained in lockstep by `dnn_kernel`."""
+    """Fully connected networks trained in lockstep by `dnn_kernel`; with fake quantization if `quantized`."""
 
     engine: Engine = "kernel"
 
-    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+    def __init__(
+        self, architectures: Sequence[Architecture], image: ImageShape, training: Training, *, quantized: bool = False
+    ) -> None:
         super().__init__(architectures, image, training)
+        self._quantized = quantized
         layers, first, floats = [], [0], 0
         for architecture in architectures:
             for inputs, outputs in pairwise((image.values, *architecture.hidden_sizes, image.classes)):
@@ -44,18 +45,45 @@ class DnnKernelPack(Pack):
         self._layers = np.array(layers, dtype=np.int64)
         self._first = np.array(first, dtype=np.int64)
         self._parameters, self._moments1, self._moments2 = (torch.zeros(floats) for _ in range(3))
+        self._quantizers = torch.zeros((1 + 2 * len(layers)) * COLUMNS)
+        for quantizer in range(1 + 2 * len(layers)):
+            reset_quantizer(self._quantizers.numpy(), quantizer)
+        # All models observe the same input, but each is selected with what was known of it at an epoch of its own.
+        self._input_quantizers = self._quantizers[:COLUMNS].repeat(len(architectures), 1)
         self._steps = 0
-        lanes = _whole_vectors(training.batch_size)
-        deepest = max(sum(a.hidden_sizes) for a in architectures) + image.classes
-        widest = max(max(*a.hidden_sizes, image.classes) for a in architectures) + 2
-        self._hidden = np.zeros(deepest * lanes, dtype=np.float32)
-        self._delta, self._below = (np.zeros(widest * lanes, dtype=np.float32) for _ in range(2))
-        self._batch_major = np.zeros(training.batch_size * _whole_vectors(widest), dtype=np.float32)
-        self._scratch = np.zeros(kernels.SCRATCH_FLOATS, dtype=np.float32)
+        weights = torch.zeros(floats) if quantized else self._parameters
+        buffers = (self._parameters, self._moments1, self._moments2, weights, self._quantizers)
+        self._state = State(*(buffer.numpy() for buffer in buffers))
+        self._work = self._working_memory()
+
+    def _working_memory(self) -> Work:
+        lanes, classes = _whole_vectors(self.training.batch_size), self.image.classes
+        deepest = max(sum(a.hidden_sizes) for a in self.architectures) + classes
+        widest = max(max(*a.hidden_sizes, classes) for a in self.architectures) + 2
+
+        def floats(size: int) -> Floats:
+            return np.zeros(size, dtype=np.float32)
+
+        return Work(
+            hidden=floats(deepest * lanes),
+            gate=floats(deepest * lanes if self._quantized else 1),
+            delta=floats(widest * lanes),
+            below=floats(widest * lanes),
+            batch_major=floats(self.training.batch_size * _whole_vectors(widest)),
+            scratch=floats(kernels.SCRATCH_FLOATS),
+        )
 
     def tensors(self, model: int) -> dict[str, Tensor]:
         """Return the parameters of one model as writable views."""
         return self._views(self._parameters, model)
+
+    def state(self, model: int) -> dict[str, Tensor]:
+        """Return the parameters of one model and, with quantization, its observers as writable views."""
+        if not self._quantized:
+            return self.tensors(model)
+        first, last = (int(1 + 2 * layer) * COLUMNS for layer in self._first[model : model + 2])
+        observers = {"quantizers": self._quantizers[first:last], "input_quantizer": self._input_quantizers[model]}
+        return {**self.tensors(model), **observers}
 
     def _views(self, buffer: Tensor, model: int) -> dict[str, Tensor]:
         views = {}
@@ -67,37 +95,37 @@ class DnnKernelPack(Pack):
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return the gradients of this minibatch per model, read off Adam's first moment after one step from zero."""
-        state = [buffer.clone() for buffer in (self._parameters, self._moments1, self._moments2)]
+        buffers = (self._parameters, self._moments1, self._moments2, self._quantizers)
+        before = [buffer.clone() for buffer in buffers]
         self._moments1.zero_()
         self.step(images, labels)
         gradient = self._moments1 / (1 - self.training.betas[0])
-        for buffer, before in zip((self._parameters, self._moments1, self._moments2), state, strict=True):
-            buffer.copy_(before)
+        for buffer, values in zip(buffers, before, strict=True):
+            buffer.copy_(values)
         self._steps -= 1
         return [self._views(gradient, model) for model in range(len(self.architectures))]
 
     def step(self, images: Tensor, labels: Tensor) -> Tally:
         """Take one Adam step of every model on a minibatch and return its metrics before the step."""
-        rows = normalise(images, self.training).flatten(1)
         loss, correct = np.zeros(len(self.architectures)), np.zeros(len(self.architectures), dtype=np.int64)
         self._steps += 1
+        rows = normalise(images, self.training).flatten(1)
+        if self._quantized:
+            observe_input(rows, self._quantizers[:COLUMNS])
+            self._input_quantizers[:] = self._quantizers[:COLUMNS]
+            rows = fake_quantize(rows, self._quantizers[:COLUMNS])
         columns = self._columns(rows)
         kernels.train_step(
-            self._parameters.numpy(),
-            self._moments1.numpy(),
-            self._moments2.numpy(),
+            self._state,
             self._layers,
             self._first,
             columns.numpy().ravel(),
             torch.nn.functional.pad(rows, (0, -rows.shape[1] % LANES)).numpy().ravel(),
             columns.shape[1],
             labels.numpy(),
-            self._hidden,
-            self._delta,
-            self._below,
-            self._batch_major,
-            self._scratch,
+            self._work,
             self._adam(),
+            self._quantized,
             loss,
             correct,
         )
@@ -108,20 +136,29 @@ class DnnKernelPack(Pack):
         loss, correct = np.zeros(len(self.architectures)), np.zeros(len(self.architectures), dtype=np.int64)
         chunk = _whole_vectors(self.training.batch_size)
         for some, answers in zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True):
-            columns = self._columns(normalise(some, self.training).flatten(1))
-            kernels.evaluate(
-                self._parameters.numpy(),
-                self._layers,
-                self._first,
-                columns.numpy().ravel(),
-                columns.shape[1],
-                answers.numpy(),
-                self._hidden,
-                self._delta,
-                loss,
-                correct,
-            )
+            rows = normalise(some, self.training).flatten(1)
+            for begin, end, quantizer in self._runs_of_one_input():
+                columns = self._columns(fake_quantize(rows, quantizer) if self._quantized else rows)
+                kernels.evaluate(
+                    self._state,
+                    self._layers,
+                    self._first[begin : end + 1],
+                    columns.numpy().ravel(),
+                    columns.shape[1],
+                    answers.numpy(),
+                    self._work,
+                    self._quantized,
+                    loss[begin:end],
+                    correct[begin:end],
+                )
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
+
+    def _runs_of_one_input(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield first and last model (exclusive) of neighbours whose input is quantized alike, with its quantizer."""
+        edges = (self._input_quantizers[1:] != self._input_quantizers[:-1]).any(1).nonzero().flatten() + 1
+        places = [0, *edges.tolist(), len(self.architectures)]
+        for begin, end in pairwise(places):
+            yield begin, end, self._input_quantizers[begin]
 
     @staticmethod
     def _columns(rows: Tensor) -> Tensor:
@@ -129,8 +166,8 @@ class DnnKernelPack(Pack):
         columns[:, : rows.shape[0]] = rows.t()
         return columns
 
-    def _adam(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def _adam(self) -> Adam:
         beta1, beta2 = self.training.betas
         step_size = self.training.learning_rate / (1 - beta1**self._steps)
         root_correction = 1 / math.sqrt(1 - beta2**self._steps)
-        return np.array([beta1, beta2, self.training.epsilon, step_size, root_correction], dtype=np.float32)
+        return Adam(*map(np.float32, (beta1, beta2, self.training.epsilon, step_size, root_correction)))

@@ -1,15 +1,6 @@
 """One training step, or one evaluation, of many fully connected ReLU networks, model after model in one call.
 
-All models read the same minibatch, which therefore stays in the cache. Activations are feature-major, [units, lanes],
-with the batch in the SIMD lanes; `lanes` is the number of images rounded up to whole vectors. A model's parameters are
-one stretch of a flat buffer: per layer the weights [outputs, row] with rows padded by zeros to whole vectors, then the
-biases, padded likewise. Padding stays zero: its gradient is zero, and so are Adam's moments of it.
-
-A layer is a row of `layers`, int64 [layers, 5]: inputs, floats in a row of weights, outputs, offset of the weights,
-offset of the biases. Model m has the rows `first[m]` to `first[m + 1]`.
-
-Workspace, float32: `hidden` holds the activations of all layers of a model, `delta` and `below` the gradient of one
-layer's outputs each (with two rows to spare), `batch_major` one layer's activations transposed, `scratch` a tile.
+All models read the same minibatch, which therefore stays in the cache. `dnn_kernel_layout` says what lies where.
 """
 
 from __future__ import annotations
@@ -17,6 +8,28 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from numba import types
+
+from generate.engine.dnn_kernel_layout import (
+    ADAM,
+    BIASES,
+    BOOL,
+    DOUBLE,
+    DOUBLES,
+    FLOAT,
+    FLOATS,
+    INPUTS,
+    INT,
+    INTS,
+    LAYERS,
+    OUTPUTS,
+    ROW,
+    STATE,
+    VOID,
+    WEIGHTS,
+    WORK,
+)
+from generate.engine.dnn_kernel_quantized import clip_weight_gradient, pass_gate, quantize_outputs, quantize_weights
 from generate.engine.simd import (
     LANES,
     broadcast,
@@ -33,16 +46,10 @@ from generate.engine.simd import (
 from generate.engine.tile_kernel import TILE_ROWS, TILE_VECTORS, multiply, tile, tile_rows, tile_vectors
 
 SCRATCH_FLOATS = TILE_ROWS * TILE_VECTORS * LANES
-"""Size of `scratch`."""
-
-INPUTS, ROW, OUTPUTS, WEIGHTS, BIASES = range(5)
-"""Columns of `layers`."""
-
-BETA1, BETA2, EPSILON, STEP_SIZE, ROOT_CORRECTION = range(5)
-"""Entries of `adam`, float32 [5]; the last two are lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t)."""
+"""Size of `Work.scratch`."""
 
 
-@kernel("void(float32[::1], int64, float32[::1], int64, int64, int64, boolean)")
+@kernel(VOID(FLOATS, INT, FLOATS, INT, INT, INT, BOOL))
 def add_biases(parameters: Any, biases: int, hidden: Any, start: int, outputs: int, lanes: int, relu: bool) -> None:
     """Add its bias to each of the `outputs` rows that begin at `start`; then apply the ReLU if asked to."""
     zero = splat(0.0)
@@ -54,22 +61,42 @@ def add_biases(parameters: Any, biases: int, hidden: Any, start: int, outputs: i
             store(hidden, b, maximum(zero, value) if relu else value)
 
 
-@kernel("int64(float32[::1], int64[:, ::1], int64, int64, float32[::1], int64, float32[::1])")
-def forward(parameters: Any, layers: Any, begin: int, end: int, images: Any, lanes: int, hidden: Any) -> int:
-    """Fill `hidden` with every layer's outputs and return where the logits begin; images are [values, lanes]."""
-    source, source_at, at = images, 0, 0
+@kernel(INT(STATE, LAYERS, INT, INT, FLOATS, INT, INT, WORK, BOOL, BOOL))
+def forward(
+    state: Any,
+    layers: Any,
+    begin: int,
+    end: int,
+    columns: Any,
+    number: int,
+    lanes: int,
+    work: Any,
+    quantized: bool,
+    observe: bool,
+) -> int:
+    """Fill `work.hidden` with every layer's outputs and return where the logits begin.
+
+    `columns` are `number` images, [values, lanes].
+    """
+    source, source_at, at, hidden = columns, 0, 0, work.hidden
     for k in range(begin, end):
-        inputs, outputs = layers[k, INPUTS], layers[k, OUTPUTS]
-        weights, row = layers[k, WEIGHTS], layers[k, ROW]
-        vectors = lanes // LANES
-        multiply(hidden, at, lanes, parameters, weights, row, 1, source, source_at, lanes, outputs, vectors, inputs)
-        add_biases(parameters, layers[k, BIASES], hidden, at, outputs, lanes, k < end - 1)
+        layer = layers[k]
+        inputs, row, outputs, relu = layer[INPUTS], layer[ROW], layer[OUTPUTS], k < end - 1
+        if quantized:
+            quantize_weights(state, layer, 1 + 2 * k, observe)
+        multiply(
+            hidden, at, lanes, state.weights, layer[WEIGHTS], row, 1, source, source_at, lanes,
+            outputs, lanes // LANES, inputs,
+        )  # fmt: skip
+        add_biases(state.parameters, layer[BIASES], hidden, at, outputs, lanes, relu)
+        if quantized:
+            quantize_outputs(state, work, at, outputs, lanes, number, 2 + 2 * k, relu, observe)
         source, source_at = hidden, at
         at += outputs * lanes
     return source_at
 
 
-@kernel("void(float32[::1], int64, int64, int64, float32, float32[::1])")
+@kernel(VOID(FLOATS, INT, INT, INT, FLOAT, FLOATS))
 def softmax(hidden: Any, logits: int, classes: int, lanes: int, scale: float, delta: Any) -> None:
     """Write scale x softmax of the logits to `delta`, behind it a row of maxima and a row of sums of exponentials."""
     for b in range(0, lanes, LANES):
@@ -88,7 +115,7 @@ def softmax(hidden: Any, logits: int, classes: int, lanes: int, scale: float, de
         store(delta, (classes + 1) * lanes + b, whole)
 
 
-@kernel("UniTuple(float64, 2)(float32[::1], int64, int64, int64, int64[::1], int64, float32[::1])")
+@kernel(types.UniTuple(DOUBLE, 2)(FLOATS, INT, INT, INT, INTS, INT, FLOATS))
 def cross_entropy(
     hidden: Any, logits: int, classes: int, lanes: int, labels: Any, images: int, delta: Any
 ) -> tuple[float, float]:
@@ -113,42 +140,37 @@ def cross_entropy(
     return loss, correct
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], int64, float32[::1], int64, int64, float32[::1])")
-def adam_update(
-    parameters: Any, moments1: Any, moments2: Any, at: int, gradient: Any, gradient_at: int, width: int, adam: Any
-) -> None:
+@kernel(VOID(STATE, INT, FLOATS, INT, INT, ADAM))
+def adam_update(state: Any, at: int, gradient: Any, gradient_at: int, width: int, adam: Any) -> None:
     """Take Adam's step for `width` neighbouring parameters (whole vectors), as `torch.optim.Adam` does."""
-    beta1, beta2, epsilon = adam[BETA1], adam[BETA2], adam[EPSILON]
-    step_size, root_correction = adam[STEP_SIZE], adam[ROOT_CORRECTION]
+    rest1, rest2 = splat(1.0) - adam.beta1, splat(1.0) - adam.beta2
     for j in range(0, width, LANES):
         g = load(gradient, gradient_at + j)
-        m = load(moments1, at + j)
-        v = load(moments2, at + j)
-        m = m + (g - m) * (splat(1.0) - beta1)
-        v = v * beta2 + g * g * (splat(1.0) - beta2)
-        store(moments1, at + j, m)
-        store(moments2, at + j, v)
-        step = m / (sqrt(v) * root_correction + epsilon)
-        store(parameters, at + j, load(parameters, at + j) - step * step_size)
+        m = load(state.moments1, at + j)
+        m = m + (g - m) * rest1
+        v = load(state.moments2, at + j) * adam.beta2 + g * g * rest2
+        store(state.moments1, at + j, m)
+        store(state.moments2, at + j, v)
+        step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
+        store(state.parameters, at + j, load(state.parameters, at + j) - step * adam.step_size)
 
 
-@kernel(
-    "void(float32[::1], float32[::1], float32[::1], int64[::1], float32[::1], int64, float32[::1], int64,"
-    " float32[::1], float32[::1])"
-)
+@kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, INT, FLOATS, ADAM, INT))
 def update_weights(
-    parameters: Any,
-    moments1: Any,
-    moments2: Any,
+    state: Any,
     layer: Any,
     delta: Any,
     lanes: int,
-    batch_major: Any,
-    images: int,
+    rows: Any,
+    number: int,
     scratch: Any,
     adam: Any,
+    quantizer: int,
 ) -> None:
-    """Compute the gradient of a layer's weights tile by tile and take Adam's step while the tile is in the cache."""
+    """Compute the gradient of a layer's weights tile by tile and take Adam's step while the tile is in the cache.
+
+    `rows` are the layer's inputs [number, row]; `quantizer` is that of the weights, 0 without quantization.
+    """
     row, outputs, weights = layer[ROW], layer[OUTPUTS], layer[WEIGHTS]
     vectors, v = row // LANES, 0
     while v < vectors:
@@ -157,20 +179,18 @@ def update_weights(
         o = 0
         while o < outputs:
             high = tile_rows(outputs - o)
-            tile(
-                scratch, 0, width, delta, o * lanes, lanes, 1, batch_major, v * LANES, row, images, 0, high, wide
-            )  # fmt: skip
+            tile(scratch, 0, width, delta, o * lanes, lanes, 1, rows, v * LANES, row, number, 0, high, wide)
             for r in range(high):
                 at = weights + (o + r) * row + v * LANES
-                adam_update(parameters, moments1, moments2, at, scratch, r * width, width, adam)
+                if quantizer:
+                    clip_weight_gradient(state, quantizer, at, scratch, r * width, width)
+                adam_update(state, at, scratch, r * width, width, adam)
             o += high
         v += wide
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], int64[::1], float32[::1], int64, float32[::1], float32[::1])")
-def update_biases(
-    parameters: Any, moments1: Any, moments2: Any, layer: Any, delta: Any, lanes: int, scratch: Any, adam: Any
-) -> None:
+@kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, ADAM))
+def update_biases(state: Any, layer: Any, delta: Any, lanes: int, scratch: Any, adam: Any) -> None:
     """Sum the gradient of a layer's biases and take Adam's step."""
     outputs, biases = layer[OUTPUTS], layer[BIASES]
     for start in range(0, outputs, LANES):
@@ -182,10 +202,10 @@ def update_biases(
             for b in range(row, row + lanes, LANES):
                 whole = whole + load(delta, b)
             scratch[j] = total(whole)
-        adam_update(parameters, moments1, moments2, biases + start, scratch, 0, LANES, adam)
+        adam_update(state, biases + start, scratch, 0, LANES, adam)
 
 
-@kernel("void(float32[::1], int64, int64, int64, int64, float32[::1], int64)")
+@kernel(VOID(FLOATS, INT, INT, INT, INT, FLOATS, INT))
 def transpose(hidden: Any, at: int, units: int, lanes: int, images: int, batch_major: Any, row: int) -> None:
     """Copy activations [units, lanes] to `batch_major` [images, row], with zeros behind the last unit."""
     for i in range(images):
@@ -195,129 +215,101 @@ def transpose(hidden: Any, at: int, units: int, lanes: int, images: int, batch_m
             batch_major[i * row + u] = 0.0
 
 
-@kernel("void(float32[::1], int64, float32[::1], int64)")
+@kernel(VOID(FLOATS, INT, FLOATS, INT))
 def mask(hidden: Any, at: int, gradient: Any, floats: int) -> None:
     """Zero the gradient where the activation is not positive: the ReLU's derivative."""
     for j in range(0, floats, LANES):
         store(gradient, j, where_positive(load(hidden, at + j), load(gradient, j)))
 
 
-@kernel(
-    "void(float32[::1], float32[::1], float32[::1], int64[:, ::1], int64, int64, float32[::1], int64, int64,"
-    " float32[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"
-)
+@kernel(VOID(STATE, LAYERS, INT, INT, FLOATS, INT, INT, INT, WORK, ADAM, BOOL))
 def backward(
-    parameters: Any,
-    moments1: Any,
-    moments2: Any,
+    state: Any,
     layers: Any,
     begin: int,
     end: int,
     image_rows: Any,
-    images: int,
+    number: int,
     lanes: int,
-    hidden: Any,
     logits: int,
-    delta: Any,
-    below: Any,
-    batch_major: Any,
-    scratch: Any,
+    work: Any,
     adam: Any,
+    quantized: bool,
 ) -> None:
-    """Take Adam's step of one model's layers, the last first; `delta` holds the gradient of the logits."""
-    at = logits
+    """Take Adam's step of one model's layers, the last first; `work.delta` holds the gradient of the logits."""
+    at, delta, below = logits, work.delta, work.below
+    if quantized:
+        pass_gate(work.gate, at, delta, layers[end - 1, OUTPUTS] * lanes)
     for k in range(end - 1, begin - 1, -1):
         layer = layers[k]
         inputs, row, outputs = layer[INPUTS], layer[ROW], layer[OUTPUTS]
         rows = image_rows
         if k > begin:
             at -= inputs * lanes
-            vectors = lanes // LANES
-            multiply(below, 0, lanes, parameters, layer[WEIGHTS], 1, row, delta, 0, lanes, inputs, vectors, outputs)
-            mask(hidden, at, below, inputs * lanes)
-            transpose(hidden, at, inputs, lanes, images, batch_major, row)
-            rows = batch_major
-        update_weights(parameters, moments1, moments2, layer, delta, lanes, rows, images, scratch, adam)
-        update_biases(parameters, moments1, moments2, layer, delta, lanes, scratch, adam)
+            multiply(
+                below, 0, lanes, state.weights, layer[WEIGHTS], 1, row, delta, 0, lanes,
+                inputs, lanes // LANES, outputs,
+            )  # fmt: skip
+            if quantized:
+                pass_gate(work.gate, at, below, inputs * lanes)
+            else:
+                mask(work.hidden, at, below, inputs * lanes)
+            transpose(work.hidden, at, inputs, lanes, number, work.batch_major, row)
+            rows = work.batch_major
+        quantizer = 1 + 2 * k if quantized else 0
+        update_weights(state, layer, delta, lanes, rows, number, work.scratch, adam, quantizer)
+        update_biases(state, layer, delta, lanes, work.scratch, adam)
         delta, below = below, delta
 
 
-@kernel(
-    "void(float32[::1], float32[::1], float32[::1], int64[:, ::1], int64[::1], float32[::1], float32[::1], int64,"
-    " int64[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float64[::1], int64[::1])"
-)
+@kernel(VOID(STATE, LAYERS, INTS, FLOATS, FLOATS, INT, INTS, WORK, ADAM, BOOL, DOUBLES, INTS))
 def train_step(
-    parameters: Any,
-    moments1: Any,
-    moments2: Any,
+    state: Any,
     layers: Any,
     first: Any,
-    images: Any,
+    columns: Any,
     image_rows: Any,
     lanes: int,
     labels: Any,
-    hidden: Any,
-    delta: Any,
-    below: Any,
-    batch_major: Any,
-    scratch: Any,
+    work: Any,
     adam: Any,
+    quantized: bool,
     loss: Any,
     correct: Any,
 ) -> None:
     """Take one Adam step of every model; write summed loss and correct answers, before the step, per model.
 
-    `images` is [values, lanes]; `image_rows` the same minibatch [images, row of the first layer], zero-padded.
+    `columns` is the minibatch [values, lanes], `image_rows` the same [images, row of the first layer], zero-padded.
     """
     number = len(labels)
     for m in range(len(first) - 1):
         begin, end = first[m], first[m + 1]
-        logits = forward(parameters, layers, begin, end, images, lanes, hidden)
+        logits = forward(state, layers, begin, end, columns, number, lanes, work, quantized, quantized)
         classes = layers[end - 1, OUTPUTS]
-        loss[m], answers = cross_entropy(hidden, logits, classes, lanes, labels, number, delta)
+        loss[m], answers = cross_entropy(work.hidden, logits, classes, lanes, labels, number, work.delta)
         correct[m] = int(answers)
-        backward(
-            parameters,
-            moments1,
-            moments2,
-            layers,
-            begin,
-            end,
-            image_rows,
-            number,
-            lanes,
-            hidden,
-            logits,
-            delta,
-            below,
-            batch_major,
-            scratch,
-            adam,
-        )
+        backward(state, layers, begin, end, image_rows, number, lanes, logits, work, adam, quantized)
 
 
-@kernel(
-    "void(float32[::1], int64[:, ::1], int64[::1], float32[::1], int64, int64[::1], float32[::1], float32[::1],"
-    " float64[::1], int64[::1])"
-)
+@kernel(VOID(STATE, LAYERS, INTS, FLOATS, INT, INTS, WORK, BOOL, DOUBLES, INTS))
 def evaluate(
-    parameters: Any,
+    state: Any,
     layers: Any,
     first: Any,
-    images: Any,
+    columns: Any,
     lanes: int,
     labels: Any,
-    hidden: Any,
-    delta: Any,
+    work: Any,
+    quantized: bool,
     loss: Any,
     correct: Any,
 ) -> None:
     """Add every model's summed loss and correct answers on images [values, lanes] to `loss` and `correct`."""
+    number = len(labels)
     for m in range(len(first) - 1):
         begin, end = first[m], first[m + 1]
-        logits = forward(parameters, layers, begin, end, images, lanes, hidden)
+        logits = forward(state, layers, begin, end, columns, number, lanes, work, quantized, False)
         classes = layers[end - 1, OUTPUTS]
-        whole, answers = cross_entropy(hidden, logits, classes, lanes, labels, len(labels), delta)
+        whole, answers = cross_entropy(work.hidden, logits, classes, lanes, labels, number, work.delta)
         loss[m] += whole
         correct[m] += int(answers)

@@ -66,13 +66,21 @@ class Pack(ABC):
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return the metrics of every model on images (any number of them), changing nothing."""
 
+    def state(self, model: int) -> dict[str, Tensor]:
+        """Return all that training changes in one model but its moments: `tensors` and, with quantization, observers.
+
+        Writable views, as those of `tensors`.
+        """
+        return self.tensors(model)
+
     def refresh(self) -> None:
         """Take over what was written into `tensors`. Packs whose views are the parameters themselves need nothing."""
 
     def load(self, model: int, values: dict[str, Tensor]) -> None:
-        """Copy values, named as in `tensors`, into one model's parameters; call `refresh` after the last one."""
-        for name, tensor in self.tensors(model).items():
-            tensor.copy_(values[name])
+        """Copy values, named as in `state`, into one model; call `refresh` after the last one."""
+        for name, tensor in self.state(model).items():
+            if name in values:
+                tensor.copy_(values[name])
 
 
 def normalise(images: Tensor, training: Training) -> Tensor:

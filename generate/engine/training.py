@@ -144,19 +144,19 @@ def train(
 
 
 class Checkpoint:
-    """A copy of every model's parameters at an epoch of its own."""
+    """A copy of every model's state at an epoch of its own."""
 
     def __init__(self, pack: Pack) -> None:
         self._pack = pack
         self._saved: list[dict[str, Tensor]] = [{} for _ in pack.architectures]
 
     def save(self, models: NDArray[np.bool_]) -> None:
-        """Copy the parameters of the models that are True."""
+        """Copy the state of the models that are True."""
         for model in np.flatnonzero(models).tolist():
-            self._saved[model] = {name: value.clone() for name, value in self._pack.tensors(model).items()}
+            self._saved[model] = {name: value.clone() for name, value in self._pack.state(model).items()}
 
     def restore(self) -> None:
-        """Put every model's saved parameters back into the pack."""
+        """Put every model's saved state back into the pack."""
         for model, saved in enumerate(self._saved):
             if saved:
                 self._pack.load(model, saved)

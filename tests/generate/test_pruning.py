@@ -38,7 +38,7 @@ def trained(family: Family, digits: Dataset) -> Pack:
 
 def pruned_by_torch(module: nn.Module, sparsity: float) -> nn.Module:
     layers = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    prune.global_unstructured(  # type: ignore[no-untyped-call]
+    prune.global_unstructured(
         [(layer, "weight") for layer in layers], pruning_method=prune.L1Unstructured, amount=sparsity
     )
     return module

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -119,9 +119,8 @@ def test_a_worker_s_death_is_known_and_its_slot_is_used_again(tmp_path: Path) ->
     workers = LocalWorkers(2)
     try:
         doomed, fine = workers.submit(die, tmp_path / "marker"), workers.submit(os.getpid)
-        wait([doomed, fine], timeout=60)
-        assert isinstance(doomed.exception(), BrokenProcessPool)
-        assert fine.result() != os.getpid()
+        assert isinstance(doomed.exception(timeout=60), BrokenProcessPool)
+        assert fine.result(timeout=60) != os.getpid()
         with_new_process = workers.submit(die, tmp_path / "marker")
         assert with_new_process.result(timeout=60) == "alive"
     finally:
