@@ -114,13 +114,17 @@ def contestants_of(grid: Grid, images: Images) -> list[Contestant]:
 
 def _engine(name: str, grid: Grid, images: Images, choice: EngineChoice, compute: Compute = "float32") -> Contestant:
     training = Training(compute=compute)
-    row = Row(name, "engine", f"{len(grid.architectures)} models together")
+    row = Row(name, "engine", _count(len(grid.architectures), "model"))
 
     def prepare() -> Measure:
         pack = filled_pack(grid.architectures, grid.image, training, choice)
         return pack_timer(pack, images, ENGINE_SECONDS)
 
     return Contestant(row, prepare)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def filled_pack(
@@ -159,7 +163,7 @@ def pack_timer(pack: Pack, images: Images, seconds: float) -> Measure:
 
 
 def _peer(name: str, grid: Grid, sample: Sample, images: Images, make: MakePeer, replicates: int = 1) -> Contestant:
-    detail = f"{len(sample)} architectures" + (f", {replicates} replicates" if replicates > 1 else "")
+    detail = _count(len(sample), "architecture") + (f", {replicates} replicates" if replicates > 1 else "")
     steps = grid.steps if replicates == 1 else VECTORISED_STEPS
 
     def prepare() -> Measure:
