@@ -11,8 +11,7 @@ from reports.charts.vocabulary import FAMILIES, dataset_name
 from reports.tables import Table
 
 if TYPE_CHECKING:
-    import altair as alt
-
+    from reports.charts.parts import Drawing
     from reports.findings import Subject
 
 
@@ -30,7 +29,7 @@ class View:
 
     key: str
     label: str | None
-    chart: Callable[[Subject], alt.LayerChart]
+    chart: Callable[[Subject], Drawing]
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class Figure:
     families: tuple[str, ...] = ("dnn", "cnn", "vit")
 
 
-def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], alt.LayerChart]:
-    def chart(subject: Subject) -> alt.LayerChart:
+def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], Drawing]:
+    def chart(subject: Subject) -> Drawing:
         from reports.charts.convergence import convergence
 
         return convergence(
@@ -67,7 +66,7 @@ def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject],
     return chart
 
 
-def _pruning(subject: Subject) -> alt.LayerChart:
+def _pruning(subject: Subject) -> Drawing:
     from reports.charts.pruning import pruning
 
     return pruning(
@@ -79,20 +78,20 @@ def _pruning(subject: Subject) -> alt.LayerChart:
     )
 
 
-def _accuracies(subject: Subject) -> alt.LayerChart:
+def _accuracies(subject: Subject) -> Drawing:
     from reports.charts.quantization import accuracies
 
     return accuracies(subject.precisions, dataset=subject.dataset, family=subject.family, chance=subject.chance)
 
 
-def _gap(subject: Subject) -> alt.LayerChart:
+def _gap(subject: Subject) -> Drawing:
     from reports.charts.quantization import gap
 
     return gap(subject.gaps, dataset=subject.dataset, family=subject.family)
 
 
-def _shapes(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], alt.LayerChart]:
-    def chart(subject: Subject) -> alt.LayerChart:
+def _shapes(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], Drawing]:
+    def chart(subject: Subject) -> Drawing:
         from reports.charts.shapes import shapes
 
         return shapes(
@@ -102,8 +101,8 @@ def _shapes(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], alt.
     return chart
 
 
-def _epochs(quantity: Literal["loss", "accuracy"]) -> Callable[[Subject], alt.LayerChart]:
-    def chart(subject: Subject) -> alt.LayerChart:
+def _epochs(quantity: Literal["loss", "accuracy"]) -> Callable[[Subject], Drawing]:
+    def chart(subject: Subject) -> Drawing:
         from reports.charts.epochs import epochs
 
         return epochs(

@@ -65,9 +65,10 @@
   addEventListener("hashchange", () => { if (followAddress()) document.getElementById("results").scrollIntoView(); });
 
   // Charts: those in sight at once, the others when the browser is idle, so that printing finds all of them.
+  const rowsOf = ({ columns, rows }) => rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])));
   function specification(id) {
     const { title, ...spec } = figures[id];
-    return { ...spec, datasets: Object.fromEntries((spec.needs || []).map((key) => [key, data[key]])), needs: undefined };
+    return { ...spec, datasets: Object.fromEntries(spec.needs.map((key) => [key, rowsOf(data[key])])), needs: undefined };
   }
   async function embed(place) {
     if (views.has(place)) return;

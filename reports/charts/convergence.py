@@ -12,6 +12,7 @@ from reports.charts.vocabulary import CAPACITIES, FAMILIES, SHORT_CAPACITIES, da
 
 Axis = Literal["capacity", "parameters"]
 STRIP_ROW = 7
+SIDE_STEP = 0.014
 TOOLTIP = [
     alt.Tooltip("depth:Q", title="depth"),
     alt.Tooltip("capacity:Q", title="capacity", format=","),
@@ -33,7 +34,7 @@ def convergence(
     family: str,
     chance: float,
     axis: Axis = "capacity",
-) -> alt.LayerChart:
+) -> parts.Drawing:
     """Return mean test accuracy with spread over capacity or over trainable parameters, one colour per depth.
 
     Args:
@@ -55,13 +56,13 @@ def convergence(
         *(_boundary_layers(x, depths, family) if len(drawn) else []),
         *parts.chance_line(chance),
         *parts.curve_layers("cells", x, depths, family, TOOLTIP),
-        _replicate_layer(x, depths, family),
+        _replicate_layer(x, depths, family, axis),
     ]
     return parts.figure(
         layers,
         {
-            "cells": parts.with_band(cells),
-            "replicates": _side_by_side(replicates, depths, axis),
+            "cells": cells,
+            "replicates": replicates,
             "boundaries": _boundary_rows(drawn, depths, axis),
         },
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy over {_axis_words(family, axis)}",
@@ -109,19 +110,16 @@ def _boundary_caption(drawn: pl.DataFrame) -> list[str]:
     return [f"{'; '.join(words).capitalize()}; bars at the foot: their 95% intervals."] if words else []
 
 
-def _side_by_side(replicates: pl.DataFrame, depths: list[int], axis: Axis) -> pl.DataFrame:
-    """Return the runs with their place on the axis: depths stand side by side where they share a capacity."""
-    spread = {depth: 10 ** (0.014 * (place - (len(depths) - 1) / 2)) for place, depth in enumerate(depths)}
-    shift = pl.col("depth").replace_strict(spread, return_dtype=pl.Float64) if axis == "capacity" else pl.lit(1.0)
-    return replicates.with_columns((pl.col(axis) * shift).alias("place"))
-
-
-def _replicate_layer(x: alt.X, depths: list[int], family: str) -> alt.Chart:
-    """Return one dot per run, drawn on demand."""
+def _replicate_layer(x: alt.X, depths: list[int], family: str, axis: Axis) -> alt.Chart:
+    """Return one dot per run, drawn on demand; depths stand side by side where they share a capacity."""
+    apart = f"datum.{axis}"
+    if axis == "capacity":
+        apart += f" * pow(10, {SIDE_STEP} * (indexof({depths}, datum.depth) - {(len(depths) - 1) / 2}))"
     layer: alt.Chart = (
         parts.named("replicates")
         .transform_filter(f"replicates && {parts.VISIBLE}")
-        .mark_circle(size=16, opacity=0.5, clip=True)
+        .transform_calculate(place=apart)
+        .mark_circle(size=16, opacity=0.5, clip=True, aria=False)
         .encode(
             x=parts.at(x, "place"),
             y=parts.accuracy_axis("test_accuracy"),

@@ -22,7 +22,7 @@ def epochs(
     family: str,
     chosen: int,
     quantity: Quantity = "loss",
-) -> alt.LayerChart:
+) -> parts.Drawing:
     """Return mean training and test loss (or accuracy) over epochs at one capacity, one colour per depth.
 
     Args:

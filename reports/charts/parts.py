@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import altair as alt
 import polars as pl
@@ -15,6 +16,26 @@ from reports.charts.vocabulary import CAPACITIES, DEPTHS
 VISIBLE = "indexof(depths, datum.depth) >= 0"
 WIDTH, HEIGHT = 620, 360
 COLOURED_DEPTHS = 4
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart and the frames that its layers name.
+
+    They come together only in the dictionary: Altair would hold every row to Vega-Lite's schema, which takes minutes.
+    """
+
+    chart: alt.LayerChart
+    frames: Mapping[str, pl.DataFrame]
+
+    def to_dict(self, *, validate: bool = True) -> dict[str, Any]:
+        """Return the Vega-Lite specification with its rows; numbers are kept to five decimals.
+
+        With `validate` Altair holds all but the rows to Vega-Lite's schema, which takes most of the time.
+        """
+        specification: dict[str, Any] = self.chart.to_dict(validate=validate)
+        rounded = {name: frame.with_columns(selectors.float().round(5)) for name, frame in self.frames.items()}
+        return {**specification, "datasets": {name: frame.to_dicts() for name, frame in rounded.items()}}
 
 
 def size_axis(family: str, axis: Literal["capacity", "parameters"], cells: pl.DataFrame) -> alt.X:
@@ -64,12 +85,12 @@ def at(axis: alt.X, field: str) -> alt.X:
     return moved
 
 
-def with_band(cells: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with the ends of the band of one standard deviation around the mean, within 0 and 1."""
-    return cells.with_columns(
-        (pl.col("mean") - pl.col("sd")).clip(0, 1).alias("sd_low"),
-        (pl.col("mean") + pl.col("sd")).clip(0, 1).alias("sd_high"),
+def band(base: alt.Chart) -> alt.Chart:
+    """Return the chart with the fields `sd_low` and `sd_high`: mean and one standard deviation, within 0 and 1."""
+    with_ends: alt.Chart = base.transform_filter("isValid(datum.sd)").transform_calculate(
+        sd_low="max(0, datum.mean - datum.sd)", sd_high="min(1, datum.mean + datum.sd)"
     )
+    return with_ends
 
 
 def curve_layers(
@@ -79,7 +100,7 @@ def curve_layers(
     base = named(frame).transform_filter(where).encode(x=x, color=depth_colour(depths, family))
     mean = accuracy_axis("mean")
     return [
-        base.mark_area(opacity=0.16, clip=True).encode(y=accuracy_axis("sd_low"), y2="sd_high:Q"),
+        band(base).mark_area(opacity=0.16, clip=True).encode(y=accuracy_axis("sd_low"), y2="sd_high:Q"),
         base.mark_rule(clip=True, strokeWidth=1.5).encode(y=accuracy_axis("ci_low"), y2="ci_high:Q"),
         base.mark_line(clip=True, strokeWidth=2).encode(y=mean),
         base.mark_point(clip=True, filled=True, size=46, opacity=1, cursor="pointer").encode(
@@ -120,12 +141,12 @@ def figure(
     subtitle: list[str],
     alternative: str,
     **switches: object,
-) -> alt.LayerChart:
+) -> Drawing:
     """Return the layers as one chart with a title and alternative text.
 
     Args:
         layers: Charts of `named` frames.
-        frames: The rows, by name. Numbers are kept to five decimals.
+        frames: The rows, by name.
         title: Heading of the figure when it stands alone.
         subtitle: Lines that say what is drawn.
         alternative: The figure in words.
@@ -133,19 +154,15 @@ def figure(
             `top`, the ends of its axis of accuracy.
     """
     parameters = {"bottom": 0, "top": 1, **switches}
-    # All in one call: Altair forgets the parameters of an earlier one.
-    chart = alt.LayerChart(layer=layers).add_params(*(alt.param(name=n, value=v) for n, v in parameters.items()))
-    rows = {
-        name: frame.with_columns(selectors.float().round(5)).to_dicts()
-        for name, frame in {"one": pl.DataFrame({"one": [1]}), **frames}.items()
-    }
-    return chart.properties(
+    chart = alt.LayerChart(
+        layer=layers,
+        params=[alt.VariableParameter(name=name, value=value) for name, value in parameters.items()],
         title=alt.TitleParams(title, subtitle=subtitle),
         description=alternative,
         width=WIDTH,
         height=HEIGHT,
-        datasets=rows,
     )
+    return Drawing(chart, {"one": pl.DataFrame({"one": [1]}), **frames})
 
 
 def close_up(means: list[float]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from reports.charts.vocabulary import FAMILIES, SHORT_CAPACITIES, dataset_name, 
 AT_CHOSEN = f"datum.capacity === chosen && {parts.VISIBLE}"
 
 
-def pruning(curves: pl.DataFrame, *, dataset: str, family: str, chance: float, chosen: int) -> alt.LayerChart:
+def pruning(curves: pl.DataFrame, *, dataset: str, family: str, chance: float, chosen: int) -> parts.Drawing:
     """Return mean test accuracy over sparsity at one capacity, one colour per depth; other capacities as thin lines.
 
     Args:
@@ -48,7 +48,7 @@ def pruning(curves: pl.DataFrame, *, dataset: str, family: str, chance: float, c
             *([others] if len(depths) == 1 else []),
             *parts.curve_layers("curves", x, depths, family, tooltip, AT_CHOSEN),
         ],
-        {"curves": parts.with_band(curves)},
+        {"curves": curves},
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy over pruning ratio",
         subtitle=[
             f"Smallest weights of the whole network removed, no retraining; {SHORT_CAPACITIES[family]} as chosen."

@@ -16,7 +16,7 @@ TOOLTIP = [
 ]
 
 
-def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: float) -> alt.LayerChart:
+def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: float) -> parts.Drawing:
     """Return mean test accuracy over capacity in 32 and in 8 bits, one colour per depth.
 
     Args:
@@ -43,15 +43,15 @@ def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: f
         [
             parts.chosen_capacity(x),
             *parts.chance_line(chance),
-            base.mark_area(opacity=0.1, clip=True).encode(
-                y=parts.accuracy_axis("sd_low"), y2="sd_high:Q", detail="precision:N"
-            ),
+            parts.band(base)
+            .mark_area(opacity=0.1, clip=True)
+            .encode(y=parts.accuracy_axis("sd_low"), y2="sd_high:Q", detail="precision:N"),
             base.mark_line(strokeWidth=2, clip=True).encode(y=mean, strokeDash=dash),
             base.mark_point(filled=True, size=42, opacity=1, clip=True, cursor="pointer").encode(
                 y=mean, shape=parts.depth_shape(depths, family), tooltip=tooltip
             ),
         ],
-        {"cells": parts.with_band(precisions)},
+        {"cells": precisions},
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy in 32 and in 8 bits",
         subtitle=[
             "Solid: 32-bit; dashed: trained for 8-bit weights and activations.",
@@ -64,7 +64,7 @@ def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: f
     )
 
 
-def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> alt.LayerChart:
+def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
     """Return the paired gap, 32-bit minus 8-bit accuracy, over capacity with its 95% interval, one colour per depth.
 
     Args:

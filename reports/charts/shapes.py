@@ -14,7 +14,7 @@ ARROWS = {"+": "wider", "-": "narrower", "=": "equal"}
 
 def shapes(
     topologies: pl.DataFrame, *, dataset: str, family: str, chance: float, axis: Axis = "parameters"
-) -> alt.LayerChart:
+) -> parts.Drawing:
     """Return one thin line per topology, coloured by depth: where lines of a colour meet, shape does not matter.
 
     Args:

@@ -1,7 +1,8 @@
 """Colours and typography, once: the page's style sheet and the charts' configuration both come from here.
 
-The first four categorical colours are Okabe and Ito's blue, vermillion, green and purple, darkened for a light ground
-and lightened for a dark one until each has a contrast of 3:1 or more; marker shapes repeat what colour says.
+The four colours of the depths are a blue, a vermillion, a green and a purple, in the order of Okabe and Ito's palette,
+moved until they differ by 0.1 or more in OKLab for full, deuteranope and protanope sight and have a contrast of 3:1 or
+more with the ground; marker shapes repeat what colour says.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ LIGHT: Mapping[str, str] = {
     "accent": "#0b5cad",
     "good": "#00664e",
     "warn": "#9a3c00",
-    "series-1": "#0072b2",
-    "series-2": "#c44e00",
-    "series-3": "#00795c",
-    "series-4": "#a23b7a",
+    "series-1": "#215cc3",
+    "series-2": "#de4405",
+    "series-3": "#1d8d7d",
+    "series-4": "#841c5e",
     "series-5": "#6b5b00",
     "series-6": "#4a535f",
 }
@@ -37,10 +38,10 @@ DARK: Mapping[str, str] = {
     "accent": "#74b9ff",
     "good": "#4fd0aa",
     "warn": "#ffab66",
-    "series-1": "#4da9e8",
-    "series-2": "#ff9e4a",
-    "series-3": "#35c69f",
-    "series-4": "#e787c0",
+    "series-1": "#4c98ff",
+    "series-2": "#ef7f3c",
+    "series-3": "#37e6bf",
+    "series-4": "#c6659e",
     "series-5": "#d8c450",
     "series-6": "#aab3be",
 }
@@ -87,7 +88,9 @@ def chart_config(colours: Mapping[str, str]) -> dict[str, Any]:
             "titleFontSize": 12,
             "disable": colours is VARIABLES,
         },
-        "text": {"color": colours["soft"], "fontSize": 11},
+        "text": {"color": colours["soft"], "fontSize": 11, "aria": False},
+        # Only markers speak to assistive technology: one says what its stretch of band and line show.
+        **{mark: {"aria": False} for mark in ("area", "line", "rule", "rect")},
         "style": {
             "reference": {"color": colours["strong-line"], "strokeDash": [2, 4], "strokeWidth": 1.2},
             "reference-label": {
