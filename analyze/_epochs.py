@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze._results import Results
-from analyze._sweeps import EQUAL_WIDTHS, choose, family_rank, selection
+from analyze._sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection
 from analyze.stats.curves import Rise, rise_of_test_loss
 from analyze.stats.multiple import holm
 from analyze.stats.result import LEVEL, FloatArray, Status
@@ -19,6 +19,7 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
+KIND = Kind("learning curves", "generate convergence")
 CURVES = f"""
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate
@@ -71,7 +72,7 @@ def epoch_overfitting(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol))
+    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol), KIND)
     sweeps = runs.partition_by(["dataset", "family", "depth"], maintain_order=True)
     rows = [row for sweep in sweeps for row in _sweep(sweep)]
     return Results(

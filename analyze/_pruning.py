@@ -12,7 +12,7 @@ import numpy as np
 
 from analyze._regimes import first_stable, regimes
 from analyze._results import Results
-from analyze._sweeps import EQUAL_WIDTHS, choose, family_rank, selection, sweep_rng
+from analyze._sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection, sweep_rng
 from analyze.stats.crossing import crossing
 from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
@@ -23,6 +23,7 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
+KIND = Kind("pruned networks", "generate convergence")
 CURVES = f"""
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate,
@@ -165,7 +166,7 @@ def _load(
     family: str | Sequence[str] | None,
     protocol: str | None,
 ) -> tuple[list[Curves], tuple[str, ...]]:
-    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol))
+    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol), KIND)
     groups = runs.partition_by(["dataset", "family", "depth", "capacity"], maintain_order=True)
     cells = [_curves(group) for group in groups]
     return sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.depth, cell.capacity)), notes

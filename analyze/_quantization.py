@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze._regimes import first_stable, regimes
 from analyze._results import Results
-from analyze._sweeps import EQUAL_WIDTHS, choose, family_rank, selection
+from analyze._sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
@@ -20,6 +20,8 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
+QUANTIZED = Kind("int8 runs beside fp32 ones", "generate quantization")
+CONVERTED = Kind("converted integer models", "generate quantization")
 PAIRS = f"""
 SELECT q.dataset, q.dataset_fingerprint, q.protocol_id, q.family, q.depth, q.capacity, q.parameters, q.replicate,
        d.chance_accuracy AS chance, q.fp32_accuracy AS fp32, q.int8_accuracy AS int8
@@ -173,7 +175,7 @@ def integer_agreement(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    checks, notes = choose(Store(Path(store)).query(CHECKS), selection(dataset, family, protocol))
+    checks, notes = choose(Store(Path(store)).query(CHECKS), selection(dataset, family, protocol), CONVERTED)
     rows = [_agreement(group) for group in checks.partition_by(["dataset", "family"], maintain_order=True)]
     rows.sort(key=lambda row: (row.dataset, family_rank(row.family)))
     return Results(IntegerAgreement, tuple(rows), notes)
@@ -185,7 +187,7 @@ def _load(
     family: str | Sequence[str] | None,
     protocol: str | None,
 ) -> tuple[list[Pairs], tuple[str, ...]]:
-    pairs, notes = choose(Store(Path(store)).query(PAIRS), selection(dataset, family, protocol))
+    pairs, notes = choose(Store(Path(store)).query(PAIRS), selection(dataset, family, protocol), QUANTIZED)
     sweeps = [_pairs(group) for group in pairs.partition_by(["dataset", "family", "depth"], maintain_order=True)]
     return sorted(sweeps, key=lambda sweep: (sweep.dataset, family_rank(sweep.family), sweep.depth)), notes
 

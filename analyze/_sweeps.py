@@ -34,6 +34,17 @@ ORDER BY r.dataset, r.family, r.depth, r.capacity, r.replicate
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What an analysis is about, in words, and the command that adds more of it."""
+
+    noun: str
+    source: str
+
+
+FP32_RUNS = Kind("fp32 runs of equal widths", "generate convergence")
+
+
+@dataclass(frozen=True)
 class Selection:
     """What of a store to analyse: names of datasets and families (empty: all), and a protocol (None: the commonest)."""
 
@@ -86,13 +97,13 @@ def load_sweeps(store: str | Path, chosen: Selection) -> tuple[list[Sweep], tupl
     Raises:
         MinarchError: the store holds none of a dataset, family or protocol that was named.
     """
-    runs, notes = choose(Store(Path(store)).query(RUNS), chosen)
+    runs, notes = choose(Store(Path(store)).query(RUNS), chosen, FP32_RUNS)
     groups = runs.partition_by(["dataset", "family", "depth"], maintain_order=True)
     sweeps = [_sweep(group) for group in groups]
     return sorted(sweeps, key=lambda sweep: (sweep.dataset, family_rank(sweep.family), sweep.depth)), notes
 
 
-def choose(runs: polars.DataFrame, chosen: Selection) -> tuple[polars.DataFrame, tuple[str, ...]]:
+def choose(runs: polars.DataFrame, chosen: Selection, kind: Kind) -> tuple[polars.DataFrame, tuple[str, ...]]:
     """Return the chosen runs, those of one protocol and one fingerprint per dataset and family, and remarks.
 
     Raises:
@@ -101,7 +112,7 @@ def choose(runs: polars.DataFrame, chosen: Selection) -> tuple[polars.DataFrame,
     import polars
 
     if runs.is_empty():
-        return runs, ("the store holds no runs of this kind yet; 'generate all' adds them",)
+        return runs, (f"the store holds no {kind.noun} yet; `{kind.source}` adds them",)
     for column, wanted in (
         ("dataset", chosen.datasets),
         ("family", chosen.families),
@@ -110,7 +121,8 @@ def choose(runs: polars.DataFrame, chosen: Selection) -> tuple[polars.DataFrame,
         known = runs[column].unique().sort().to_list()
         for name in wanted:
             if name not in known:
-                raise MinarchError(f"no {column.removesuffix('_id')} {name!r} here; there is {', '.join(known)}")
+                what = f"{column.removesuffix('_id')} {name!r}"
+                raise MinarchError(f"the store holds no {kind.noun} of {what}, only of {', '.join(known)}")
         if wanted:
             runs = runs.filter(polars.col(column).is_in(list(wanted)))
 

@@ -48,9 +48,8 @@ def epochs_table(results: Results[EpochOverfitting]) -> RenderableType:
     """Return the rises of test loss along training as one table per dataset."""
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
-        table = _table(
-            dataset, ["family", "depth", "size", "status"], ["best epoch", "rise, nats", "95% CI", "p (Holm)", "n"]
-        )
+        title = f"{dataset} (best epoch, rise of test loss from there to the end in nats, p by Holm)"
+        table = _table(title, ["family", "depth", "size", "status"], ["best", "rise", "95% CI", "p", "n"])
         reasons = []
         for row in rows:
             interval = None if row.ci_low is None or row.ci_high is None else f"{row.ci_low:.3f} to {row.ci_high:.3f}"

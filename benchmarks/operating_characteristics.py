@@ -30,7 +30,7 @@ from tests.tally import (
 )
 
 REPLICATES = (5, 10, 30)
-FIRST_SEED = 10_000
+FIRST_SEED = 50_000
 LOCATED = ("R", "located", "exact", "within one size", "95% interval covers", "mean width, sizes")
 
 
@@ -39,6 +39,13 @@ def stability(seeds: range) -> Iterator[str]:
     yield from boundary_table(planted.BOUNDARIES, lambda s, r: stability_tally(planted.BOUNDARIES[s], r, seeds))
     others = {**planted.NULLS, "gradual": planted.gradual}
     yield from status_table(others, lambda s, r: stability_tally(others[s], r, seeds))
+    yield from header("30 replicates, from the seventh size on 5", "located", "exact", "within one size", "covered")
+    for name, scenario in {**planted.BOUNDARIES, **planted.NULLS}.items():
+        t = stability_tally(planted.unequal(scenario), 30, seeds)
+        hits = (f"{count / t.stores:.3f}" if name in planted.BOUNDARIES else "" for count in (t.exact, t.within_one))
+        covered = f"{t.covered / t.located:.3f}" if name in planted.BOUNDARIES else ""
+        yield row(name, f"{t.located / t.stores:.3f}", *hits, covered)
+    yield ""
 
 
 def overfitting(seeds: range) -> Iterator[str]:

@@ -110,13 +110,13 @@ def stable_skewed(rng: np.random.Generator, replicates: int) -> Planted:
 
 def unreached(rng: np.random.Generator, replicates: int) -> Planted:
     """The same large spread at every size."""
-    return Planted(_normal(rng, replicates, _means(rng), np.full(SIZES, 0.08)), None)
+    return Planted(_normal(rng, replicates, _means(rng) - 0.2, np.full(SIZES, 0.08)), None)
 
 
 def unreached_dead(rng: np.random.Generator, replicates: int) -> Planted:
     """Three sizes at chance, and a large spread at all the others."""
     at_chance = np.arange(SIZES) < 3
-    means = np.where(at_chance, CHANCE, _means(rng))
+    means = np.where(at_chance, CHANCE, _means(rng) - 0.2)
     return Planted(_normal(rng, replicates, means, np.where(at_chance, 0.001, 0.08)), None)
 
 
@@ -134,6 +134,18 @@ def gradual(rng: np.random.Generator, replicates: int) -> Planted:
 def all_dead(rng: np.random.Generator, replicates: int) -> Planted:
     """Every size at chance."""
     return Planted(_normal(rng, replicates, np.full(SIZES, CHANCE), np.full(SIZES, 0.003)), None)
+
+
+def unequal(scenario: Scenario) -> Scenario:
+    """Return the scenario with 5 replicates only from the seventh size on, as sweeps have that add them at need."""
+
+    def planted(rng: np.random.Generator, replicates: int) -> Planted:
+        full = scenario(rng, replicates)
+        accuracy = full.accuracy.copy()
+        accuracy[SIZES // 2 :, 5:] = np.nan
+        return Planted(accuracy, full.boundary)
+
+    return planted
 
 
 BOUNDARIES: dict[str, Scenario] = {

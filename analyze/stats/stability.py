@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
@@ -11,8 +13,6 @@ DEAD_MARGIN = 0.05
 """A size whose mean accuracy is not this far above chance is unstable by definition, with at least this spread."""
 MIN_RATIO = 2.0
 UNSTABLE_SPREAD = 0.02
-NORMAL_CONSISTENCY = 1.2533
-"""sqrt(pi / 2): makes the mean absolute deviation of normal data their standard deviation."""
 
 
 def stability_boundary(
@@ -80,17 +80,35 @@ def shortage(sizes: int, replicates: int) -> str:
 
 
 def spread(x: FloatArray) -> FloatArray:
-    """Return 1.2533 times the mean absolute deviation from the median over the last axis, NaN left out.
+    """Return robust standard deviations: the mean absolute deviation from the median, scaled, NaN left out.
 
-    Shape (..., sizes, replicates) in, (..., sizes) out; NaN at the same places along every leading axis.
+    Shape (..., sizes, replicates) in, (..., sizes) out; NaN at the same places along every leading axis. The scale
+    makes the mean logarithm that of the standard deviation for normal data, whatever the number of replicates:
+    otherwise sizes with fewer replicates would look more stable.
     """
+    n = counts(x.reshape(-1, *x.shape[-2:])[0])
+    scale: FloatArray = np.array([normal_deviation(int(count)) for count in n])
+    return mean_deviation(x) / scale
+
+
+@lru_cache(maxsize=1024)
+def normal_deviation(n: int) -> float:
+    """Return the geometric mean of the mean deviation of n standard normal values (Monte Carlo; 0.798 for many)."""
+    if n < 2:
+        return 1.0
+    draws = np.random.default_rng(n).standard_normal((1 + 200_000 // n, 1, n))
+    return float(np.exp(np.log(mean_deviation(draws)).mean()))
+
+
+def mean_deviation(x: FloatArray) -> FloatArray:
+    """Return the mean absolute deviation from the median over the last axis; shapes as for `spread`."""
     ordered = np.nan_to_num(np.sort(x, axis=-1), nan=0.0)
     n = counts(x.reshape(-1, *x.shape[-2:])[0])[:, None]
     rank = np.arange(x.shape[-1])
     # Values above the median enter positively, those below negatively; the median itself cancels.
     sign = np.where(rank < n, np.sign(2 * rank + 1 - n), 0.0)
     deviations: FloatArray = np.einsum("...sr,sr->...s", ordered, sign)
-    return NORMAL_CONSISTENCY * deviations / n[:, 0]
+    return deviations / n[:, 0]
 
 
 def dead(x: FloatArray, chance: float) -> BoolArray:

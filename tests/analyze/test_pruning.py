@@ -233,4 +233,4 @@ def test_a_store_without_pruning_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "none.duckdb", PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=(1, 2, 3)))
     assert len(pruning(path)) == 0
     assert len(depth_crossings(path)) == 0
-    assert b"no runs of this kind yet" in call("pruning", "--store", path).stderr
+    assert b"holds no pruned networks yet" in call("pruning", "--store", path).stderr

@@ -180,4 +180,4 @@ def test_command_prints_every_documented_field(store: Path, option: list[str]) -
 def test_a_store_without_int8_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "none.duckdb", PlantedSweep(accuracy=np.full((3, 8), 0.9), capacities=(1, 2, 3)))
     assert len(quantization(path)) == len(quantization_trends(path)) == len(integer_agreement(path)) == 0
-    assert b"no runs of this kind yet" in call("quantization", "--store", path).stderr
+    assert b"holds no int8 runs beside fp32 ones yet" in call("quantization", "--store", path).stderr

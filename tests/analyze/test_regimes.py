@@ -98,9 +98,9 @@ def test_too_few_replicates_says_what_to_run(store: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "family", "protocol", "message"),
     [
-        ("mnist", None, None, "no dataset 'mnist' here; there is digits, planted"),
-        ("digits", "vit", None, "no family 'vit' here; there is dnn"),
-        (None, None, "p9", "no protocol 'p9' here; there is p1, p2"),
+        ("mnist", None, None, "holds no fp32 runs of equal widths of dataset 'mnist', only of digits, planted"),
+        ("digits", "vit", None, "of family 'vit', only of dnn"),
+        (None, None, "p9", "of protocol 'p9', only of p1, p2"),
     ],
 )
 def test_unknown_names_list_the_known_ones(
@@ -114,7 +114,7 @@ def test_an_empty_store_has_no_regimes_and_typed_columns(tmp_path: Path) -> None
     results = regimes(write(tmp_path / "empty.duckdb"))
     assert len(results) == 0
     assert results.frame().schema["capacity"] == pl.Int64
-    assert results.notes == ("the store holds no runs of this kind yet; 'generate all' adds them",)
+    assert results.notes == ("the store holds no fp32 runs of equal widths yet; `generate convergence` adds them",)
 
 
 def test_a_single_size(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import ruptures
 
 from analyze.stats.replicates import pack, resample
-from analyze.stats.stability import best_step, line_beats_step, spread, stability_boundary
+from analyze.stats.stability import best_step, line_beats_step, mean_deviation, spread, stability_boundary
 from tests import planted
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.planted import CHANCE, SIZES
@@ -84,18 +84,21 @@ def test_an_upward_step_is_no_boundary() -> None:
     assert float(best_step(z)[1]) == 0.0
 
 
-def test_spread_is_the_scaled_mean_deviation_from_the_median() -> None:
+def test_mean_deviation_is_from_the_median() -> None:
     rng = np.random.default_rng(1)
     x = rng.random((4, 7))
     x[1, 5:] = np.nan
-    expected = [1.2533 * np.mean(np.abs(row[~np.isnan(row)] - np.nanmedian(row))) for row in x]
-    assert spread(x) == pytest.approx(expected)
-    assert spread(np.stack([x, x]))[1] == pytest.approx(expected)
+    expected = [np.mean(np.abs(row[~np.isnan(row)] - np.nanmedian(row))) for row in x]
+    assert mean_deviation(x) == pytest.approx(expected)
+    assert mean_deviation(np.stack([x, x]))[1] == pytest.approx(expected)
 
 
 def test_spread_estimates_the_normal_standard_deviation() -> None:
-    x = np.random.default_rng(2).normal(0, 0.05, (1, 20_000))
-    assert spread(x)[0] == pytest.approx(0.05, rel=0.02)
+    rng = np.random.default_rng(2)
+    assert spread(rng.normal(0, 0.05, (1, 20_000)))[0] == pytest.approx(0.05, rel=0.02)
+    for replicates in (5, 6, 10, 30):
+        logarithms = np.log(spread(rng.normal(0, 0.05, (4000, 1, replicates))))
+        assert np.exp(logarithms.mean()) == pytest.approx(0.05, rel=0.02)
 
 
 def test_a_line_is_preferred_on_a_line_and_a_step_on_a_step() -> None:
@@ -135,17 +138,14 @@ def test_too_little_data_says_what_is_missing(sizes: int, replicates: int, missi
     assert missing in found.reason
 
 
-def test_unequal_numbers_of_replicates() -> None:
-    exact = 0
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        sample = planted.drifting(rng, 30)
-        ragged = sample.accuracy.copy()
-        ragged[5:, 5:] = np.nan
-        found = stability_boundary(ragged, chance=CHANCE, rng=rng)
-        assert found.n == 5
-        exact += found.estimate == sample.boundary
-    at_least(exact, 40, 0.89)
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_unequal_numbers_of_replicates(seeds: range) -> None:
+    for name in CLEAR:
+        tally = stability_tally(planted.unequal(planted.BOUNDARIES[name]), 30, seeds)
+        at_least(tally.exact, tally.stores, 0.95)
+        at_least(tally.covered, tally.located, 0.95)
+    for name in planted.NULLS:
+        at_most(stability_tally(planted.unequal(planted.NULLS[name]), 30, seeds).located, len(seeds), 0.05)
 
 
 def test_replicates_are_drawn_jointly_over_sizes() -> None:

@@ -1,0 +1,114 @@
+"""Stores with next to nothing in them: a clear status each, never a traceback or a warning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from analyze import (
+    Results,
+    depth_crossings,
+    epoch_overfitting,
+    integer_agreement,
+    pruning,
+    quantization,
+    quantization_trends,
+    regimes,
+)
+from analyze.cli import analyze
+from tests.planted import CHANCE, LADDER
+from tests.planted_curves import PlantedCurves
+from tests.planted_store import PlantedSweep, write
+
+ANALYSES: list[Callable[[Path], Results[Any]]] = [
+    regimes,
+    epoch_overfitting,
+    pruning,
+    depth_crossings,
+    quantization,
+    quantization_trends,
+    integer_agreement,
+]
+COMMANDS = [
+    ["regimes"],
+    ["regimes", "--epochs"],
+    ["pruning"],
+    ["pruning", "--crossings"],
+    ["quantization"],
+    ["quantization", "--trend"],
+    ["quantization", "--integer"],
+]
+
+
+def _sweeps(sizes: int, replicates: int, accuracy: float, **options: Any) -> list[PlantedSweep]:
+    """Return two depths with curves, pruning, int8 runs and integer checks, all at one accuracy (-1: diverged)."""
+    table = np.full((sizes, replicates), accuracy)
+    shown = max(accuracy, CHANCE)
+    curves = [PlantedCurves(np.full((replicates, 20), 0.5), np.full((replicates, 20), 0.5), 0.0)] * sizes
+    pruned = [np.full((replicates, 21), shown)] * sizes
+    common: dict[str, Any] = {"capacities": LADDER[:sizes], **options}
+    return [
+        sweep
+        for depth in (1, 2)
+        for sweep in (
+            PlantedSweep(accuracy=table, depth=depth, curves=curves, pruned=pruned, **common),
+            PlantedSweep(accuracy=table, depth=depth, precision="int8", converted=np.full_like(table, shown), **common),
+        )
+    ]
+
+
+STORES: dict[str, list[PlantedSweep]] = {
+    "empty": [],
+    "two replicates": _sweeps(12, 2, 0.9),
+    "one replicate": _sweeps(12, 1, 0.9),
+    "single size": _sweeps(1, 10, 0.9),
+    "all dead": _sweeps(12, 10, CHANCE),
+    "all diverged": _sweeps(12, 10, -1.0),
+    "all the same": _sweeps(12, 10, 0.9),
+    "only degenerate": _sweeps(12, 10, 0.9, degenerate=True),
+    "only int8": [PlantedSweep(accuracy=np.full((6, 6), 0.9), capacities=LADDER[:6], precision="int8")],
+}
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("edge") / "results.duckdb", *STORES[request.param])
+
+
+def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
+    for analysis in ANALYSES:
+        results = analysis(store)
+        frame = results.frame()
+        assert frame.height == len(results)
+        for record in results.records():
+            for value in record.values():
+                assert not isinstance(value, float) or np.isfinite(value), (analysis.__name__, record)
+            if record.get("status") in ("insufficient", "not_reached"):
+                assert record["reason"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_print_something(store: Path, command: list[str]) -> None:
+    table = CliRunner().invoke(analyze, [*command, "--store", str(store)], catch_exceptions=False)
+    assert table.exit_code == 0
+    assert table.stdout.strip()
+    rows = CliRunner().invoke(analyze, [*command, "--store", str(store), "--format", "json"], catch_exceptions=False)
+    assert isinstance(json.loads(rows.stdout), list)
+
+
+def test_statuses_of_dead_diverged_and_equal_sweeps(tmp_path: Path) -> None:
+    for name, expected in {
+        "all dead": "not_reached",
+        "all diverged": "not_reached",
+        "all the same": "all_stable",
+    }.items():
+        path = write(tmp_path / f"{name.replace(' ', '-')}.duckdb", *STORES[name])
+        assert {row.status for row in regimes(path) if row.boundary == "stability"} == {expected}
+        assert {row.status for row in epoch_overfitting(path)} <= {"absent"}
+        assert {row.status for row in depth_crossings(path)} <= {"absent"}
