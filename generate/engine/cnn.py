@@ -13,7 +13,8 @@ from generate.architectures import Architecture, ImageShape
 from generate.engine import cnn_kernel
 from generate.engine.cnn_kernel import DIFFERENTIATE, EVALUATE, LEARN, Adam, State
 from generate.engine.cnn_kernel_layout import Floats, input_memory, layouts_of, working_memory
-from generate.engine.pack import Pack, Tally
+from generate.engine.cnn_quantization import Quantization
+from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.simd import LANES
 from generate.protocol import Training
 from store.records import Engine
@@ -27,13 +28,23 @@ def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
 class CnnKernelPack(Pack):
     """CNNs trained by compiled kernels, on one thread.
 
+    With `quantized` they are trained with fake quantization of the input, the weights, the rectified convolution and
+    the logits, as PyTorch's default configuration for QNNPACK does; evaluation uses the quantizers as they are.
+
     Parameters, gradient and Adam's moments are flat buffers, model after model, as `cnn_kernel_layout` says. What
     `tensors` returns are views of them, so `refresh` has nothing to do.
     """
 
     engine: Engine = "kernel"
 
-    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+    def __init__(
+        self,
+        architectures: Sequence[Architecture],
+        image: ImageShape,
+        training: Training,
+        *,
+        quantized: bool = False,
+    ) -> None:
         super().__init__(architectures, image, training)
         self._layouts = layouts_of([architecture.capacity for architecture in self.architectures], image)
         self._table = np.array(self._layouts, dtype=np.int64)
@@ -41,16 +52,39 @@ class CnnKernelPack(Pack):
         self._state = State(*(np.zeros(size, np.float32) for _ in State._fields))
         self._work = working_memory(self._layouts, training.batch_size)
         self._inputs = input_memory(self._layouts[0], training.batch_size)
-        self._bytes = np.zeros(training.batch_size * image.values + LANES, np.uint8)
+        self._images = np.zeros(training.batch_size * image.values + LANES, np.float32)
+        self._quantization = Quantization(len(self.architectures), size) if quantized else None
         self._steps = 0
 
     def tensors(self, model: int) -> dict[str, Tensor]:
-        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
-        return self._views(self._state.parameters, model)
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`.
+
+        A quantized pack adds `quantizers` [rows, 4], which belong to the model's state too.
+        """
+        views = self._views(self._state.parameters, model)
+        return views | {"quantizers": self._quantization.rows(model)} if self._quantization else views
+
+    def load(self, model: int, values: dict[str, Tensor]) -> None:
+        """Copy values, named as in `tensors`, into one model's parameters, and quantizers if there are any."""
+        for name, tensor in self.tensors(model).items():
+            if name != "quantizers" or name in values:
+                tensor.copy_(values[name])
+
+    def quantizers(self, model: int) -> dict[str, Tensor]:
+        """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
+
+        They are `input`, one for the outputs of each layer, named as the layer, and one for its weights, named as the
+        parameter; none if the pack is not quantized.
+        """
+        return self._quantization.named(model) if self._quantization else {}
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
+        if self._quantization:
+            before = self._quantization.values.copy()
         self._run(DIFFERENTIATE, images, labels)
+        if self._quantization:
+            self._quantization.values[:] = before
         models = range(len(self.architectures))
         views = [self._views(self._state.gradient, model) for model in models]
         return [{name: view.clone() for name, view in tensors.items()} for tensors in views]
@@ -70,21 +104,23 @@ class CnnKernelPack(Pack):
         loss, correct = np.zeros(models), np.zeros(models, np.int64)
         size = self.training.batch_size
         for some, answers in zip(torch.split(images, size), torch.split(labels, size), strict=True):
-            self._prepare(some)
-            cnn_kernel.run(
-                goal, self._inputs, answers.numpy(), len(some), self._table, self._state, self._work, self._adam(),
-                loss, correct,
-            )  # fmt: skip
+            self._prepare(some, observe=goal != EVALUATE)
+            data = (self._inputs, answers.numpy(), len(some), self._table, self._state)
+            rest = (self._work, self._adam(), loss, correct)
+            if self._quantization:
+                self._quantization.run(goal, *data, *rest)
+            else:
+                cnn_kernel.run(goal, *data, *rest)
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
-    def _prepare(self, images: Tensor) -> None:
-        values = images.numpy().reshape(-1)
-        self._bytes[: values.size] = values
+    def _prepare(self, images: Tensor, *, observe: bool) -> None:
+        values = normalise(images, self.training)
+        if self._quantization:
+            values = self._quantization.round_input(values, observe=observe)
+        self._images[: values.numel()] = values.reshape(-1).numpy()
         height, width, plane = self.image.height, self.image.width, self._layouts[0].plane
-        scale = 1 / (255 * self.training.input_std)
-        shift = self.training.input_mean / self.training.input_std
         planes = len(images) * self.image.channels
-        cnn_kernel.prepare(self._bytes, planes, height, width, plane, scale, shift, self._inputs)
+        cnn_kernel.prepare(self._images, planes, height, width, plane, self._inputs)
 
     def _adam(self) -> Adam:
         beta1, beta2 = self.training.betas

@@ -20,11 +20,10 @@ import numpy as np
 from numba import typeof, types
 
 from generate.engine.cnn_kernel_backward import backward
-from generate.engine.cnn_kernel_forward import cross_entropy, forward
-from generate.engine.cnn_kernel_layout import Floats, Integers, Layout, Table, Work
-from generate.engine.simd import LANES, kernel, load, load_bytes, part, sqrt, store
+from generate.engine.cnn_kernel_forward import add_lanes, convolve, cross_entropy, score, start_forward
+from generate.engine.cnn_kernel_layout import TILE, Floats, Integers, Layout, Table, Work
+from generate.engine.simd import LANES, kernel, load, part, sqrt, store
 
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Doubles = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 EVALUATE, DIFFERENTIATE, LEARN = range(3)
@@ -55,13 +54,11 @@ _STATE = typeof(State(*(np.zeros(1, np.float32),) * len(State._fields)))
 _ADAM = typeof(Adam(*(np.float32(0),) * len(Adam._fields)))
 
 
-@kernel(types.void(types.uint8[::1], *(_COUNT,) * 4, types.float32, types.float32, _FLOATS))
-def prepare(
-    images: Bytes, planes: int, height: int, width: int, plane: int, scale: float, shift: float, inputs: Floats
-) -> None:
-    """Write normalised, shifted copies of `planes` image channels into `inputs`: value * scale - shift.
+@kernel(types.void(_FLOATS, *(_COUNT,) * 4, _FLOATS))
+def prepare(images: Floats, planes: int, height: int, width: int, plane: int, inputs: Floats) -> None:
+    """Write shifted copies of `planes` image channels into `inputs`.
 
-    `images` needs LANES bytes more than the images take. Vectors reach past a row's end; the next row overwrites that.
+    `images` needs LANES numbers more than the images take. Vectors reach past a row's end; the next row writes over it.
     """
     out_width = width - 2
     for number in range(planes):
@@ -69,13 +66,14 @@ def prepare(
             source, target = number * height * width + side, (number * 3 + side) * plane
             for _ in range(height):
                 for x in range(0, out_width, LANES):
-                    store(inputs, target + x, load_bytes(images, source + x) * scale - shift)
+                    store(inputs, target + x, load(images, source + x))
                 source += width
                 target += out_width
 
 
 @part
-def _layout(table: Table, model: int) -> Layout:
+def layout_at(table: Table, model: int) -> Layout:
+    """Return the layout of one model."""
     row = table[model]
     return Layout(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12],
@@ -84,7 +82,7 @@ def _layout(table: Table, model: int) -> Layout:
 
 
 @part
-def _update(start: int, size: int, state: State, adam: Adam) -> None:
+def update(start: int, size: int, state: State, adam: Adam) -> None:
     """Take one step of Adam (Kingma and Ba, 2015), arranged as in `torch.optim.Adam`."""
     for index in range(start, start + size, LANES):
         slope = load(state.gradient, index)
@@ -112,12 +110,17 @@ def run(
     `table` holds one layout a row. The gradient is that of the mean loss.
     """
     for model in range(len(table)):
-        layout = _layout(table, model)
-        forward(inputs, count, state.parameters, layout, work)
-        lost, right = cross_entropy(labels, count, state.parameters, layout, work)
+        layout = layout_at(table, model)
+        start_forward(count, state.parameters, layout, work)
+        for images in range(0, count, TILE):
+            some = min(TILE, count - images)
+            convolve(inputs, images, some, layout, work)
+            score(images, some, state.parameters, layout, work, None)
+        add_lanes(count, state.parameters, layout, work)
+        lost, right = cross_entropy(labels, count, layout, work)
         loss[model] += lost
         correct[model] += right
         if goal >= DIFFERENTIATE:
-            backward(inputs, count, state.parameters, state.gradient, layout, work)
+            backward(inputs, count, state.parameters, state.gradient, layout, work, None)
         if goal == LEARN:
-            _update(layout.start, layout.size, state, adam)
+            update(layout.start, layout.size, state, adam)

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from generate.engine.cnn_kernel_forward import EIGHT, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
-from generate.engine.cnn_kernel_layout import TILE, Floats, Layout, Work
-from generate.engine.simd import LANES, load, part, splat, store, total, where_positive
+from generate.engine.cnn_kernel_layout import HIGHEST_LEVEL, TILE, Floats, Layout, Work
+from generate.engine.simd import LANES, load, part, round_even, splat, store, total, where_greater, where_positive
 from generate.engine.simd_rows import (
     add_products,
     add_scaled,
     combine,
     load_rows,
     load_tile,
+    round_rows,
     store_rows,
     store_tile,
     zero_tile,
@@ -22,9 +23,12 @@ from generate.engine.simd_rows import (
 
 
 @part
-def backward(inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work) -> None:
-    """Write the gradient of the mean loss on the images that `forward` and `cross_entropy` have just seen.
+def backward(
+    inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work, rounding: Any
+) -> None:
+    """Write the gradient of the mean loss on the images that the forward pass has just seen.
 
+    Activations count as rounded as `rounding` says (None: not at all), and errors pass where they were in range.
     Overwrites the activations. Padding gets no gradient: it keeps its zeros.
     """
     for k in range(layout.classes):
@@ -34,19 +38,19 @@ def backward(inputs: Floats, count: int, parameters: Floats, gradient: Floats, l
         gradient[layout.start + layout.head_biases + k] = bias
     if MANY:
         for channel in range(0, layout.channels & -8, 8):
-            _backward_block(inputs, count, parameters, gradient, layout, channel, work, EIGHT)
+            _backward_block(inputs, count, parameters, gradient, layout, channel, work, rounding, EIGHT)
     for channel in range(layout.channels & -8 if MANY else 0, layout.channels & -4, 4):
-        _backward_block(inputs, count, parameters, gradient, layout, channel, work, FOUR)
+        _backward_block(inputs, count, parameters, gradient, layout, channel, work, rounding, FOUR)
     if layout.channels & 2:
-        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -4, work, TWO)
+        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -4, work, rounding, TWO)
     if layout.channels & 1:
-        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -2, work, ONE)
+        _backward_block(inputs, count, parameters, gradient, layout, layout.channels & -2, work, rounding, ONE)
 
 
 @part
 def _backward_block(
     inputs: Floats, count: int, parameters: Floats, gradient: Floats, layout: Layout, channel: int, work: Work,
-    block: Any
+    rounding: Any, block: Any
 ) -> None:  # fmt: skip
     """Write the gradients of one block of channels: biases, kernels, and weights of the linear layer."""
     stride = (1 + layout.taps) * LANES
@@ -55,7 +59,9 @@ def _backward_block(
     for images in range(0, count, TILE):
         some = min(TILE, count - images)
         for number in range(len(block)):
-            _backward_linear(images, some, channel + number, parameters, gradient, layout, work, number * stride)
+            _backward_linear(
+                images, some, channel + number, parameters, gradient, layout, work, number * stride, rounding
+            )
         _backward_convolution(inputs, images, some, layout, channel, work, block)
     for number in range(len(block)):
         gradient[layout.start + layout.biases + channel + number] = total(load(work.sums, number * stride))
@@ -66,34 +72,38 @@ def _backward_block(
 
 @part
 def _backward_linear(
-    images: int, count: int, channel: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work, bias: int
-) -> None:
+    images: int, count: int, channel: int, parameters: Floats, gradient: Floats, layout: Layout, work: Work,
+    bias: int, rounding: Any
+) -> None:  # fmt: skip
     """Turn one channel's activations into errors, and add one tile's share to the gradient of its weights."""
     tens, fours = class_blocks(layout.classes)
+    row = layout.row
     source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
     weights = layout.start + layout.weights + channel * layout.positions
     for vector in range(0, layout.vectors * LANES, LANES):
         place, start = source + vector, weights + vector
         if MANY:
             for k in range(0, tens, 10):
-                _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, TEN)
+                at = start + k * row
+                _backward_classes(images, count, place, parameters, gradient, at, layout, work, bias, k, rounding, TEN)
         for k in range(tens, fours, 4):
-            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, FOUR)
+            at = start + k * row
+            _backward_classes(images, count, place, parameters, gradient, at, layout, work, bias, k, rounding, FOUR)
         for k in range(fours, layout.classes):
-            _backward_classes(images, count, place, parameters, gradient, start, layout, work, bias, k, ONE)
+            at = start + k * row
+            _backward_classes(images, count, place, parameters, gradient, at, layout, work, bias, k, rounding, ONE)
 
 
 @part
 def _backward_classes(
-    images: int, count: int, place: int, parameters: Floats, gradient: Floats, start: int, layout: Layout,
-    work: Work, bias: int, k: int, block: Any
+    images: int, count: int, place: int, parameters: Floats, gradient: Floats, weights: int, layout: Layout,
+    work: Work, bias: int, k: int, rounding: Any, block: Any
 ) -> None:  # fmt: skip
     """Take one vector of activations back through a block of classes, for one tile of images.
 
     Adds to the weights' gradient (writes it at the first tile). What the activations' errors get from the blocks of
     classes adds up in `work.partial`; with the last block they replace the activations.
     """
-    weights = start + k * layout.row
     last = k + len(block) == layout.classes
     rows = load_rows(parameters, weights, layout.row, block)
     sums = zero_tile(block, ONE)
@@ -104,11 +114,17 @@ def _backward_classes(
     for image in range(count):
         value = load(work.activations, place)
         error = combine(work.errors, errors, rows)
-        sums = add_scaled(sums, work.errors, errors, (value,))
+        used = (value,)
+        if rounding is not None:
+            used = round_rows(used, rounding.inverse, rounding.scale, HIGHEST_LEVEL)
+        sums = add_scaled(sums, work.errors, errors, used)
         if k > 0:
             error = error + load(work.partial, image * LANES)
         if last:
             error = where_positive(value, error)
+            if rounding is not None:
+                level = round_even(value * rounding.inverse)
+                error = where_greater(level, splat(HIGHEST_LEVEL), splat(np.float32(0)), error)
             store(work.activations, place, error)
             bias_sum = bias_sum + error
         else:

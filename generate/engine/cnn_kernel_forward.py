@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn_kernel_layout import TILE, Floats, Integers, Layout, Work
+from generate.engine.cnn_kernel_layout import HIGHEST_LEVEL, TILE, Floats, Integers, Layout, Work
 from generate.engine.simd import LANES, REGISTERS, exp, load, part, splat, store, total, where_positive
 from generate.engine.simd_rows import (
     add_products,
@@ -15,6 +15,7 @@ from generate.engine.simd_rows import (
     load_rows,
     load_tile,
     positive_part,
+    round_rows,
     spread_tile,
     store_tile,
 )
@@ -24,24 +25,39 @@ MANY = REGISTERS == 32
 
 
 @part
-def forward(inputs: Floats, count: int, parameters: Floats, layout: Layout, work: Work) -> None:
-    """Leave the activations and scores of `count` images in `work`."""
+def start_forward(count: int, parameters: Floats, layout: Layout, work: Work) -> None:
+    """Lay the kernels out for `convolve`, and clear the scores of `count` images."""
     _transpose_taps(parameters, layout, work.taps)
     for index in range(0, count * layout.classes * LANES, LANES):
         store(work.scores, index, splat(np.float32(0)))
-    for images in range(0, count, TILE):
-        some = min(TILE, count - images)
+
+
+@part
+def convolve(inputs: Floats, images: int, count: int, layout: Layout, work: Work) -> None:
+    """Write the rectified convolution of one tile of images."""
+    if MANY:
+        for channel in range(0, layout.channels & -8, 8):
+            _convolve(inputs, images, count, layout, channel, work, EIGHT)
+    for channel in range(layout.channels & -8 if MANY else 0, layout.channels & -4, 4):
+        _convolve(inputs, images, count, layout, channel, work, FOUR)
+    if layout.channels & 2:
+        _convolve(inputs, images, count, layout, layout.channels & -4, work, TWO)
+    if layout.channels & 1:
+        _convolve(inputs, images, count, layout, layout.channels & -2, work, ONE)
+
+
+@part
+def score(images: int, count: int, parameters: Floats, layout: Layout, work: Work, rounding: Any) -> None:
+    """Add up the scores of one tile of images, from activations rounded as `rounding` says (None: not at all)."""
+    tens, fours = class_blocks(layout.classes)
+    for channel in range(layout.channels):
         if MANY:
-            for channel in range(0, layout.channels & -8, 8):
-                _convolve(inputs, images, some, layout, channel, work, EIGHT)
-        for channel in range(layout.channels & -8 if MANY else 0, layout.channels & -4, 4):
-            _convolve(inputs, images, some, layout, channel, work, FOUR)
-        if layout.channels & 2:
-            _convolve(inputs, images, some, layout, layout.channels & -4, work, TWO)
-        if layout.channels & 1:
-            _convolve(inputs, images, some, layout, layout.channels & -2, work, ONE)
-        for channel in range(layout.channels):
-            _score(images, some, channel, parameters, layout, work)
+            for k in range(0, tens, 10):
+                _score(images, count, channel, k, parameters, layout, work, rounding, TEN)
+        for k in range(tens, fours, 4):
+            _score(images, count, channel, k, parameters, layout, work, rounding, FOUR)
+        for k in range(fours, layout.classes):
+            _score(images, count, channel, k, parameters, layout, work, rounding, ONE)
 
 
 @part
@@ -85,22 +101,10 @@ def _convolve(inputs: Floats, images: int, count: int, layout: Layout, channel: 
 
 
 @part
-def _score(images: int, count: int, channel: int, parameters: Floats, layout: Layout, work: Work) -> None:
-    """Add one channel's share to the scores of one tile of images."""
-    tens, fours = class_blocks(layout.classes)
-    if MANY:
-        for k in range(0, tens, 10):
-            _score_classes(images, count, channel, k, parameters, layout, work, TEN)
-    for k in range(tens, fours, 4):
-        _score_classes(images, count, channel, k, parameters, layout, work, FOUR)
-    for k in range(fours, layout.classes):
-        _score_classes(images, count, channel, k, parameters, layout, work, ONE)
-
-
-@part
-def _score_classes(
-    images: int, count: int, channel: int, k: int, parameters: Floats, layout: Layout, work: Work, block: Any
-) -> None:
+def _score(
+    images: int, count: int, channel: int, k: int, parameters: Floats, layout: Layout, work: Work, rounding: Any,
+    block: Any
+) -> None:  # fmt: skip
     """Add one channel's share to the scores of a block of classes, two images at a time."""
     source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
     weights = layout.start + layout.weights + k * layout.row + channel * layout.positions
@@ -109,6 +113,8 @@ def _score_classes(
         sums = load_tile(work.scores, target, LANES, stride, block, TWO)
         for vector in range(0, layout.vectors * LANES, LANES):
             columns = load_rows(work.activations, source + vector, layout.line, TWO)
+            if rounding is not None:
+                columns = round_rows(columns, rounding.inverse, rounding.scale, HIGHEST_LEVEL)
             sums = add_products(sums, parameters, weights + vector, layout.row, columns)
         store_tile(work.scores, target, LANES, stride, TWO, sums)
         source += 2 * layout.line
@@ -116,30 +122,29 @@ def _score_classes(
 
 
 @part
-def _add_lanes(image: int, parameters: Floats, layout: Layout, work: Work) -> int:
-    """Write the logits of one image in place of its errors, minus infinity in the padding; return the answer."""
-    first, biases = image * layout.error_row, layout.start + layout.head_biases
-    for index in range(first, first + layout.error_row, LANES):
+def add_lanes(count: int, parameters: Floats, layout: Layout, work: Work) -> None:
+    """Write the logits of `count` images in place of their errors, minus infinity in the padding."""
+    biases = layout.start + layout.head_biases
+    for index in range(0, count * layout.error_row, LANES):
         store(work.errors, index, splat(-np.float32(np.inf)))
-    answer = 0
-    for k in range(layout.classes):
-        logit = total(load(work.scores, (image * layout.classes + k) * LANES)) + parameters[biases + k]
-        work.errors[first + k] = logit
-        if logit > work.errors[first + answer]:
-            answer = k
-    return answer
+    for image in range(count):
+        for k in range(layout.classes):
+            logit = total(load(work.scores, (image * layout.classes + k) * LANES)) + parameters[biases + k]
+            work.errors[image * layout.error_row + k] = logit
 
 
 @part
-def cross_entropy(labels: Integers, count: int, parameters: Floats, layout: Layout, work: Work) -> tuple[float, int]:
-    """Write the errors, d(mean loss) / d(logit); return the summed loss and the number of correct answers."""
+def cross_entropy(labels: Integers, count: int, layout: Layout, work: Work) -> tuple[float, int]:
+    """Turn logits into errors, d(mean loss) / d(logit); return the summed loss and the number of correct answers."""
     loss, correct = 0.0, 0
     share = np.float32(1) / np.float32(count)
     for image in range(count):
         first = image * layout.error_row
-        answer = _add_lanes(image, parameters, layout, work)
-        wanted = first + labels[image]
-        highest = work.errors[first + answer]
+        answer, wanted = first, first + labels[image]
+        for k in range(first, first + layout.classes):
+            if work.errors[k] > work.errors[answer]:
+                answer = k
+        highest = work.errors[answer]
         loss += highest - work.errors[wanted]
         sums = splat(np.float32(0))
         for index in range(first, first + layout.error_row, LANES):
@@ -151,5 +156,5 @@ def cross_entropy(labels: Integers, count: int, parameters: Floats, layout: Layo
             store(work.errors, index, load(work.errors, index) * (share / norm))
         work.errors[wanted] -= share
         loss += math.log(norm)
-        correct += first + answer == wanted
+        correct += answer == wanted
     return loss, correct

@@ -66,6 +66,16 @@ class Work(NamedTuple):
     sums: Floats
 
 
+class Rounding(NamedTuple):
+    """How activations are rounded to the levels 0 .. 255: 1 / scale, and scale."""
+
+    inverse: np.float32
+    scale: np.float32
+
+
+HIGHEST_LEVEL = np.float32(255)
+
+
 def round_up(number: int, multiple: int) -> int:
     """Return the smallest multiple that is not below `number`."""
     return -(-number // multiple) * multiple

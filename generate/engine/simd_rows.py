@@ -21,6 +21,7 @@ from generate.engine.simd import (
     _broadcast,
     _constant,
     _emit_maximum,
+    _emit_minimum,
     _lanewise,
     _pointer,
     vector,
@@ -133,6 +134,20 @@ def store_tile(
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, columns, tile), emit
+
+
+@intrinsic
+def round_rows(typing_context: Any, rows: Any, inverse: Any, scale: Any, highest: Any) -> Any:
+    """Return min(round(row * inverse), highest) * scale of every vector; ties to even, NaN stays."""
+
+    def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
+        rows, *numbers = args
+        inverse, scale, highest = (_broadcast(builder, number) for number in numbers)
+        levels = [_lanewise(builder, "rint", builder.fmul(row, inverse)) for row in _unpack_tuple(builder, rows)]
+        bounded = [_emit_minimum(builder, highest, level) for level in levels]
+        return _pack_array(builder, [builder.fmul(level, scale) for level in bounded])
+
+    return rows(rows, types.float32, types.float32, types.float32), emit
 
 
 @intrinsic

@@ -1,0 +1,58 @@
+"""Quantizers of a pack of CNNs, and how its kernels are run with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+QUANTIZER_NAMES = ("input", "convolution", "linear", "convolution.weight", "linear.weight")
+"""Quantizers of a model: of the input, of the outputs of the layers (after ReLU), of their weights."""
+
+
+class Quantization:
+    """The quantizers of a pack and the rounded parameters that its networks compute with.
+
+    Importing the kernels takes seconds where they are not cached; packs in float32 are spared that.
+
+    Attributes:
+        values: lowest and highest value, scale and zero point of the quantizers [models x quantizers x 4].
+    """
+
+    def __init__(self, models: int, parameters: int) -> None:
+        from generate.engine.quantizer_kernel import COLUMNS, reset_quantizer
+
+        self.values = np.zeros(models * len(QUANTIZER_NAMES) * COLUMNS, np.float32)
+        for quantizer in range(models * len(QUANTIZER_NAMES)):
+            reset_quantizer(self.values, quantizer)
+        self._rounded = np.zeros(parameters, np.float32)
+        self._models = models
+
+    def rows(self, model: int) -> Tensor:
+        """Return the quantizers of one model as a writable view [quantizers, 4]."""
+        return torch.from_numpy(self.values).view(self._models, len(QUANTIZER_NAMES), -1)[model]
+
+    def named(self, model: int) -> dict[str, Tensor]:
+        """Return the quantizers of one model by name, as writable views [4]."""
+        return dict(zip(QUANTIZER_NAMES, self.rows(model), strict=True))
+
+    def round_input(self, values: Tensor, *, observe: bool) -> Tensor:
+        """Return the input rounded; observe it first if asked to. All models see the same, so one quantizer serves."""
+        from generate.engine.tensor_quantizer import fake_quantize, observe_input
+
+        if observe:
+            observe_input(values, self.rows(0)[0])
+            for model in range(1, self._models):
+                self.rows(model)[0] = self.rows(0)[0]
+        return fake_quantize(values, self.rows(0)[0])
+
+    def run(
+        self, goal: int, inputs: Any, labels: Any, count: int, table: Any, state: Any, work: Any, adam: Any, loss: Any,
+        correct: Any
+    ) -> None:  # fmt: skip
+        """Run the quantized kernels; the arguments are those of `run`."""
+        from generate.engine.cnn_kernel_quantized import run_quantized
+
+        run_quantized(goal, inputs, labels, count, table, state, self._rounded, self.values, work, adam, loss, correct)
