@@ -110,29 +110,40 @@ def multiply(space: Any, x: int, factors: int, count: int) -> None:
         store(space, (x + k) * LANES, load(space, (x + k) * LANES) * load(space, (factors + k) * LANES))
 
 
-@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT))
+@kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT, INT, INT))
 def exponentiate_backward(
-    space: Any, d_row: int, row: int, d_attended: int, attended: int, stride: int, width: int, tokens: int
+    space: Any,
+    d_rows: int,
+    attention: int,
+    d_attended: int,
+    attended: int,
+    stride: int,
+    rows: int,
+    width: int,
+    tokens: int,
 ) -> None:
-    """Replace a row of attention by the gradient of its scores.
+    """Replace rows of attention by the gradients of their scores.
 
     Args:
         space: the workspace.
-        d_row: gradient of the row [tokens].
-        row: the row, exponentials [tokens]; then the result.
-        d_attended: gradient of what the query attended to, divided by the row's sum; values are `stride` apart.
-        attended: what it attended to, likewise.
-        stride: see `d_attended`.
+        d_rows: gradients of the rows [rows, tokens].
+        attention: the rows, exponentials [rows, tokens]; then the result.
+        d_attended: gradient of what the queries attended to, divided by the rows' sums [width, rows].
+        attended: what they attended to [width, rows].
+        stride: from one value of a query to the next, for both.
+        rows: number of queries.
         width: values of a token.
         tokens: number of tokens.
     """
     keep_apart()
-    mean = splat(0.0)
-    for d in range(width):
-        mean = mean + load(space, (d_attended + d * stride) * LANES) * load(space, (attended + d * stride) * LANES)
-    for t in range(tokens):
-        place = (row + t) * LANES
-        store(space, place, (load(space, (d_row + t) * LANES) - mean) * load(space, place))
+    for row in range(rows):
+        mean = splat(0.0)
+        for d in range(width):
+            place = row + d * stride
+            mean = mean + load(space, (d_attended + place) * LANES) * load(space, (attended + place) * LANES)
+        for t in range(row * tokens, (row + 1) * tokens):
+            change = load(space, (d_rows + t) * LANES) - mean
+            store(space, (attention + t) * LANES, change * load(space, (attention + t) * LANES))
 
 
 @inline
@@ -153,10 +164,8 @@ def attend_backward(
         heads, value = (d_attended + first, 1, queries), (block.value, tokens, 1)
         product(space, False, (d_scores, tokens, 1), heads, value, (rows, tokens, width))
         scores = block.attention + first * tokens
-        for row in range(rows):
-            head, attended = d_attended + first + row, block.attended + first + row
-            gradient, exponentials = d_scores + row * tokens, scores + row * tokens
-            exponentiate_backward(space, gradient, exponentials, head, attended, queries, width, tokens)
+        head, attended = d_attended + first, block.attended + first
+        exponentiate_backward(space, d_scores, scores, head, attended, queries, rows, width, tokens)
         out, key = (d_query + first, 1, queries), (block.key, 1, tokens)
         product(space, False, out, (scores, tokens, 1), key, (rows, width, tokens))
     per_key, queried = (block.attention, 1, tokens), (block.query, 1, queries)

@@ -55,14 +55,13 @@ def pack_patches(images: Any, pixels: Any, count: int, image_values: int, table:
     groups = (count + LANES - 1) // LANES
     for group in range(groups):
         block = space[(out + group * len(pixels)) * LANES : (out + (group + 1) * len(pixels)) * LANES]
-        for lane in range(LANES):
-            first = min(group * LANES + lane, count - 1) * image_values
-            image = images[first : first + image_values]
-            for k in range(len(pixels)):
-                place = pixels[k]
+        for k in range(len(pixels)):
+            pixel = pixels[k]
+            for lane in range(LANES):
+                image = min(group * LANES + lane, count - 1)
                 value = np.float32(0.0)
-                if place >= 0:
-                    value = table[np.uint64(image[np.uint64(place)])]
+                if pixel >= 0:
+                    value = table[np.uint64(images[np.uint64(image * image_values + pixel)])]
                 block[np.uint64(k * LANES + lane)] = value
 
 
@@ -87,28 +86,34 @@ def normalise(space: Any, x: int, out: int, inverse: int, tokens: int, width: in
             store(space, (out + place) * LANES, (load(space, (x + place) * LANES) - mean) * scale)
 
 
-@kernel(VOID(FLOATS, INT, INT, INT))
-def exponentiate(space: Any, row: int, inverse_sum: int, tokens: int) -> None:
-    """Replace a row of scores s by 2^(s - max s) and write the reciprocal of their sum."""
+@kernel(VOID(FLOATS, INT, INT, INT, INT))
+def exponentiate(space: Any, scores: int, inverse_sums: int, rows: int, tokens: int) -> None:
+    """Replace the rows of scores s [rows, tokens] by 2^(s - max s) and write the reciprocals of their sums [rows]."""
     keep_apart()
-    peak0 = load(space, row * LANES)
-    peak1, peak2, peak3 = peak0, peak0, peak0
-    for t in range(0, tokens - 3, 4):
-        place = (row + t) * LANES
-        peak0 = maximum(peak0, load(space, place))
-        peak1 = maximum(peak1, load(space, place + LANES))
-        peak2 = maximum(peak2, load(space, place + 2 * LANES))
-        peak3 = maximum(peak3, load(space, place + 3 * LANES))
-    for t in range(tokens - tokens % 4, tokens):
-        peak0 = maximum(peak0, load(space, (row + t) * LANES))
-    peak = maximum(maximum(peak0, peak1), maximum(peak2, peak3))
-    sum_ = splat(0.0)
-    for t in range(tokens):
-        place = (row + t) * LANES
-        value = exp2(load(space, place) - peak)
-        store(space, place, value)
-        sum_ = sum_ + value
-    store(space, inverse_sum * LANES, splat(1.0) / sum_)
+    # All maxima first: the processor then works on exponentials of several rows at once.
+    for row in range(rows):
+        line = scores + row * tokens
+        peak0 = load(space, line * LANES)
+        peak1, peak2, peak3 = peak0, peak0, peak0
+        for t in range(0, tokens - 3, 4):
+            place = (line + t) * LANES
+            peak0 = maximum(peak0, load(space, place))
+            peak1 = maximum(peak1, load(space, place + LANES))
+            peak2 = maximum(peak2, load(space, place + 2 * LANES))
+            peak3 = maximum(peak3, load(space, place + 3 * LANES))
+        for t in range(tokens - tokens % 4, tokens):
+            peak0 = maximum(peak0, load(space, (line + t) * LANES))
+        store(space, (inverse_sums + row) * LANES, maximum(maximum(peak0, peak1), maximum(peak2, peak3)))
+    for row in range(rows):
+        line = scores + row * tokens
+        peak = load(space, (inverse_sums + row) * LANES)
+        sum_ = splat(0.0)
+        for t in range(tokens):
+            place = (line + t) * LANES
+            value = exp2(load(space, place) - peak)
+            store(space, place, value)
+            sum_ = sum_ + value
+        store(space, (inverse_sums + row) * LANES, splat(1.0) / sum_)
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT))
@@ -129,8 +134,7 @@ def attend(space: Any, block: BlockSpace, width: int, tokens: int, queries: int,
         scores = block.attention + (first * tokens if keep else 0)
         query, key = (block.query + first, 1, queries), (block.key, tokens, 1)
         product(space, False, (scores, tokens, 1), query, key, (rows, tokens, width))
-        for row in range(rows):
-            exponentiate(space, scores + row * tokens, block.inverse_sum + first + row, tokens)
+        exponentiate(space, scores, block.inverse_sum + first, rows, tokens)
         out, value = (block.attended + first, 1, queries), (block.value, 1, tokens)
         product(space, False, out, (scores, tokens, 1), value, (rows, width, tokens))
     scale_columns(space, block.attended, block.inverse_sum, width, queries)

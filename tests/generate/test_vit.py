@@ -249,11 +249,11 @@ def test_gelu_and_its_slope() -> None:
 @pytest.mark.parametrize("spread", [1.0, 100.0, 1e4])
 @pytest.mark.parametrize("tokens", [5, 17, 50])
 def test_attention_weights_are_a_softmax(spread: float, tokens: int) -> None:
-    scores = spread * np.random.default_rng(2).standard_normal((tokens, LANES))
-    space, (row, inverse_sum) = vectors(scores, np.zeros(LANES))
-    exponentiate(space, row, inverse_sum, tokens)
-    weights = space[LANES:-LANES].reshape(tokens, LANES) * space[-LANES:]
-    exact = torch.softmax(torch.from_numpy(scores.astype(np.float32)).double() * np.log(2), dim=0).numpy()
+    scores = spread * np.random.default_rng(2).standard_normal((3, tokens, LANES))
+    space, (rows, inverse_sums) = vectors(scores, np.zeros((3, LANES)))
+    exponentiate(space, rows, inverse_sums, 3, tokens)
+    weights = space[LANES : -3 * LANES].reshape(scores.shape) * space[-3 * LANES :].reshape(3, 1, LANES)
+    exact = torch.softmax(torch.from_numpy(scores.astype(np.float32)).double() * np.log(2), dim=1).numpy()
     assert np.abs(weights - exact).max() < 1e-6
 
 
