@@ -14,7 +14,7 @@ from store.console import run
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
 
-PHASES = ("all", "shapes", "convergence")
+PHASES = ("all", "shapes", "convergence", "quantization")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +30,7 @@ def generate() -> None:
 @sweep_options
 @worker_options
 def all_(**options: Any) -> None:
-    """Every phase and family: all topologies of the DNN, the CNN, the ViT.
+    """Every phase and family: all topologies of the DNN, the CNN, the ViT; phase 2 pruned, and once more in 8 bits.
 
     Example: generate all --dataset mnist --repeats 30 --data-dir data
     """
@@ -57,6 +57,17 @@ def convergence(**options: Any) -> None:
     Example: generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
     """
     _sweep("convergence", options)
+
+
+@generate.command()
+@sweep_options
+@worker_options
+def quantization(**options: Any) -> None:
+    """Quantization-aware training in 8 bits of the networks of phase 2, paired with their fp32 runs by replicate.
+
+    Example: generate quantization --dataset mnist --family cnn
+    """
+    _sweep("quantization", options)
 
 
 @generate.command()
@@ -98,7 +109,7 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
     if options["depths"] and "dnn" not in families:
         raise click.UsageError("--depths goes with the family dnn; CNN and ViT have one depth each", context)
     options["sparsities"] = options["sparsities"] or SPARSITIES
-    named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these three only
+    named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these only
     datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
     return Request(phase=named, datasets=datasets, families=families, **options)
 

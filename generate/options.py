@@ -126,6 +126,14 @@ def sweep_options(command: Command) -> Command:
                 type=FractionList(),
                 help="Shares of the weights to prune from each trained network. Default: 0,0.05,...,1.",
             ),
+            click.option(
+                "--integer-check",
+                "integer_checks",
+                type=click.IntRange(0, 1000),
+                default=1,
+                show_default=True,
+                help="Replicates of each 8-bit network that are converted to integers and tested as such.",
+            ),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Base seed."),
             click.option(
                 "--engine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +35,15 @@ from generate.protocol import (
 )
 from store.records import Precision
 
-Phase = Literal["all", "shapes", "convergence"]
+Phase = Literal["all", "shapes", "convergence", "quantization"]
+PRECISIONS: dict[Phase, tuple[Precision, ...]] = {
+    "all": ("fp32", "int8"),
+    "shapes": ("fp32",),
+    "convergence": ("fp32",),
+    "quantization": ("int8",),
+}
+QUANTIZATION_COST = 1.3
+"""Nominal cost of quantization-aware training relative to training in float32."""
 UNIT_SECONDS = 60.0
 """Nominal length of a unit: a crash loses little, and models enough share a minibatch."""
 UNIT_PARAMETERS = 2_000_000
@@ -54,6 +63,7 @@ class Request:
     repeats: int | None = None
     patience: int | None = None
     sparsities: tuple[float, ...] = SPARSITIES
+    integer_checks: int = 1
     seed: int = 0
     compute: Compute = "float32"
     engine: EngineChoice = "auto"
@@ -74,8 +84,8 @@ class DatasetRef:
 class Unit:
     """Models of one family trained in lockstep by one worker: the smallest thing that is done or not done.
 
-    After the training the models of phase 2 are pruned at every one of `sparsities`. `seconds` is the nominal cost of
-    `generate.cost`.
+    After training in fp32 the models of phase 2 are pruned at every one of `sparsities`; after training in int8, with
+    `integer_check`, they are converted to integers and tested again. `seconds` is the nominal cost of `generate.cost`.
     """
 
     dataset: DatasetRef
@@ -84,6 +94,7 @@ class Unit:
     precision: Precision
     cells: tuple[Cell, ...]
     sparsities: tuple[float, ...]
+    integer_check: bool
     engine: EngineChoice
     device: str
     seconds: float
@@ -102,7 +113,8 @@ class Unit:
         """Short name for progress lines and files."""
         capacities = sorted({cell.architecture.capacity for cell in self.cells})
         span = f"{capacities[0]}-{capacities[-1]}" if len(capacities) > 1 else f"{capacities[0]}"
-        return f"{Path(self.dataset.source).name} {self.family} {span} replicate {self.replicate}"
+        kind = self.family if self.precision == "fp32" else f"{self.family} {self.precision}"
+        return f"{Path(self.dataset.source).name} {kind} {span} replicate {self.replicate}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ def cells_for(request: Request, family: Family, dataset: str) -> list[Cell]:
     if family == "dnn":
         ladder = default_capacities("dnn", dataset)
         depths = request.depths or DNN_DEPTHS
-        return dnn_cells(capacities, depths, all_topologies=request.phase != "convergence", ladder=ladder)
+        return dnn_cells(capacities, depths, all_topologies=request.phase in ("all", "shapes"), ladder=ladder)
     return [] if request.phase == "shapes" else single_layer_cells(family, capacities)
 
 
@@ -184,25 +196,27 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
     for source, dataset in datasets:
         by_replicate: dict[int, list[Unit]] = {}
         for family in request.families:
-            found = cells_for(request, family, source)
+            designed = cells_for(request, family, source)
             protocol = protocol_for(family, training_for(request, source))
-            cells += _labels_asked_for(request, found)
-            for replicate in range(repeats_for(request, family)):
+            cells += _labels_asked_for(request, designed)
+            for precision, replicate in product(PRECISIONS[request.phase], range(repeats_for(request, family))):
+                found = [cell for cell in designed if precision == "fp32" or cell.architecture.in_phase_2]
                 missing = [
                     cell
                     for cell in found
-                    if run_id(protocol, dataset.fingerprint, cell.architecture, "fp32", replicate) not in stored
+                    if run_id(protocol, dataset.fingerprint, cell.architecture, precision, replicate) not in stored
                 ]
                 models += len(found)
                 done += len(found) - len(missing)
-                for pack, seconds in _packs(missing, dataset, protocol.training):
+                for pack, seconds in _packs(missing, dataset, protocol.training, precision):
                     unit = Unit(
                         dataset=DatasetRef(source, request.data_dir, dataset.fingerprint),
                         protocol=protocol,
                         replicate=replicate,
-                        precision="fp32",
+                        precision=precision,
                         cells=pack,
                         sparsities=request.sparsities,
+                        integer_check=replicate < request.integer_checks,
                         engine=request.engine,
                         device=request.device,
                         seconds=seconds,
@@ -214,16 +228,21 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
 
 
 def _labels_asked_for(request: Request, cells: Sequence[Cell]) -> int:
-    return len(cells) if request.phase == "convergence" else sum(len(cell.topologies) for cell in cells)
+    return (
+        len(cells) if request.phase in ("convergence", "quantization") else sum(len(cell.topologies) for cell in cells)
+    )
 
 
-def _packs(cells: Sequence[Cell], dataset: Dataset, training: Training) -> Iterator[tuple[tuple[Cell, ...], float]]:
+def _packs(
+    cells: Sequence[Cell], dataset: Dataset, training: Training, precision: Precision
+) -> Iterator[tuple[tuple[Cell, ...], float]]:
     image: ImageShape = dataset.image
     counts = (len(dataset.train_images), len(dataset.test_images))
     pack: list[Cell] = []
     seconds, parameters = 0.0, 0
     for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image)):
         cost = model_seconds(cell.architecture, image, training, *counts)
+        cost *= QUANTIZATION_COST if precision == "int8" else 1
         size = parameter_count(cell.architecture, image)
         if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):
             yield tuple(pack), seconds

@@ -19,13 +19,14 @@ from generate.cost import training_flops
 from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
-from generate.engine.pack import Pack
+from generate.engine.integer import available, integer_accuracy
+from generate.engine.pack import Pack, normalise
 from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Curves, Trained, split_data, train
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
-from store.records import Epoch, Label, Pruned, Records, Run
+from store.records import Epoch, IntegerCheck, Label, Pruned, Records, Run
 
 
 def start_worker() -> None:
@@ -41,6 +42,10 @@ def _leave_with_driver() -> None:
     if driver is not None:
         driver.join()
         os._exit(1)
+
+
+CALIBRATION_IMAGES = 1000
+"""Training images that show the range of what enters a converted ViT's inner layers."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -60,7 +65,10 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     if dataset.fingerprint != unit.dataset.fingerprint:
         raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
     training, architectures = unit.protocol.training, [cell.architecture for cell in unit.cells]
-    pack = build_pack(architectures, dataset.image, training, engine=unit.engine, device=unit.device)
+    quantized = unit.precision == "int8"
+    pack = build_pack(
+        architectures, dataset.image, training, engine=unit.engine, device=unit.device, quantized=quantized
+    )
     for model, architecture in enumerate(architectures):
         pack.load(
             model,
@@ -79,7 +87,9 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     trained = train(pack, split, dataset=dataset.name, replicate=unit.replicate)
     seconds = time.perf_counter() - began
     records = _records(unit, invocation_id, dataset, pack, trained, seconds)
-    return replace(records, pruning=_pruning(unit, dataset, pack))
+    if not quantized:
+        return replace(records, pruning=_pruning(unit, dataset, pack))
+    return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
 
 
 def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
@@ -103,6 +113,22 @@ def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
         for model, architecture in enumerate(architectures)
         for row, sparsity in enumerate(result.sparsities)
     )
+
+
+def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCheck, ...]:
+    if not unit.integer_check or not available():
+        return ()
+    images = normalise(dataset.test_images, pack.training)
+    calibration = normalise(dataset.train_images[:CALIBRATION_IMAGES], pack.training)
+    checks = []
+    for model, architecture in enumerate(pack.architectures):
+        began = time.perf_counter()
+        accuracy = integer_accuracy(
+            architecture, pack.tensors(model), pack.quantizers(model), images, dataset.test_labels, calibration
+        )
+        seconds = time.perf_counter() - began
+        checks.append(IntegerCheck(run_id=unit.run_id(architecture), test_accuracy=accuracy, seconds=seconds))
+    return tuple(checks)
 
 
 def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from generate.architectures import Architecture, ImageShape
@@ -21,8 +21,11 @@ def build_pack(
     *,
     engine: EngineChoice = "auto",
     device: str = "cpu",
+    quantized: bool = False,
 ) -> Pack:
     """Return an untrained pack for architectures of one family, on the engine asked for.
+
+    With `quantized` it trains under fake quantization.
 
     `auto` takes the kernels on the CPU in float32, where Numba works on this machine, and PyTorch otherwise.
 
@@ -35,8 +38,8 @@ def build_pack(
     if engine == "torch" or obstacle:
         from generate.engine.torch_pack import TorchPack
 
-        return TorchPack(architectures, image, training, device=device)
-    return _kernel_pack(architectures[0].family)(architectures, image, training)
+        return TorchPack(architectures, image, training, device=device, quantized=quantized)
+    return _kernel_pack(architectures[0].family)(architectures, image, training, quantized=quantized)
 
 
 def kernel_obstacle(training: Training, device: str) -> str:
@@ -52,7 +55,7 @@ def kernel_obstacle(training: Training, device: str) -> str:
     return ""
 
 
-def _kernel_pack(family: Family) -> type[Pack]:
+def _kernel_pack(family: Family) -> Callable[..., Pack]:
     # Imported one by one: a worker compiles or loads only the kernels that it needs.
     if family == "dnn":
         from generate.engine.dnn import DnnKernelPack

@@ -77,13 +77,16 @@ class DnnKernelPack(Pack):
         """Return the parameters of one model as writable views."""
         return self._views(self._parameters, model)
 
-    def state(self, model: int) -> dict[str, Tensor]:
-        """Return the parameters of one model and, with quantization, its observers as writable views."""
+    def quantizers(self, model: int) -> dict[str, Tensor]:
+        """Return the quantizers of one model as writable rows."""
         if not self._quantized:
-            return self.tensors(model)
-        first, last = (int(1 + 2 * layer) * COLUMNS for layer in self._first[model : model + 2])
-        observers = {"quantizers": self._quantizers[first:last], "input_quantizer": self._input_quantizers[model]}
-        return {**self.tensors(model), **observers}
+            return {}
+        rows, first = self._quantizers.view(-1, COLUMNS), int(self._first[model])
+        named = {"input": self._input_quantizers[model]}
+        for k in range(int(self._first[model + 1]) - first):
+            named[f"layers.{k}.weight"] = rows[1 + 2 * (first + k)]
+            named[f"layers.{k}"] = rows[2 + 2 * (first + k)]
+        return named
 
     def _views(self, buffer: Tensor, model: int) -> dict[str, Tensor]:
         views = {}

@@ -67,11 +67,17 @@ class Pack(ABC):
         """Return the metrics of every model on images (any number of them), changing nothing."""
 
     def state(self, model: int) -> dict[str, Tensor]:
-        """Return all that training changes in one model but its moments: `tensors` and, with quantization, observers.
+        """Return all that training changes in one model but Adam's moments: `tensors` and quantizers, writable."""
+        observed = {f"{name} quantizer": row for name, row in self.quantizers(model).items()}
+        return {**self.tensors(model), **observed}
 
-        Writable views, as those of `tensors`.
+    def quantizers(self, model: int) -> dict[str, Tensor]:
+        """Return the quantizers of one model as writable rows: lowest and highest value observed, scale, zero point.
+
+        Names: `input`; a layer's name for its outputs; NAME.weight for its weights. Empty without quantization.
         """
-        return self.tensors(model)
+        del model
+        return {}
 
     def refresh(self) -> None:
         """Take over what was written into `tensors`. Packs whose views are the parameters themselves need nothing."""
