@@ -143,6 +143,13 @@ def sweep_options(command: Command) -> Command:
                 help="Compiled kernels or plain PyTorch; auto takes the kernels where they run.",
             ),
             click.option(
+                "--compute",
+                type=click.Choice(("float32", "bf16")),
+                default="float32",
+                show_default=True,
+                help="Number format of the products; bf16 takes plain PyTorch and makes runs of their own.",
+            ),
+            click.option(
                 "--device",
                 type=click.Choice(("cpu", "cuda")),
                 default="cpu",

@@ -35,6 +35,8 @@ WRONG = {
     ("all", "--workers", "0"): "1<=x<=1024",
     ("all", "--seed", "-3"): "0<=x<=4294967295",
     ("all", "--engine", "jax"): "'auto', 'kernel', 'torch'",
+    ("all", "--compute", "fp8"): "'float32', 'bf16'",
+    ("all", "--integer-check", "-1"): "0<=x<=1000",
     ("all", "--device", "tpu"): "'cpu', 'cuda'",
     ("all", "--executor", "slurm"): "'local', 'dask'",
     ("all", "--executor", "dask"): "--scheduler ADDRESS",
@@ -45,8 +47,8 @@ WRONG = {
     ("all", "extra"): "unexpected extra argument",
     ("shapes", "--family", "cnn"): "the shapes phase has the family dnn only",
     ("convergence", "--family", "vit", "--depths", "2"): "--depths goes with the family dnn",
-    ("plan", "everything"): "'all', 'shapes', 'convergence'",
-    ("fly",): "all, convergence, plan, shapes",
+    ("plan", "everything"): "'all', 'shapes', 'convergence', 'quantization'",
+    ("fly",): "all, convergence, plan, quantization, shapes",
 }
 
 
