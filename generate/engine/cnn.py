@@ -57,18 +57,8 @@ class CnnKernelPack(Pack):
         self._steps = 0
 
     def tensors(self, model: int) -> dict[str, Tensor]:
-        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`.
-
-        A quantized pack adds `quantizers` [rows, 4], which belong to the model's state too.
-        """
-        views = self._views(self._state.parameters, model)
-        return views | {"quantizers": self._quantization.rows(model)} if self._quantization else views
-
-    def load(self, model: int, values: dict[str, Tensor]) -> None:
-        """Copy values, named as in `tensors`, into one model's parameters, and quantizers if there are any."""
-        for name, tensor in self.tensors(model).items():
-            if name != "quantizers" or name in values:
-                tensor.copy_(values[name])
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
+        return self._views(self._state.parameters, model)
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
         """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
@@ -104,23 +94,26 @@ class CnnKernelPack(Pack):
         loss, correct = np.zeros(models), np.zeros(models, np.int64)
         size = self.training.batch_size
         for some, answers in zip(torch.split(images, size), torch.split(labels, size), strict=True):
-            self._prepare(some, observe=goal != EVALUATE)
-            data = (self._inputs, answers.numpy(), len(some), self._table, self._state)
-            rest = (self._work, self._adam(), loss, correct)
+            values = normalise(some, self.training)
             if self._quantization:
-                self._quantization.run(goal, *data, *rest)
+                if goal != EVALUATE:
+                    self._quantization.observe_input(values)
+                for group, rounded in self._quantization.rounded_inputs(values):
+                    data = (self._prepare(rounded), answers.numpy(), len(some), self._table[group], self._state)
+                    rest = (self._work, self._adam(), loss[group], correct[group])
+                    self._quantization.run(goal, group, *data, *rest)
             else:
-                cnn_kernel.run(goal, *data, *rest)
+                data = (self._prepare(values), answers.numpy(), len(some), self._table, self._state)
+                cnn_kernel.run(goal, *data, self._work, self._adam(), loss, correct)
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
-    def _prepare(self, images: Tensor, *, observe: bool) -> None:
-        values = normalise(images, self.training)
-        if self._quantization:
-            values = self._quantization.round_input(values, observe=observe)
+    def _prepare(self, values: Tensor) -> Floats:
+        """Return normalised images as the kernels read them."""
         self._images[: values.numel()] = values.reshape(-1).numpy()
         height, width, plane = self.image.height, self.image.width, self._layouts[0].plane
-        planes = len(images) * self.image.channels
+        planes = len(values) * self.image.channels
         cnn_kernel.prepare(self._images, planes, height, width, plane, self._inputs)
+        return self._inputs
 
     def _adam(self) -> Adam:
         beta1, beta2 = self.training.betas

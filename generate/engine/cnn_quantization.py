@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,21 +39,35 @@ class Quantization:
         """Return the quantizers of one model by name, as writable views [4]."""
         return dict(zip(QUANTIZER_NAMES, self.rows(model), strict=True))
 
-    def round_input(self, values: Tensor, *, observe: bool) -> Tensor:
-        """Return the input rounded; observe it first if asked to. All models see the same, so one quantizer serves."""
-        from generate.engine.tensor_quantizer import fake_quantize, observe_input
+    def observe_input(self, values: Tensor) -> None:
+        """Let the quantizers of the input observe a minibatch, which is the same for all models."""
+        from generate.engine.tensor_quantizer import observe_input
 
-        if observe:
-            observe_input(values, self.rows(0)[0])
-            for model in range(1, self._models):
-                self.rows(model)[0] = self.rows(0)[0]
-        return fake_quantize(values, self.rows(0)[0])
+        first = self.rows(0)[0]
+        observe_input(values, first)
+        for model in range(1, self._models):
+            self.rows(model)[0] = first
+
+    def rounded_inputs(self, values: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield neighbouring models that round their input alike, and the rounded input.
+
+        In training these are all; they differ once models went back to their best epochs.
+        """
+        from generate.engine.tensor_quantizer import fake_quantize
+
+        start = 0
+        for stop in range(1, self._models + 1):
+            if stop == self._models or not torch.equal(self.rows(stop)[0], self.rows(start)[0]):
+                yield slice(start, stop), fake_quantize(values, self.rows(start)[0])
+                start = stop
 
     def run(
-        self, goal: int, inputs: Any, labels: Any, count: int, table: Any, state: Any, work: Any, adam: Any, loss: Any,
-        correct: Any
+        self, goal: int, models: slice, inputs: Any, labels: Any, count: int, table: Any, state: Any, work: Any,
+        adam: Any, loss: Any, correct: Any
     ) -> None:  # fmt: skip
-        """Run the quantized kernels; the arguments are those of `run`."""
+        """Run the quantized kernels on some models; the other arguments are those of `run`."""
         from generate.engine.cnn_kernel_quantized import run_quantized
 
-        run_quantized(goal, inputs, labels, count, table, state, self._rounded, self.values, work, adam, loss, correct)
+        each = len(self.values) // self._models
+        quantizers = self.values[models.start * each : models.stop * each]
+        run_quantized(goal, inputs, labels, count, table, state, self._rounded, quantizers, work, adam, loss, correct)

@@ -147,7 +147,7 @@ def test_values_out_of_range_are_clipped_and_get_no_gradient() -> None:
     oracle.load(pack.tensors(0))
     oracle(normalise(images, TRAINING))
     pack.step(images, labels)
-    for value in (value for name, value in pack.tensors(0).items() if name != "quantizers"):
+    for value in pack.tensors(0).values():
         value.mul_(2.5)
     oracle.load(pack.tensors(0))
     gradients = pack.gradients(images, labels)[0]
@@ -159,11 +159,18 @@ def test_values_out_of_range_are_clipped_and_get_no_gradient() -> None:
         torch.testing.assert_close(gradients[f"{name}.weight"], layer.weight.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_quantizers_are_part_of_a_models_state() -> None:
-    pack, other = quantized_pack((3,), DIGITS), quantized_pack((3,), DIGITS)
-    images, labels = batch(DIGITS, 100)
-    pack.step(images, labels)
-    other.load(0, {name: value.clone() for name, value in pack.tensors(0).items()})
+def test_quantizers_are_part_of_a_models_state_and_may_differ_between_models() -> None:
+    pack, other = quantized_pack((3, 5, 2), DIGITS), quantized_pack((3, 5, 2), DIGITS)
+    images, labels = batch(DIGITS, 130)
+    pack.step(images[:90] // 2, labels[:90])
+    early = {name: value.clone() for name, value in pack.state(1).items()}
+    expected = pack.evaluate(images, labels).loss[1]
+    pack.step(images[:90], labels[:90])
+    pack.load(1, early)
+    assert not torch.equal(pack.quantizers(0)["input"], pack.quantizers(1)["input"])
+    assert pack.evaluate(images, labels).loss[1] == expected
+    for model in range(3):
+        other.load(model, {name: value.clone() for name, value in pack.state(model).items()})
     assert torch.equal(pack.evaluate(images, labels).loss, other.evaluate(images, labels).loss)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
+from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.modules import build_module
 from generate.engine.pack import normalise
@@ -19,9 +20,9 @@ GRID: dict[Family, list[tuple[int, ...]]] = {"dnn": [(3,), (5, 2)], "cnn": [(1,)
 FAMILIES = tuple(GRID)
 
 
-def make_pack(family: Family, training: Training | None = None) -> TorchPack:
+def make_pack(family: Family, training: Training | None = None, *, quantized: bool = False) -> TorchPack:
     architectures = [Architecture(family, sizes) for sizes in GRID[family]]
-    pack = TorchPack(architectures, IMAGE, training or Training(), device="cpu")
+    pack = TorchPack(architectures, IMAGE, training or Training(), device="cpu", quantized=quantized)
     for model, architecture in enumerate(architectures):
         pack.load(model, initial_tensors(architecture, IMAGE, PROTOCOLS[family](), dataset="random", replicate=0))
     return pack
@@ -98,3 +99,61 @@ def test_bf16_rounds_the_forward_pass_only_a_little() -> None:
     assert not torch.equal(first, second)
     torch.testing.assert_close(first, second, rtol=0.02, atol=0)
     assert all(value.dtype == torch.float32 for value in rounded.tensors(0).values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fake_quantization_is_that_of_the_kernels(family: Family) -> None:
+    """The kernels are held to torch.ao's modules by their own tests.
+
+    A value on the edge of a level may round apart; layer norm at two channels then magnifies it. Most do not.
+    """
+    pack = make_pack(family, quantized=True)
+    kernels = build_pack(pack.architectures, IMAGE, pack.training, engine="kernel", quantized=True)
+    errors = []
+    for step in range(20):
+        for model in range(len(pack.architectures)):
+            kernels.load(model, pack.tensors(model))
+        kernels.refresh()
+        images, labels = batch(100, step)
+        ours, theirs = pack.gradients(images, labels), kernels.gradients(images, labels)
+        torch.testing.assert_close(pack.step(images, labels).loss, kernels.step(images, labels).loss, rtol=1e-2, atol=0)
+        for model in range(len(pack.architectures)):
+            expected = kernels.quantizers(model)
+            assert pack.quantizers(model).keys() == expected.keys()
+            for name, row in pack.quantizers(model).items():
+                errors.append(float((row - expected[name]).abs().max()))
+            for name, gradient in ours[model].items():
+                if gradient.norm() > 1e-4:
+                    errors.append(float((gradient - theirs[model][name]).norm() / gradient.norm()))
+    assert sorted(errors)[len(errors) * 3 // 4] < 1e-4
+
+
+def test_fake_quantization_is_that_of_torch_ao() -> None:
+    pytest.importorskip("torch.ao.quantization")
+    from tests.generate.test_cnn_quantized import QuantizedCnn, state_of
+
+    pack = make_pack("cnn", quantized=True)
+    oracles = [QuantizedCnn(architecture, IMAGE) for architecture in pack.architectures]
+    for step in range(20):
+        images, labels = batch(60, step)
+        gradients = pack.gradients(images, labels)
+        for model, oracle in enumerate(oracles):
+            oracle.load(pack.tensors(model))
+            oracle.zero_grad()
+            torch.autograd.backward(F.cross_entropy(oracle(normalise(images, pack.training)), labels))
+        pack.step(images, labels)
+        for model, oracle in enumerate(oracles):
+            for name, quantizer in oracle.quantizers().items():
+                assert pack.quantizers(model)[name].tolist() == state_of(quantizer)
+            for name, layer in oracle.layers().items():
+                torch.testing.assert_close(gradients[model][f"{name}.weight"], layer.weight.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_evaluation_leaves_quantizers_alone() -> None:
+    pack = make_pack("vit", quantized=True)
+    images, labels = batch(50)
+    pack.step(images, labels)
+    before = {name: row.clone() for name, row in pack.quantizers(0).items()}
+    pack.gradients(images // 2, labels)
+    pack.evaluate(images // 2, labels)
+    assert all(torch.equal(row, before[name]) for name, row in pack.quantizers(0).items())
