@@ -124,7 +124,8 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--sparsities",
                 type=FractionList(),
-                help="Shares of the weights to prune from each trained network. Default: 0,0.05,...,1.",
+                help="Shares of the weights to prune from each network trained now; stored ones keep theirs."
+                " Default: 0,0.05,...,1.",
             ),
             click.option(
                 "--integer-check",
