@@ -1,0 +1,76 @@
+"""The engine on real MNIST against the plain trainer: distributions of accuracy over replicates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from generate.architectures import Architecture
+from generate.datasets import Dataset, load_dataset
+from generate.engine.choose import build_pack
+from generate.engine.initialise import initial_tensors
+from generate.engine.training import split_data, train
+from generate.protocol import Family, Training, protocol_for
+from tests.generate.reference import train_plainly
+
+LEVEL = 0.001
+"""Of each two-sample Kolmogorov-Smirnov test: a false alarm in about one of a hundred runs of all of them."""
+
+
+@pytest.fixture(scope="module")
+def mnist(data_dir: Path) -> Dataset:
+    return load_dataset("mnist", data_dir, download=False)
+
+
+def engine_accuracies(
+    family: Family, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int
+) -> np.ndarray:  # type: ignore[type-arg]
+    """Return test accuracies [replicates, models] of the best validation epoch."""
+    training = Training(epochs=epochs)
+    architectures = [Architecture(family, hidden) for hidden in sizes]
+    data = (mnist.train_images, mnist.train_labels, mnist.test_images, mnist.test_labels)
+    found = []
+    for replicate in range(replicates):
+        pack = build_pack(architectures, mnist.image, training)
+        for model, architecture in enumerate(architectures):
+            protocol = protocol_for(family, training)
+            values = initial_tensors(architecture, mnist.image, protocol, dataset="mnist", replicate=replicate)
+            pack.load(model, values)
+        pack.refresh()
+        split = split_data(*data, training, dataset="mnist", replicate=replicate)
+        result = train(pack, split, dataset="mnist", replicate=replicate)
+        best = result.best_epoch - 1
+        found.append([result.curves.test_accuracy[epoch][model] for model, epoch in enumerate(best)])
+    return np.array(found)
+
+
+def compare(family: Family, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int) -> None:
+    ours = engine_accuracies(family, sizes, mnist, epochs, replicates)
+    for model, hidden in enumerate(sizes):
+        architecture = Architecture(family, hidden)
+        plain = [train_plainly(architecture, mnist, epochs=epochs, seed=r).test_accuracy for r in range(replicates)]
+        pvalue = stats.ks_2samp(ours[:, model], plain).pvalue
+        print(family, hidden, "engine", np.sort(ours[:, model]).round(3), "plain", np.sort(plain).round(3), pvalue)
+        assert pvalue > LEVEL, (hidden, ours[:, model], plain)
+
+
+def test_short_dnn_trainings_reach_the_plain_trainers_accuracies(mnist: Dataset) -> None:
+    compare("dnn", [(5,), (10, 10)], mnist, epochs=2, replicates=7)
+
+
+@pytest.mark.slow
+def test_dnn_trainings_reach_the_plain_trainers_accuracies(mnist: Dataset) -> None:
+    compare("dnn", [(5,), (10, 10), (50,)], mnist, epochs=20, replicates=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "size"), [("cnn", 4), ("vit", 8)])
+def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: Family, size: int, mnist: Dataset) -> None:
+    ours = engine_accuracies(family, [(size,)], mnist, epochs=20, replicates=3)[:, 0]
+    plain = [train_plainly(Architecture(family, (size,)), mnist, epochs=20, seed=r).test_accuracy for r in range(3)]
+    print(family, size, "engine", np.sort(ours).round(4), "plain", np.sort(plain).round(4))
+    spread = max(np.std(ours, ddof=1), np.std(plain, ddof=1))
+    assert abs(np.mean(ours) - np.mean(plain)) < 4 * spread * np.sqrt(2 / 3) + 0.002
