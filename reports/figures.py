@@ -25,11 +25,16 @@ class Missing:
 
 @dataclass(frozen=True)
 class View:
-    """One way of looking at a figure; `label` is what its button says, None for the family's word for capacity."""
+    """One way of looking at a figure.
+
+    `label` is what its button says, None for the family's word for capacity; `possible` says whether a subject has the
+    rows for it.
+    """
 
     key: str
     label: str | None
     chart: Callable[[Subject], Drawing]
+    possible: Callable[[Subject], bool] = lambda _: True
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def _pruning(subject: Subject) -> Drawing:
 
     return pruning(
         subject.pruning,
+        subject.safety,
+        subject.crossings,
         dataset=subject.dataset,
         family=subject.family,
         chance=subject.chance,
@@ -164,8 +171,11 @@ FIGURES: Mapping[str, Figure] = {
         Figure(
             "quantization",
             "Quantization",
-            (View("accuracy", "Accuracy", _accuracies), View("gap", "Gap", _gap)),
-            _lacking("gaps", "runs in 8 bits", "quantization"),
+            (
+                View("accuracy", "Accuracy", _accuracies),
+                View("gap", "Gap", _gap, lambda subject: subject.gaps["gap"].is_not_null().any()),
+            ),
+            _lacking("precisions", "runs in 8 bits", "quantization"),
             table=tables.gaps,
         ),
         Figure(

@@ -63,7 +63,7 @@ def write_figure(
     missing = figure.missing(subject)
     if missing:
         raise MinarchError(missing.text + (f": `{missing.command}`" if missing.command else ""))
-    specification = _view(figure, view).chart(subject).to_dict()
+    specification = _view(figure, view, subject).chart(subject).to_dict()
     if capacity is not None:
         _switch(specification, "chosen", _one_of(capacity, subject.capacities), figure)
     if replicates:
@@ -88,8 +88,8 @@ def _named(known: Mapping[str, Figure], name: str, what: str) -> Figure:
     return known[name]
 
 
-def _view(figure: Figure, key: str | None) -> View:
-    views = {view.key: view for view in figure.views}
+def _view(figure: Figure, key: str | None, subject: Subject) -> View:
+    views = {view.key: view for view in figure.views if view.possible(subject)}
     if key is None:
         return next(iter(views.values()))
     if key not in views:

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
 from scipy.special import stdtrit
 
-from analyze import EpochOverfitting, Regime, Results, epoch_overfitting, regimes
+from analyze import (
+    DepthCrossing,
+    EpochOverfitting,
+    Pruning,
+    QuantizationGap,
+    Regime,
+    Results,
+    depth_crossings,
+    epoch_overfitting,
+    pruning,
+    quantization,
+    regimes,
+)
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
 from store.errors import MinarchError
 from store.results import Store
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
 MOST_EPOCHS = 30
-ONSET = ["depth", "capacity", "best_epoch", "rise", "ci_low", "ci_high", "p_holm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +51,9 @@ class Subject:
         boundaries: The regimes table, with the ends of the intervals in parameters too.
         pruning: Per depth, capacity and sparsity: parameters, n, mean, sd, ci_low, ci_high.
         precisions: Per depth, capacity and precision: parameters, n, mean, sd, ci_low, ci_high, of paired runs.
-        gaps: Per depth and capacity: parameters, n, gap, sd, ci_low, ci_high.
+        gaps: Per depth and capacity, as `analyze.quantization` has them: gap, ci_low, ci_high, status, deaths.
+        safety: Per depth and capacity, as `analyze.pruning` has them: safe sparsity and phases.
+        crossings: Sparsities at which two depths of a capacity are equally accurate.
         topologies: Per depth, capacity and shape: parameters, n, mean, sd.
         curves: Per depth, capacity, epoch and split: loss, accuracy.
         onsets: Architectures whose test loss rises before training ends.
@@ -50,6 +68,8 @@ class Subject:
     pruning: pl.DataFrame
     precisions: pl.DataFrame
     gaps: pl.DataFrame
+    safety: pl.DataFrame
+    crossings: pl.DataFrame
     topologies: pl.DataFrame
     curves: pl.DataFrame
     onsets: pl.DataFrame
@@ -157,14 +177,19 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
     boundaries = found.frame()
     frames = {name: store.query(sql) for name, sql in queries.FRAMES.items()}
-    rises = _rises(store, boundaries.join(frames["curves"], on=IDENTITY, how="semi"))
+    analyses = {
+        "onsets": _rows(epoch_overfitting, EpochOverfitting, store, _with_rows(boundaries, frames["curves"])),
+        "gaps": _rows(quantization, QuantizationGap, store, _with_rows(boundaries, frames["precisions"])),
+        "safety": _rows(pruning, Pruning, store, _with_rows(boundaries, frames["pruning"])),
+        "crossings": _rows(depth_crossings, DepthCrossing, store, _with_rows(boundaries, frames["pruning"])),
+    }
     chance = dict(facts.select("dataset_fingerprint", "chance_accuracy").iter_rows())
     subjects = []
     for (dataset, family, _, fingerprint), rows in boundaries.group_by(IDENTITY, maintain_order=True):
         identity = rows.select(IDENTITY).unique()
         own = {
             name: frame.join(identity, on=IDENTITY, how="semi", maintain_order="left").drop(IDENTITY)
-            for name, frame in frames.items()
+            for name, frame in {**frames, **analyses}.items()
         }
         cells = aggregate(own["replicates"])
         subjects.append(
@@ -177,24 +202,30 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
                 boundaries=_with_parameters(rows, cells),
                 pruning=with_interval(own["pruning"], "mean"),
                 precisions=with_interval(own["precisions"], "mean"),
-                gaps=with_interval(own["gaps"], "gap", clip=False),
+                gaps=own["gaps"],
+                safety=own["safety"],
+                crossings=own["crossings"].filter(pl.col("status") == "detected"),
                 topologies=own["topologies"],
                 curves=_thinned(own["curves"]),
-                onsets=rises.join(identity, on=IDENTITY, how="semi", maintain_order="left").select(ONSET),
+                onsets=own["onsets"].filter(pl.col("status") == "detected"),
             )
         )
     return tuple(subjects)
 
 
-def _rises(store: Store, curved: pl.DataFrame) -> pl.DataFrame:
-    """Return where test loss rises before training ends, of those sweeps that have learning curves."""
-    if curved.is_empty():
-        return Results(EpochOverfitting, ()).frame()
-    names = {column: curved[column].unique().to_list() for column in ("dataset", "family", "protocol_id")}
-    # One protocol of all sweeps was asked for by name; else the analysis chooses per sweep, as it did for regimes.
+def _with_rows(boundaries: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the boundaries of the sweeps that have rows in `frame`: an analysis refuses the names of others."""
+    return boundaries.join(frame, on=IDENTITY, how="semi")
+
+
+def _rows(analysis: Callable[..., Results[Row]], row: type[Row], store: Store, sweeps: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of an analysis of these sweeps, none where there are no sweeps."""
+    if sweeps.is_empty():
+        return Results(row, ()).frame()
+    names = {column: sweeps[column].unique().to_list() for column in ("dataset", "family", "protocol_id")}
+    # One protocol of all sweeps may have been asked for by name; else the analysis chooses per sweep, as for regimes.
     protocol = names["protocol_id"][0] if len(names["protocol_id"]) == 1 else None
-    found = epoch_overfitting(store.path, names["dataset"], names["family"], protocol).frame()
-    return found.filter(pl.col("status") == "detected")
+    return analysis(store.path, names["dataset"], names["family"], protocol).frame()
 
 
 def aggregate(replicates: pl.DataFrame) -> pl.DataFrame:
@@ -208,15 +239,15 @@ def aggregate(replicates: pl.DataFrame) -> pl.DataFrame:
     return with_interval(cells, "mean")
 
 
-def with_interval(frame: pl.DataFrame, mean: str, *, clip: bool = True) -> pl.DataFrame:
+def with_interval(frame: pl.DataFrame, mean: str) -> pl.DataFrame:
     """Return the frame with the 95% t interval of its column `mean`, from its columns `n` and `sd`.
 
-    With a single replicate the sd is null, and so is the interval. With `clip` it stays within 0 and 1.
+    It stays within 0 and 1; with a single replicate the sd is null, and so is the interval.
     """
     n = frame["n"].to_numpy()
     half = pl.Series(stdtrit(np.maximum(n - 1, 1), 0.975) / np.sqrt(np.maximum(n, 1)), dtype=pl.Float64) * frame["sd"]
     ends = {"ci_low": frame[mean] - half, "ci_high": frame[mean] + half}
-    return frame.with_columns(**{name: end.clip(0, 1) if clip else end for name, end in ends.items()})
+    return frame.with_columns(**{name: end.clip(0, 1) for name, end in ends.items()})
 
 
 def _thinned(curves: pl.DataFrame) -> pl.DataFrame:

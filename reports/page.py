@@ -125,7 +125,7 @@ def _family(
         "figures": [
             _figure(figure, subject, prefix, figures, data) for figure in FIGURES.values() if family in figure.families
         ],
-        "tables": [tables.regimes(subject)],
+        "tables": [tables.regimes(subject), *tables.safe_pruning(subject)],
     }
 
 
@@ -140,7 +140,7 @@ def _figure(
     missing = figure.missing(subject)
     if missing:
         return {"heading": figure.heading, "missing": missing}
-    views = figure.views
+    views = [view for view in figure.views if view.possible(subject)]
     captions: list[str] = []
     shown = []
     for view in views:

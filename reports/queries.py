@@ -43,11 +43,6 @@ SELECT * EXCLUDE (accuracy), count(*) AS n, avg(accuracy) AS mean, stddev_samp(a
 FROM (UNPIVOT pairs ON fp32, int8 INTO NAME precision VALUE accuracy)
 GROUP BY ALL ORDER BY dataset, family, depth, capacity, precision
 """
-_GAPS = f"""
-WITH pairs AS ({_PAIRS})
-SELECT * EXCLUDE (fp32, int8), count(*) AS n, avg(fp32 - int8) AS gap, stddev_samp(fp32 - int8) AS sd
-FROM pairs GROUP BY ALL ORDER BY dataset, family, depth, capacity
-"""
 _TOPOLOGIES = f"""
 SELECT {_IDENTITY}, {_SIZE}, l.shape, count(*) AS n, avg({_accuracy("r")}) AS mean, stddev_samp({_accuracy("r")}) AS sd
 FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerprint)
@@ -74,7 +69,6 @@ FRAMES: Mapping[str, str] = {
     "replicates": _REPLICATES,
     "pruning": _PRUNING,
     "precisions": _PRECISIONS,
-    "gaps": _GAPS,
     "topologies": _TOPOLOGIES,
     "curves": _CURVES,
 }

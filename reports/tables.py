@@ -136,28 +136,65 @@ def pruning(subject: Subject) -> Table:
     return {"heading": "Accuracy after pruning", "columns": columns, "rows": rows}
 
 
+def safe_pruning(subject: Subject) -> list[Table]:
+    """Return the table of safe pruning ratios and phases of the stable sizes, if there are any."""
+    stable = [row for row in subject.safety.iter_rows(named=True) if row["stable"]]
+    if not stable:
+        return []
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(SHORT_CAPACITIES[subject.family].capitalize(), number=True),
+        _column("Status", badge=True),
+        _column("Safe to prune", number=True),
+        _column("Loss at most, points", number=True),
+        _column("Plateau ends"),
+        _column("Floor begins"),
+        _column("Replicates", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            {"key": row["status"], "text": STATUSES.get(row["status"], row["status"])},
+            percent(row["safe_sparsity"], 0),
+            points(row["loss_bound"]),
+            _share(row, "plateau_end"),
+            _share(row, "floor_start"),
+            count(row["replicates"]),
+        ]
+        for row in stable
+    ]
+    margin = f"{100 * stable[0]['margin']:g} point"
+    note = f"Safe: less than {margin} of accuracy lost, one-sided 95%. Stable sizes only; 95% intervals in brackets."
+    return [{"heading": "Safe pruning", "columns": columns, "rows": rows, "notes": [note]}]
+
+
+def _share(row: Mapping[str, float | None], name: str) -> str:
+    if row[name] is None:
+        return "–"
+    return f"{percent(row[name], 0)} ({percent(row[f'{name}_low'], 0)} to {percent(row[f'{name}_high'], 0)})"
+
+
 def gaps(subject: Subject) -> Table:
     """Return the numbers behind the quantization figure."""
     columns = [
         _column(DEPTHS[subject.family][1].capitalize(), number=True),
         _column(CAPACITIES[subject.family], number=True),
+        _column("Status", badge=True),
         _column("Pairs", number=True),
-        _column("32-bit accuracy", number=True),
-        _column("8-bit accuracy", number=True),
+        _column("Dead, 32-bit", number=True),
+        _column("Dead, 8-bit", number=True),
         _column("Gap, points", number=True),
         _column("95% interval"),
     ]
-    means = {
-        (row["depth"], row["capacity"], row["precision"]): row["mean"]
-        for row in subject.precisions.iter_rows(named=True)
-    }
     rows = [
         [
             row["depth"],
             count(row["capacity"]),
-            row["n"],
-            percent(means[row["depth"], row["capacity"], "fp32"], 2),
-            percent(means[row["depth"], row["capacity"], "int8"], 2),
+            {"key": row["status"], "text": STATUSES.get(row["status"], row["status"])},
+            row["pairs"],
+            row["dead_fp32"],
+            row["dead_int8"],
             points(row["gap"]),
             "–" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}",
         ]
@@ -215,11 +252,23 @@ def _network(family: str, depth: int, capacity: int) -> str:
 
 
 def methods(findings: Findings) -> list[Mapping[str, str]]:
-    """Return how each kind of boundary was found, in the words of the analysis."""
+    """Return how each result was found, in the words of the analysis."""
     found: dict[str, list[str]] = {}
+
+    def note(term: str, method: str | None) -> None:
+        texts = found.setdefault(term, [])
+        if method and method not in texts:
+            texts.append(method)
+
     for subject in findings.subjects:
         for row in subject.boundaries.iter_rows(named=True):
-            methods_of = found.setdefault(BOUNDARIES.get(row["boundary"], row["boundary"]), [])
-            if row["method"] and row["method"] not in methods_of:
-                methods_of.append(row["method"])
-    return [{"term": f"{boundary} boundary", "text": "; ".join(texts)} for boundary, texts in found.items()]
+            note(f"{BOUNDARIES.get(row['boundary'], row['boundary'])} boundary", row["method"])
+        for term, frame in {
+            "Pruning": subject.safety,
+            "Crossing of depths": subject.crossings,
+            "Gap to 8 bits": subject.gaps,
+            "Rise of test loss": subject.onsets,
+        }.items():
+            for method in frame["method"].unique(maintain_order=True):
+                note(term, method)
+    return [{"term": term, "text": "; ".join(texts)} for term, texts in found.items()]

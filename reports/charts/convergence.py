@@ -11,7 +11,6 @@ from reports.charts import parts
 from reports.charts.vocabulary import CAPACITIES, FAMILIES, SHORT_CAPACITIES, dataset_name, depth_name, percent
 
 Axis = Literal["capacity", "parameters"]
-STRIP_ROW = 7
 SIDE_STEP = 0.014
 TOOLTIP = [
     alt.Tooltip("depth:Q", title="depth"),
@@ -161,7 +160,7 @@ def _boundary_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart
     dash = alt.StrokeDash("boundary:N", legend=None).scale(
         domain=["stability", "overfitting"], range=[[6, 4], [1.5, 3]]
     )
-    strip: dict[str, Any] = {"yOffset": alt.ExprRef(f"-6 - {STRIP_ROW} * datum.row"), "clip": True}
+    strip: dict[str, Any] = {"yOffset": alt.ExprRef(f"-6 - {parts.STRIP_ROW} * datum.row"), "clip": True}
     return [
         base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2="to:Q"),
         base.mark_rule(strokeWidth=1.6, clip=True).encode(x=place, strokeDash=dash, tooltip=tooltip),

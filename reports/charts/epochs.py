@@ -11,6 +11,7 @@ from reports.charts import parts
 from reports.charts.vocabulary import FAMILIES, SHORT_CAPACITIES, dataset_name
 
 Quantity = Literal["loss", "accuracy"]
+ONSET = ["depth", "capacity", "best_epoch", "rise", "ci_low", "ci_high", "p_holm"]
 AT_CHOSEN = f"datum.capacity === chosen && {parts.VISIBLE}"
 
 
@@ -89,7 +90,7 @@ def epochs(
     rising = len(onsets)
     return parts.figure(
         [*([onset] if rising else []), lines, hover],
-        {"curves": curves, "onsets": onsets},
+        {"curves": curves, "onsets": onsets.select(ONSET)},
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: learning curves",
         subtitle=[
             f"Solid: test; dotted: training; means over replicates, {SHORT_CAPACITIES[family]} as chosen.",

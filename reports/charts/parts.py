@@ -16,6 +16,8 @@ from reports.charts.vocabulary import CAPACITIES, DEPTHS
 VISIBLE = "indexof(depths, datum.depth) >= 0"
 WIDTH, HEIGHT = 620, 360
 COLOURED_DEPTHS = 4
+STRIP_ROW = 7
+"""Height in pixels of a row at the foot of a figure, below the accuracy of guessing, where intervals are drawn."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import polars as pl
 from reports.charts import parts
 from reports.charts.vocabulary import CAPACITIES, FAMILIES, dataset_name, depth_name
 
+GAP_COLUMNS = ["depth", "capacity", "parameters", "replicates", "gap", "ci_low", "ci_high", "dead_fp32", "dead_int8"]
 TOOLTIP = [
     alt.Tooltip("depth:Q", title="depth"),
     alt.Tooltip("capacity:Q", title="capacity", format=","),
@@ -68,10 +69,12 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
     """Return the paired gap, 32-bit minus 8-bit accuracy, over capacity with its 95% interval, one colour per depth.
 
     Args:
-        gaps: One row per depth and capacity: depth, capacity, parameters, n, gap, ci_low, ci_high; fractions.
+        gaps: Rows of `analyze.quantization`: depth, capacity, parameters, replicates, gap, ci_low, ci_high, dead_fp32,
+            dead_int8; fractions. Those without a gap, for too few living replicates, are not drawn.
         dataset: Name of the dataset.
         family: Name of the family.
     """
+    gaps = gaps.filter(pl.col("gap").is_not_null()).select(GAP_COLUMNS)
     depths = gaps["depth"].unique().sort().to_list()
     x = parts.size_axis(family, "capacity", gaps)
     base = parts.named("cells").transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
@@ -83,7 +86,10 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
         alt.Tooltip("gap:Q", title="gap", format="+.2%"),
         alt.Tooltip("ci_low:Q", title="95% interval from", format="+.2%"),
         alt.Tooltip("ci_high:Q", title="to", format="+.2%"),
-        *TOOLTIP,
+        *TOOLTIP[:-1],
+        alt.Tooltip("replicates:Q", title="replicates alive in both"),
+        alt.Tooltip("dead_fp32:Q", title="dead in 32 bits"),
+        alt.Tooltip("dead_int8:Q", title="dead in 8 bits"),
     ]
     zero = parts.named("one").mark_rule(style="reference").encode(y=alt.Y(datum=0, type="quantitative"))
     widest = gaps.sort("capacity").row(-1, named=True)
@@ -99,7 +105,7 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
         ],
         {"cells": gaps},
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: accuracy lost to 8 bits",
-        subtitle=["Runs paired by replicate; bars: 95% t interval of the mean difference."],
+        subtitle=["Runs paired by replicate, alive in both; bars: 95% interval of the mean gap."],
         alternative=f"Gap between 32-bit and 8-bit test accuracy on {dataset_name(dataset)} over "
         f"{CAPACITIES[family].lower()}, for {_depths(family, depths)}. "
         f"At {widest['capacity']:,} with {depth_name(family, widest['depth'])}: {100 * widest['gap']:+.2f} points.",

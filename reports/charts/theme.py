@@ -101,6 +101,7 @@ def chart_config(colours: Mapping[str, str]) -> dict[str, Any]:
                 "dx": -2,
                 "dy": -3,
             },
+            "crossing": {"color": colours["ink"]},
             "chosen": {"color": colours["strong-line"], "strokeWidth": 12, "opacity": 0.22},
             "context": {"color": colours["strong-line"], "strokeWidth": 1, "opacity": 0.45},
         },

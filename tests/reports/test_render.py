@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from reports import tables
+from reports.charts.quantization import gap as quantization_gap
+from reports.charts.vocabulary import percent
 from reports.cli import main
 from reports.figures import FIGURES, View
-from reports.findings import Findings
+from reports.findings import Findings, load
 from store.records import Records
 from store.results import Store
 from tests.reports.conftest import invoke
 from tests.reports.planted import plant
+
+# What an analysis may not find.
+MAY_BE_EMPTY = ("onsets", "crossings", "boundaries")
 
 
 def failure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
@@ -51,6 +57,21 @@ def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None
             assert str(row.capacity) in mine[0]
             assert f"{row.parameters:,}" in mine[0]
     assert any(row.status == "detected" for row in regimes(store.path))
+
+
+def test_pruning_and_gaps_are_those_of_the_analysis(store: Store, findings: Findings) -> None:
+    from analyze import pruning, quantization
+
+    subject = findings.subject("digits", "dnn")
+    assert subject is not None
+    safe = {(r.depth, r.capacity): r for r in pruning(store.path, "digits", "dnn") if r.stable}
+    table = tables.safe_pruning(subject)[0]["rows"]
+    assert isinstance(table, list)
+    assert {(row[0], int(row[1])) for row in table} == set(safe)
+    assert all(row[3] == percent(safe[row[0], int(row[1])].safe_sparsity, 0) for row in table)
+    lost = {(r.depth, r.capacity): r.gap for r in quantization(store.path, "digits", "dnn") if r.gap is not None}
+    drawn = quantization_gap(subject.gaps, dataset="digits", family="dnn").to_dict()["datasets"]["cells"]
+    assert {(row["depth"], row["capacity"]): row["gap"] for row in drawn} == pytest.approx(lost, abs=1e-5)
 
 
 def test_missing_family_is_said_in_place(report: Path) -> None:
@@ -133,7 +154,7 @@ def test_every_view_of_every_figure(findings: Findings, name: str, view: View) -
     chart = view.chart(subject).to_dict()
     assert chart["title"]["text"].startswith("Digits, DNN: ")
     assert "Digits" in chart["description"]
-    assert all(rows for name, rows in chart["datasets"].items() if name != "onsets")
+    assert all(rows for name, rows in chart["datasets"].items() if name not in MAY_BE_EMPTY)
     # Aggregated first: no chart has more rows than Altair's own limit.
     assert sum(len(rows) for rows in chart["datasets"].values()) <= 5000
 
@@ -188,6 +209,16 @@ def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) ->
     result = invoke("render", "--store", str(target.path), "--out", str(out))
     assert result.exit_code == 0, result.output
     assert "No DNN runs" in out.read_text(encoding="utf-8")
+
+
+def test_too_few_pairs_give_no_empty_gap_figure(tmp_path: Path) -> None:
+    plant(tmp_path / "few.duckdb", families=("cnn",), replicates=2, quantization=True, pruning=True)
+    subject = load(tmp_path / "few.duckdb").subject("digits", "cnn")
+    assert subject is not None
+    views = {view.key: view.possible(subject) for view in FIGURES["quantization"].views}
+    assert views == {"accuracy": True, "gap": False}
+    result = invoke("render", "--store", str(tmp_path / "few.duckdb"), "--out", str(tmp_path / "few.html"))
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.slow
