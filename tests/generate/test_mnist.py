@@ -27,7 +27,7 @@ def mnist(data_dir: Path) -> Dataset:
 
 def engine_accuracies(
     family: Family, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int
-) -> np.ndarray:  # type: ignore[type-arg]
+) -> np.ndarray:
     """Return test accuracies [replicates, models] of the best validation epoch."""
     training = Training(epochs=epochs)
     architectures = [Architecture(family, hidden) for hidden in sizes]
