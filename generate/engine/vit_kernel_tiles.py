@@ -39,43 +39,72 @@ _WIDTHS = (4, 2, 1) if REGISTERS == 32 else (2, 1)
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A matrix at code generation: where it begins, its strides, and what loads a vector from a place."""
+    """A matrix at code generation: what it is an array of, where it begins, and its strides, in elements.
+
+    Elements are vectors, or floats that stand for a vector with the same value in every lane.
+    """
 
     builder: Any
-    load: Callable[[Any], Any]
+    data: Any
+    vectors: bool
     origin: Any
     row: Any
     column: Any
 
-    def places(self, row: Any, column: Any, height: int, width: int) -> list[list[Any]]:
-        """Return the places of the block of height x width elements at (row, column)."""
+    def offset(self, elements: Any) -> Any:
+        """Return a number of elements in floats."""
+        return self.builder.mul(elements, _INDEX(LANES if self.vectors else 1))
+
+    def pointer(self, row: Any, column: Any) -> Any:
+        """Return the address of the element at (row, column)."""
         b = self.builder
-        corner = b.add(b.add(self.origin, b.mul(row, self.row)), b.mul(column, self.column))
-        lines = [b.add(corner, b.mul(self.row, _INDEX(i))) for i in range(height)]
-        return [[b.add(line, b.mul(self.column, _INDEX(j))) for j in range(width)] for line in lines]
+        place = b.add(b.add(self.origin, b.mul(row, self.row)), b.mul(column, self.column))
+        return b.gep(self.data, [self.offset(place)])
+
+    def load(self, pointer: Any) -> Any:
+        """Return the element at an address, as a vector."""
+        b = self.builder
+        if self.vectors:
+            return b.load(b.bitcast(pointer, _FLOATS.as_pointer()), align=4)
+        undefined = ir.Constant(_FLOATS, ir.Undefined)
+        first = b.insert_element(undefined, b.load(pointer, align=4), ir.Constant(ir.IntType(32), 0))
+        return b.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * LANES))
+
+    def pointers(self, row: Any, column: Any, height: int, width: int) -> list[list[Any]]:
+        """Return the addresses of the block of height x width elements at (row, column)."""
+        b, corner = self.builder, self.pointer(row, column)
+        lines = [b.gep(corner, [self.offset(b.mul(self.row, _INDEX(i)))]) for i in range(height)]
+        return [[b.gep(line, [self.offset(b.mul(self.column, _INDEX(j)))]) for j in range(width)] for line in lines]
 
     def block(self, row: Any, column: Any, height: int, width: int) -> list[list[Any]]:
         """Return the block's elements, loaded."""
-        return [[self.load(place) for place in line] for line in self.places(row, column, height, width)]
+        return [[self.load(pointer) for pointer in line] for line in self.pointers(row, column, height, width)]
 
 
-def _slot(builder: Any, space: Any, slot: Any) -> Any:
-    """Return the address of a vector in the workspace."""
-    return builder.bitcast(builder.gep(space, [builder.mul(slot, _INDEX(LANES))]), _FLOATS.as_pointer())
+@dataclass(frozen=True)
+class _Walk:
+    """A walk along the shared dimension: its first address, `count` elements `across` it, and the stride `along` it."""
 
+    matrix: _Matrix
+    start: Any
+    count: int
+    across: Any
+    along: Any
 
-def _vectors(builder: Any, space: Any) -> Callable[[Any], Any]:
-    return lambda slot: builder.load(_slot(builder, space, slot), align=4)
+    def values(self, pointer: Any) -> list[Any]:
+        """Return the elements across, at one address of the walk."""
+        b, matrix = self.matrix.builder, self.matrix
+        offsets = [matrix.offset(b.mul(self.across, _INDEX(i))) for i in range(self.count)]
+        return [matrix.load(b.gep(pointer, [offset])) for offset in offsets]
 
+    def following(self, pointer: Any) -> Any:
+        """Return the next address, by way of an empty piece of assembly that LLVM cannot see through.
 
-def _scalars(builder: Any, weights: Any) -> Callable[[Any], Any]:
-    def load(place: Any) -> Any:
-        scalar = builder.load(builder.gep(weights, [place]), align=4)
-        undefined = ir.Constant(_FLOATS, ir.Undefined)
-        first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * LANES))
-
-    return load
+        It would otherwise keep an address for each element across and run out of registers.
+        """
+        b = self.matrix.builder
+        kind = ir.FunctionType(pointer.type, [pointer.type])
+        return b.asm(kind, "", "=r,0", [b.gep(pointer, [self.matrix.offset(self.along)])], False)
 
 
 def _cover(builder: Any, length: Any, sizes: tuple[int, ...], body: Callable[[Any, int], None]) -> None:
@@ -89,40 +118,36 @@ def _cover(builder: Any, length: Any, sizes: tuple[int, ...], body: Callable[[An
         start = stop
 
 
-def _sum_along(
-    builder: Any,
-    sums: list[list[Any]],
-    depth: Any,
-    left: Callable[[Any], list[list[Any]]],
-    right: Callable[[Any], list[list[Any]]],
-) -> list[list[Any]]:
+def _sum_along(builder: Any, sums: list[list[Any]], depth: Any, left: _Walk, right: _Walk) -> list[list[Any]]:
     """Emit the loop sums[i][j] += left[i] x right[j] over `depth` >= 1 terms and return the sums after it."""
     before, loop, after = builder.block, builder.append_basic_block("along"), builder.append_basic_block("summed")
     builder.branch(loop)
     builder.position_at_end(loop)
-    term = builder.phi(_INDEX)
-    term.add_incoming(_INDEX(0), before)
+    term, at_left, at_right = builder.phi(_INDEX), builder.phi(left.start.type), builder.phi(right.start.type)
     running = [[builder.phi(_FLOATS) for _ in line] for line in sums]
     fused = _get_function(builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), f"llvm.fmuladd.v{LANES}f32")
-    (columns,) = right(term)
+    columns = right.values(at_right)
     results = [
         [builder.call(fused, [value, column, phi]) for column, phi in zip(columns, phis, strict=True)]
-        for (value,), phis in zip(left(term), running, strict=True)
+        for value, phis in zip(left.values(at_left), running, strict=True)
     ]
     following = builder.add(term, _INDEX(1))
-    term.add_incoming(following, loop)
-    for phis, starts, values in zip(running, sums, results, strict=True):
-        for phi, start, value in zip(phis, starts, values, strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(value, loop)
+    loops: list[tuple[Any, Any, Any]] = [
+        (term, _INDEX(0), following),
+        (at_left, left.start, left.following(at_left)),
+        (at_right, right.start, right.following(at_right)),
+    ]
+    for lines in zip(running, sums, results, strict=True):
+        loops += zip(*lines, strict=True)
+    for phi, start, value in loops:
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, loop)
     builder.cbranch(builder.icmp_unsigned("<", following, depth), loop, after)
     builder.position_at_end(after)
     return results
 
 
-def _multiply(
-    builder: Any, space: Any, out: _Matrix, starts: list[_Matrix], factors: tuple[_Matrix, _Matrix], shape: Any
-) -> None:
+def _multiply(builder: Any, out: _Matrix, starts: list[_Matrix], factors: tuple[_Matrix, _Matrix], shape: Any) -> None:
     """Emit out = sum of `starts` + left x right; `shape` is rows, columns and the length of the shared dimension."""
     rows, columns, depth = shape
     left, right = factors
@@ -134,16 +159,13 @@ def _multiply(
             for start in starts[1:]:
                 pairs = zip(sums, start.block(*block), strict=True)
                 sums = [[builder.fadd(x, y) for x, y in zip(*lines, strict=True)] for lines in pairs]
-            sums = _sum_along(
-                builder,
-                sums,
-                depth,
-                lambda term: left.block(row, term, height, 1),
-                lambda term: right.block(term, column, 1, width),
-            )
-            for values, places in zip(sums, out.places(*block), strict=True):
-                for value, place in zip(values, places, strict=True):
-                    builder.store(value, _slot(builder, space, place), align=4)
+            zero = _INDEX(0)
+            down = _Walk(left, left.pointer(row, zero), height, left.row, left.column)
+            along = _Walk(right, right.pointer(zero, column), width, right.column, right.row)
+            sums = _sum_along(builder, sums, depth, down, along)
+            for values, pointers in zip(sums, out.pointers(*block), strict=True):
+                for value, pointer in zip(values, pointers, strict=True):
+                    builder.store(value, builder.bitcast(pointer, _FLOATS.as_pointer()), align=4)
 
         _cover(builder, columns, _WIDTHS, tile)
 
@@ -165,9 +187,8 @@ def _emit_product(typing_context: Any, space: Any, accumulate: Any, out: Any, le
         data = _data(context, builder, call, args, 0)
         triples = [_unpack(builder, triple, 3) for triple in args[2:]]
         start = [builder.select(args[1], place, _INDEX(0)) for place in triples[0]]
-        load = _vectors(builder, data)
-        out, initial, left, right = (_Matrix(builder, load, *m) for m in (triples[0], start, *triples[1:3]))
-        _multiply(builder, data, out, [initial], (left, right), triples[3])
+        out, initial, left, right = (_Matrix(builder, data, True, *m) for m in (triples[0], start, *triples[1:3]))
+        _multiply(builder, out, [initial], (left, right), triples[3])
         return context.get_dummy_value()
 
     return types.void(space, types.boolean, out, left, right, shape), emit
@@ -178,16 +199,10 @@ def _emit_linear(
     typing_context: Any, space: Any, out: Any, start: Any, x: Any, floats: Any, weights: Any, bias: Any, shape: Any
 ) -> Any:
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        data, scalars = (_data(context, builder, call, args, position) for position in (0, 4))
-        matrices = [
-            _Matrix(builder, load, *_unpack(builder, args[position], 3))
-            for position, load in (
-                *((position, _vectors(builder, data)) for position in (1, 2, 3)),
-                *((position, _scalars(builder, scalars)) for position in (5, 6)),
-            )
-        ]
-        out, start, x, weights, bias = matrices
-        _multiply(builder, data, out, [start, bias], (x, weights), _unpack(builder, args[7], 3))
+        data, floats = (_data(context, builder, call, args, position) for position in (0, 4))
+        out, start, x = (_Matrix(builder, data, True, *_unpack(builder, args[i], 3)) for i in (1, 2, 3))
+        weights, bias = (_Matrix(builder, floats, False, *_unpack(builder, args[i], 3)) for i in (5, 6))
+        _multiply(builder, out, [start, bias], (x, weights), _unpack(builder, args[7], 3))
         return context.get_dummy_value()
 
     return types.void(space, out, start, x, floats, weights, bias, shape), emit
