@@ -114,6 +114,9 @@ def _family(
     prefix = f"{findings.key(dataset)}/{family}"
     from reports.charts.parts import close_up
 
+    figures_of = [
+        _figure(figure, subject, prefix, figures, data) for figure in FIGURES.values() if family in figure.families
+    ]
     return {
         **common,
         "depths": subject.depths,
@@ -122,9 +125,8 @@ def _family(
         "capacity_label": SHORT_CAPACITIES[family].capitalize(),
         "close_up": "{:g} {:g}".format(*close_up(subject.stable_means)),
         "missing": None,
-        "figures": [
-            _figure(figure, subject, prefix, figures, data) for figure in FIGURES.values() if family in figure.families
-        ],
+        # What is missing is said last: gaps between the figures would look like a fault.
+        "figures": sorted(figures_of, key=lambda figure: figure["missing"] is not None),
         "tables": [tables.regimes(subject), *tables.safe_pruning(subject)],
     }
 
