@@ -226,18 +226,6 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def load_bytes(typing_context: Any, array: Any, index: Any) -> Any:
-    """Return the `LANES` values from `array[index]` on, of an array of uint8, as a vector."""
-
-    def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(8), LANES)
-        values = builder.load(_pointer(context, builder, call.args[0], args[0], args[1], integers), align=1)
-        return builder.uitofp(builder.zext(values, _INTS), _FLOATS)
-
-    return vector(array, types.intp), emit
-
-
-@intrinsic
 def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
     """Return a vector that holds `array[index]` in every lane; cheaper than indexing, which may wrap."""
 
@@ -268,16 +256,6 @@ def where_greater(typing_context: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", a, b), x, y)
 
     return vector(vector, vector, vector, vector), emit
-
-
-@intrinsic
-def multiply_add(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
-    """Return x * y + z; every lane rounded once where the machine has the instruction."""
-
-    def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        return _lanewise(builder, "fmuladd", *args)
-
-    return vector(vector, vector, vector), emit
 
 
 @intrinsic
