@@ -1,8 +1,8 @@
 """Moving-average observers of fake quantization: observed range, scale and zero point of a tensor.
 
 What `torch.fused_moving_avg_obs_fake_quant` computes, per tensor: the observed range moves towards that of the
-minibatch and gives scale and zero point; values become (clamp(round(x / scale) + zero point) - zero point) x scale. A quantizer
-is a row of floats: lowest and highest value observed, scale, zero point.
+minibatch and gives scale and zero point; values become (clamp(round(x / scale) + zero point) - zero point) x scale.
+A quantizer is a row of floats: lowest and highest value observed, scale, zero point.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ def update_quantizer(quantizers: Any, row: int, low: Any, high: Any, symmetric: 
         extent = max(np.float64(abs(low / np.float32(-128))), np.float64(abs(high / np.float32(127))))
         low, high = np.float32(extent * -128), np.float32(extent * 127)
     low, high = min(low, np.float32(0)), max(high, np.float32(0))
-    # Rounded to float32 here, as PyTorch does: it decides zero points that lie between two integers.
-    scale: Any = np.float64(np.float32((np.float64(high) - low) / 255))
-    if np.float32(scale) == 0 or math.isinf(np.float32(1) / np.float32(scale)):
-        scale = 0.1
-    if scale < _SMALLEST_SCALE:
-        growth = _SMALLEST_SCALE / np.float32(scale)
-        scale = np.float64(_SMALLEST_SCALE)
+    rounded = np.float32((np.float64(high) - low) / 255)
+    if rounded == 0 or math.isinf(np.float32(1) / rounded):
+        rounded = np.float32(0.1)
+    if rounded < _SMALLEST_SCALE:
+        growth = _SMALLEST_SCALE / rounded
+        rounded = _SMALLEST_SCALE
         if low == 0:
             high = _SMALLEST_SCALE * np.float32(255)
         elif high == 0:
             low = -_SMALLEST_SCALE * np.float32(255)
         else:
             low, high = low * growth, high * growth
+    scale = np.float64(rounded)
     from_low, from_high = abs(first) - abs(low / scale), abs(last) - abs(high / scale)
     zero_point: Any = first - low / scale if from_low < from_high else last - high / scale
     if symmetric and both:
         zero_point = 0.0
-    state[SCALE] = np.float32(scale)
+    state[SCALE] = rounded
     state[ZERO_POINT] = np.float32(min(max(np.rint(zero_point), first), last))

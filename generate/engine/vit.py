@@ -75,18 +75,8 @@ class VitKernelPack(Pack):
         self._tensor_shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in modules]
 
     def tensors(self, model: int) -> dict[str, Tensor]:
-        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`.
-
-        A quantized pack adds `quantizers` [rows, 4], which belong to the model's state too.
-        """
-        views = self._views(self._weights, model)
-        return views | {"quantizers": self._quantization.rows(model)} if self._quantization else views
-
-    def load(self, model: int, values: dict[str, Tensor]) -> None:
-        """Copy values, named as in `tensors`, into one model's parameters, and quantizers if there are any."""
-        for name, tensor in self.tensors(model).items():
-            if name != "quantizers" or name in values:
-                tensor.copy_(values[name])
+        """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
+        return self._views(self._weights, model)
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
         """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
@@ -98,7 +88,12 @@ class VitKernelPack(Pack):
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
+        observed = [self.quantizers(model) for model in range(len(self.architectures))]
+        before = [{name: row.clone() for name, row in rows.items()} for rows in observed]
         self._run(images, labels, differentiate=True)
+        for rows, values in zip(observed, before, strict=True):
+            for name, row in rows.items():
+                row.copy_(values[name])
         gradient = self._gradient.copy()
         return [self._views(gradient, model) for model in range(len(self.architectures))]
 

@@ -37,7 +37,7 @@ class Quantization:
     """
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
-        from generate.engine.vit_kernel_quantizers import COLUMNS, reset_quantizer
+        from generate.engine.quantizer_kernel import COLUMNS, reset_quantizer
 
         self._quantizers = np.zeros((len(shapes), len(QUANTIZER_NAMES) * COLUMNS), dtype=np.float32)
         for quantizers in self._quantizers:
@@ -54,14 +54,14 @@ class Quantization:
 
     def observe(self, low: float, high: float) -> None:
         """Let the quantizers of the input observe a minibatch."""
-        from generate.engine.vit_kernel_quantizers import update_quantizer
+        from generate.engine.quantizer_kernel import update_quantizer
 
         for quantizers in self._quantizers:
             update_quantizer(quantizers, 0, low, high, False)
 
     def table(self, model: int, values: Any) -> Any:
         """Return what each byte of an image stands for to one model, quantized; a new object if that changed."""
-        from generate.engine.vit_kernel_quantizers import SCALE, ZERO_POINT
+        from generate.engine.quantizer_kernel import SCALE, ZERO_POINT
 
         scale, zero_point = self._quantizers[model, SCALE], self._quantizers[model, ZERO_POINT]
         if self._table_for != (scale, zero_point):

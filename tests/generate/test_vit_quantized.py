@@ -15,17 +15,10 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.modules import build_module
 from generate.engine.pack import normalise
+from generate.engine.quantizer_kernel import SCALE, ZERO_POINT, reset_quantizer, update_quantizer
 from generate.engine.simd import LANES
 from generate.engine.vit import VitKernelPack
-from generate.engine.vit_kernel_quantizers import (
-    SCALE,
-    ZERO_POINT,
-    clip_weight_gradients,
-    quantize,
-    quantize_weights,
-    reset_quantizer,
-    update_quantizer,
-)
+from generate.engine.vit_kernel_quantizers import clip_weight_gradients, quantize, quantize_weights
 from generate.protocol import Training
 
 quantization = pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
@@ -98,6 +91,7 @@ def test_quantizers_and_gradients_equal_torch_ao_over_twenty_steps() -> None:
         images, labels = minibatch(29, seed=step)
         synchronise(pack, oracles)
         found = pack.gradients(images, labels)
+        pack.step(images, labels)
         for model, (oracle, optimiser) in enumerate(zip(oracles, optimisers, strict=True)):
             optimiser.zero_grad()
             F.cross_entropy(oracle(normalise(images, TRAINING)), labels).backward()  # type: ignore[no-untyped-call]
@@ -126,14 +120,15 @@ def test_outputs_equal_torch_ao_with_quantizers_as_they_are() -> None:
     images, labels = minibatch(40, seed=3)
     for _ in range(2):
         synchronise(pack, oracles)
-        pack.gradients(images, labels)
+        pack.step(images, labels)
         for oracle in oracles:
             oracle(normalise(images, TRAINING))
-    before = [pack.tensors(model)["quantizers"].clone() for model in range(len(WIDTHS))]
+    synchronise(pack, oracles)
+    before = [torch.stack(list(pack.quantizers(model).values())) for model in range(len(WIDTHS))]
     images, labels = minibatch(33, seed=4)
     tally = pack.evaluate(images, labels)
     for model, oracle in enumerate(oracles):
-        assert torch.equal(pack.tensors(model)["quantizers"], before[model])
+        assert torch.equal(torch.stack(list(pack.quantizers(model).values())), before[model])
         oracle.apply(quantization.disable_observer)
         with torch.no_grad():
             expected = F.cross_entropy(oracle(normalise(images, TRAINING)), labels, reduction="sum")
@@ -152,7 +147,8 @@ def test_quantized_training_learns_and_repeats_itself() -> None:
     images, labels = minibatch(20, seed=0)
     oracles, untrained = oracles_and_pack()
     synchronise(untrained, oracles)
-    untrained.gradients(images, labels)
+    untrained.step(images, labels)
+    synchronise(untrained, oracles)
     tallies = [pack.evaluate(images, labels) for pack in (first, second, untrained)]
     assert torch.equal(tallies[0].loss, tallies[1].loss)
     assert (tallies[0].loss < tallies[2].loss).all()
@@ -163,7 +159,7 @@ def test_a_saved_state_brings_back_the_quantizers() -> None:
     synchronise(pack, oracles)
     images, labels = minibatch(20, seed=0)
     pack.step(images, labels)
-    saved = {name: value.clone() for name, value in pack.tensors(2).items()}
+    saved = {name: value.clone() for name, value in pack.state(2).items()}
     before = pack.evaluate(images, labels)
     pack.step(*minibatch(30, seed=5))
     assert pack.evaluate(images, labels).loss[2] != before.loss[2]
