@@ -10,6 +10,7 @@ import click
 from generate.options import sweep_options, worker_options
 from generate.protocol import FAMILIES, SPARSITIES
 from store.console import run
+from store.errors import MinarchError
 
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
@@ -110,7 +111,10 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
         raise click.UsageError("--depths goes with the family dnn; CNN and ViT have one depth each", context)
     options["sparsities"] = options["sparsities"] or SPARSITIES
     named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these only
-    datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
+    try:
+        datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
+    except MinarchError as error:
+        raise click.BadParameter(str(error), context, param_hint="--dataset") from None
     return Request(phase=named, datasets=datasets, families=families, **options)
 
 

@@ -22,6 +22,8 @@ from generate.sweep import Progress, run_sweep
 from store.errors import MinarchError
 from store.results import Store
 
+KERNEL_SIZE = 3
+"""Side of the CNN's kernels, in pixels."""
 CLOSE_SECONDS = 5.0
 """How long an interrupted sweep waits for another program to let go of the store."""
 
@@ -97,7 +99,11 @@ def show_plan(request: Request, store_path: Path) -> None:
 def _load(request: Request) -> list[tuple[str, Dataset]]:
     if request.device == "cuda" and not torch.cuda.is_available():
         raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    return [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
+    datasets = [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
+    for _, dataset in datasets:
+        if "cnn" in request.families and min(dataset.image.height, dataset.image.width) < KERNEL_SIZE:
+            raise MinarchError(f"{dataset.name}: the CNN needs images of at least 3 x 3 pixels; leave out --family cnn")
+    return datasets
 
 
 def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]]) -> dict[str, float]:

@@ -60,24 +60,6 @@ class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in new
         return tuple(sorted(numbers | {0.0}))
 
 
-class DatasetSource(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A dataset's name, a group of datasets, or the folder of the user's own data."""
-
-    name = "NAME|GROUP|FOLDER"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value unchanged if it names a dataset, else fail with the list of names."""
-        # Imported here, so that `generate --help` does not wait for PyTorch.
-        from generate.datasets import resolve_names
-        from store.errors import MinarchError
-
-        try:
-            resolve_names([value])
-        except MinarchError as error:
-            self.fail(str(error), param, ctx)
-        return value
-
-
 def sweep_options(command: Command) -> Command:
     """Add the options that say what a sweep consists of."""
     for option in reversed(
@@ -85,7 +67,7 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--dataset",
                 "datasets",
-                type=DatasetSource(),
+                metavar="NAME|GROUP|FOLDER",
                 multiple=True,
                 default=("digits",),
                 show_default="digits",

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from generate.cli import generate
 from generate.datasets import DATASETS
@@ -116,3 +118,20 @@ def test_help_starts_at_once(tmp_path: Path) -> None:
         assert call("all", "--help", folder=tmp_path).returncode == 0
         durations.append(time.perf_counter() - began)
     assert min(durations) < 1.0
+
+
+def test_images_too_small_for_a_convolution_are_refused(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            folder = tmp_path / "tiny" / part / label
+            folder.mkdir(parents=True)
+            for number in range(6):
+                pixels = generator.integers(0, 256, (2, 5), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    refused = call("convergence", "--dataset", "tiny", "--family", "cnn", folder=tmp_path)
+    assert refused.returncode == 1
+    assert "at least 3 x 3 pixels" in refused.stderr
+    arguments = ("convergence", "--dataset", "tiny", "--family", "dnn", "--capacities", "2", "--depths", "1")
+    done = call(*arguments, "--repeats", "1", "--epochs", "2", folder=tmp_path)
+    assert done.returncode == 0, done.stderr

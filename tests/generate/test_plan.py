@@ -5,8 +5,8 @@ import pytest
 from generate.architectures import Architecture
 from generate.cost import calibrate, model_seconds, training_flops
 from generate.datasets import Dataset
-from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Request, make_plan
-from generate.protocol import Training
+from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, make_plan
+from generate.protocol import PAPER_REPEATS, Training
 
 
 def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
@@ -16,11 +16,13 @@ def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset())
 
 def test_the_whole_digits_sweep(digits: Dataset) -> None:
     plan = make_plan(Request(phase="all"), [("digits", digits)], frozenset())
-    # Ten widths: 40 topologies each, of which the ladder's ends merge 26 at width 1, 200 and their neighbours.
     architectures = {cell.architecture for unit in plan.units for cell in unit.cells}
     dnn = sum(a.family == "dnn" for a in architectures)
+    phase_2 = {family: sum(a.family == family and a.in_phase_2 for a in architectures) for family in PAPER_REPEATS}
+    assert phase_2 == {"dnn": 40, "cnn": 10, "vit": 10}
     assert plan.cells == 400 + 10 + 10
-    assert plan.models == 30 * dnn + 10 * 10 + 10 * 10
+    in_fp32, in_int8 = 30 * dnn + 10 * (10 + 10), 30 * 40 + 10 * (10 + 10)
+    assert plan.models == in_fp32 + in_int8
     assert plan.stored == 0
     assert plan.missing == sum(len(unit.cells) for unit in plan.units)
 
@@ -44,7 +46,15 @@ def test_phases_share_their_runs(digits: Dataset) -> None:
         set(ids(Request(phase=phase, families=("dnn",), repeats=1), digits))
         for phase in ("shapes", "convergence", "all")
     )
-    assert convergence < shapes == whole
+    assert convergence < shapes < whole
+
+
+def test_quantization_is_the_rest_of_all(digits: Dataset) -> None:
+    phases: tuple[Phase, ...] = ("shapes", "convergence", "quantization", "all")
+    shapes, convergence, quantization, whole = (set(ids(Request(phase=p, repeats=1), digits)) for p in phases)
+    assert shapes | convergence | quantization == whole
+    assert not quantization & (shapes | convergence)
+    assert len(quantization) == len(convergence) == 60
 
 
 def test_shapes_has_no_cnn_and_no_vit(digits: Dataset) -> None:
