@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analyze._candidates import Candidate
     from analyze._epochs import EpochOverfitting, epoch_overfitting
     from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
     from analyze._quantization import (
@@ -20,44 +21,73 @@ if TYPE_CHECKING:
         quantization,
         quantization_trends,
     )
+    from analyze._recommend import Recommendation, Recommendations, recommend
     from analyze._regimes import Regime, regimes
     from analyze._results import Results
+    from analyze._shapes import (
+        ShapeComponents,
+        ShapeEquivalence,
+        ShapeThreshold,
+        shape_components,
+        shape_thresholds,
+        shapes,
+    )
 
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
+    "Candidate": "analyze._candidates",
     "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
     "IntegerAgreement": "analyze._quantization",
     "Pruning": "analyze._pruning",
     "QuantizationGap": "analyze._quantization",
     "QuantizationTrend": "analyze._quantization",
+    "Recommendation": "analyze._recommend",
+    "Recommendations": "analyze._recommend",
     "Regime": "analyze._regimes",
     "Results": "analyze._results",
+    "ShapeComponents": "analyze._shapes",
+    "ShapeEquivalence": "analyze._shapes",
+    "ShapeThreshold": "analyze._shapes",
     "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
     "integer_agreement": "analyze._quantization",
     "pruning": "analyze._pruning",
     "quantization": "analyze._quantization",
     "quantization_trends": "analyze._quantization",
+    "recommend": "analyze._recommend",
     "regimes": "analyze._regimes",
+    "shape_components": "analyze._shapes",
+    "shape_thresholds": "analyze._shapes",
+    "shapes": "analyze._shapes",
 }
 
 __all__ = [
+    "Candidate",
     "DepthCrossing",
     "EpochOverfitting",
     "IntegerAgreement",
     "Pruning",
     "QuantizationGap",
     "QuantizationTrend",
+    "Recommendation",
+    "Recommendations",
     "Regime",
     "Results",
+    "ShapeComponents",
+    "ShapeEquivalence",
+    "ShapeThreshold",
     "depth_crossings",
     "epoch_overfitting",
     "integer_agreement",
     "pruning",
     "quantization",
     "quantization_trends",
+    "recommend",
     "regimes",
+    "shape_components",
+    "shape_thresholds",
+    "shapes",
 ]
 
 

@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from analyze._candidates import Candidate
     from analyze._epochs import EpochOverfitting
     from analyze._pruning import DepthCrossing, Pruning
     from analyze._quantization import IntegerAgreement, QuantizationGap, QuantizationTrend
+    from analyze._recommend import Recommendation, Recommendations
     from analyze._regimes import Regime
     from analyze._results import Results
+    from analyze._shapes import ShapeComponents, ShapeEquivalence, ShapeThreshold
 
 YES_NO = {True: "yes", False: "no", None: ""}
 STATUS_STYLES = {"detected": "green", "gradual": "yellow", "not_reached": "yellow", "insufficient": "red"}
+STATUS_STYLES |= {"equivalent": "green", "inconclusive": "yellow", "different": "red"}
 
 
 def regimes_table(results: Results[Regime]) -> RenderableType:
@@ -196,6 +200,136 @@ def agreement_table(results: Results[IntegerAgreement]) -> RenderableType:
     return table
 
 
+def recommendations_table(results: Results[Recommendation]) -> RenderableType:
+    """Return what is recommended, one table per dataset, and below it what was not and what would decide it."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        title = f"{dataset} (family, depth x size; bytes of the smallest form shown to be safe)"
+        table = _table(title, ["scope", "smallest"], ["params", "accuracy, %", "prune", "int8", "bytes", "form"])
+        remarks = []
+        for row in rows:
+            table.add_row(
+                row.scope,
+                styled(row.status) if row.family is None else f"{row.family} {row.depth}x{row.capacity}",
+                _number(row.parameters),
+                _percent(row.accuracy, row.ci_low, row.ci_high, digits=1),
+                "" if row.safe_sparsity is None else f"{100 * row.safe_sparsity:.0f}%",
+                {True: "safe", False: "no", None: ""}[row.int8_safe],
+                _number(row.safe_bytes),
+                row.safe_form,
+            )
+            if row.runner_up_family:
+                name = f"{row.runner_up_family} {row.runner_up_depth}x{row.runner_up_capacity}"
+                remarks.append(f"{row.scope}: next {name}, {_number(row.runner_up_parameters)} parameters")
+            remarks += [f"{row.scope}: [dim]{text}[/]" for text in (row.reason, row.command) if text]
+        parts += [table, "", *remarks, ""]
+    return stacked(parts)
+
+
+def reasoning(found: Recommendations) -> RenderableType:
+    """Return the recommendations with the reasoning and the evidence behind each."""
+    parts: list[RenderableType] = [recommendations_table(found.rows)]
+    for row in found.rows:
+        parts += [f"[bold]{row.dataset}, {row.scope}[/]", row.explanation, ""]
+    return stacked([*parts, evidence_table(found.evidence)] if len(found.rows) else [])
+
+
+def evidence_table(results: Results[Candidate]) -> RenderableType:
+    """Return the architectures behind the recommendations, one table per dataset and scope."""
+    parts: list[RenderableType] = []
+    for (dataset, scope), rows in groupby(results, key=lambda row: (row.dataset, row.scope)):
+        title = f"{dataset}, {scope} (accuracies and drop against the best in points)"
+        table = _table(title, ["family", "depth", "size", "verdict"], ["parameters", "mean", "sd", "drop", "p", "n"])
+        for row in rows:
+            table.add_row(
+                row.family,
+                str(row.depth),
+                str(row.capacity),
+                row.verdict,
+                _number(row.parameters),
+                _points(row.mean),
+                _points(row.sd),
+                _points(row.drop),
+                _p(row.p_value),
+                str(row.replicates),
+            )
+        parts += [table, ""]
+    return stacked(parts)
+
+
+def shapes_table(results: Results[ShapeEquivalence]) -> RenderableType:
+    """Return the largest differences between topologies, in points, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        title = f"{dataset} (largest difference of topologies in points, p of TOST by Holm)"
+        numbers = ["largest", "95% CI", "between", "p", "power", "n"]
+        table = _table(title, ["depth", "size", "stable", "status"], numbers)
+        reasons = []
+        for row in rows:
+            table.add_row(
+                str(row.depth),
+                str(row.capacity),
+                YES_NO[row.stable],
+                styled(row.status),
+                _points(row.largest),
+                _points_interval(row.ci_low, row.ci_high),
+                "" if row.better is None else f"{row.better} {row.worse}",
+                _p(row.p_holm),
+                "" if row.power is None else f"{row.power:.2f}",
+                str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"depth {row.depth}, size {row.capacity}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def thresholds_table(results: Results[ShapeThreshold]) -> RenderableType:
+    """Return the sizes from which topologies are equivalent as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(dataset, ["family", "depth", "status"], ["equivalent from", "95% CI", "sizes", "n"])
+        reasons = []
+        for row in rows:
+            interval = "" if row.ci_low is None else f"{row.ci_low}-" + _number(row.ci_high)
+            table.add_row(
+                row.family,
+                str(row.depth),
+                styled(row.status),
+                _number(row.capacity),
+                interval,
+                str(row.sizes),
+                str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"{row.family}, depth {row.depth}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def components_table(results: Results[ShapeComponents]) -> RenderableType:
+    """Return standard deviations by their cause, in points, as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        title = f"{dataset} (standard deviations in points, 95% intervals; adj.: for parameters)"
+        table = _table(title, ["depth", "sizes"], ["size", "topology", "replicate", "n"])
+        reasons = []
+        for row in rows:
+            table.add_row(
+                str(row.depth),
+                row.scope + (", adj." if row.adjusted else ""),
+                _points_bracketed(row.size_sd, row.size_low, row.size_high),
+                _points_bracketed(row.topology_sd, row.topology_low, row.topology_high),
+                _points_bracketed(row.replicate_sd, row.replicate_low, row.replicate_high),
+                str(row.replicates),
+            )
+            if row.reason:
+                where = f"depth {row.depth}, {row.scope} sizes" + (", adjusted" if row.adjusted else "")
+                reasons.append((where, row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
 def stacked(parts: Sequence[RenderableType]) -> RenderableType:
     """Return the parts one below the other."""
     from rich.console import Group
@@ -250,16 +384,22 @@ def _p(value: float | None) -> str:
     return "" if value is None else ("<0.001" if value < 0.001 else f"{value:.3f}")
 
 
-def _percent(value: float | None, low: float | None, high: float | None) -> str:
+def _percent(value: float | None, low: float | None, high: float | None, digits: int = 0) -> str:
     """Return a fraction in percent with its interval, if that is more than a point: `60 [55, 60]`."""
     if value is None or low is None or high is None:
         return ""
-    interval = "" if low == high else f" [{100 * low:.0f}, {100 * high:.0f}]"
-    return f"{100 * value:.0f}{interval}"
+    interval = "" if low == high else f" [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+    return f"{100 * value:.{digits}f}{interval}"
 
 
 def _points(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
+
+
+def _points_bracketed(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return ""
+    return f"{100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def _points_interval(low: float | None, high: float | None) -> str:

@@ -176,6 +176,118 @@ def quantization(
         emit(gaps, destination, _tables.gaps_table)
 
 
+@analyze.command()
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Accuracy, a fraction, that may be lost against the best, by pruning, by 8 bits.",
+)
+@click.option("--max-parameters", type=click.IntRange(min=1), help="Largest number of parameters.")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Most bytes of the smallest form shown to be safe.")
+@click.option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Test accuracy, a fraction, that must be exceeded.",
+)
+@click.option("--explain", is_flag=True, help="The reasoning too, and the evidence as a table.")
+@click.option("--evidence", is_flag=True, help="Instead: every architecture with its verdict.")
+@common_options
+def recommend(
+    max_drop: float,
+    max_parameters: int | None,
+    max_bytes: int | None,
+    min_accuracy: float | None,
+    explain: bool,
+    evidence: bool,
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Recommend the smallest architecture that is stable and good enough.
+
+    For each dataset and family, and over all families: the architecture with the fewest parameters that is shown to
+    be within --max-drop of the best stable one, its expected accuracy, how far it can be pruned, whether 8 bits are
+    safe, and its bytes. If nothing qualifies: why, and which sweep would decide it.
+
+    
+    Examples:
+      analyze recommend --dataset mnist --explain
+      analyze recommend --dataset mnist --family dnn --max-bytes 20000
+    """
+    from analyze import _recommend, _tables
+
+    found = _recommend.recommend(
+        store,
+        dataset,
+        family,
+        protocol,
+        max_drop=max_drop,
+        max_parameters=max_parameters,
+        max_bytes=max_bytes,
+        min_accuracy=min_accuracy,
+        seed=seed,
+    )
+    if evidence:
+        emit(found.evidence, Destination(format_, out), _tables.evidence_table)
+        return
+    table = (lambda _: _tables.reasoning(found)) if explain else _tables.recommendations_table
+    emit(found.rows, Destination(format_, out), table)
+
+
+@analyze.command()
+@click.option("--threshold", "shown", flag_value="threshold", help="Instead: from which size on are they equivalent?")
+@click.option("--components", "shown", flag_value="components", help="Instead: how much variance has which cause?")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Difference in accuracy that does not matter, a fraction.",
+)
+@common_options
+def shapes(
+    shown: str | None,
+    margin: float,
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Find whether the topologies of a DNN matter.
+
+    For each size of each depth from 2 on: are all topologies shown to be within the margin of each other, or some to
+    differ by more? With the power to tell, and p values for all sizes together. Needs 5 replicates of
+    `generate shapes`.
+
+    \b
+    Examples:
+      analyze shapes --dataset mnist --margin 0.02
+      analyze shapes --threshold
+      analyze shapes --components --format json
+    """
+    from analyze import _shapes, _tables
+
+    destination = Destination(format_, out)
+    if shown == "threshold":
+        thresholds = _shapes.shape_thresholds(store, dataset, family, protocol, margin=margin, seed=seed)
+        emit(thresholds, destination, _tables.thresholds_table)
+    elif shown == "components":
+        found = _shapes.shape_components(store, dataset, family, protocol, seed=seed)
+        emit(found, destination, _tables.components_table)
+    else:
+        compared = _shapes.shapes(store, dataset, family, protocol, margin=margin, seed=seed)
+        emit(compared, destination, _tables.shapes_table)
+
+
 def main() -> None:
     """Run the command `analyze` and exit."""
     run(analyze, "analyze")

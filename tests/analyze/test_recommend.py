@@ -1,0 +1,280 @@
+"""Recommendations: bytes, the tests behind a choice, and the choice itself, on planted stores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyze import Recommendation, recommend
+from analyze._storage import storage
+from analyze.stats.result import FloatArray
+from analyze.stats.safety import upper_bounds
+from analyze.stats.selection import fallback, loss_p, worst_rival_p
+from generate.architectures import Architecture, ImageShape
+from generate.engine.modules import build_module
+from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.test_cli import call
+from tests.planted import CHANCE, LADDER
+from tests.planted_pruning import SPARSITIES
+from tests.planted_store import PlantedSweep, parameters, write
+
+MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
+SDS = (0.05, 0.1, 0.1, 0.07) + (0.005,) * 8
+GOOD = 6
+"""Index of the smallest size whose mean is within a point of the best; sizes are stable from index 4 on."""
+
+
+def accuracies(rng: np.random.Generator, replicates: int) -> FloatArray:
+    """Return accuracies of 12 sizes; replicates share some of their noise."""
+    shared = 0.003 * rng.standard_normal(replicates)
+    own = np.array(SDS)[:, None] * rng.standard_normal((12, replicates))
+    return np.clip(np.array(MEANS)[:, None] + shared + own, 0.05, 1.0)
+
+
+def pruned(accuracy: FloatArray) -> list[FloatArray]:
+    """Return curves that lose nothing up to 50%, and then everything."""
+    left = np.where(np.array(SPARSITIES) <= 0.5, 1.0, 0.0)
+    return [np.column_stack([CHANCE + (row - CHANCE) * share for share in left]) for row in accuracy]
+
+
+def planted(path: Path, *, replicates: int = 10, gap: float = 0.001, seed: int = 0, **options: Any) -> Path:
+    """Write a store of one DNN sweep with pruning and int8 runs."""
+    rng = np.random.default_rng(seed)
+    accuracy = accuracies(rng, replicates)
+    int8 = accuracy - gap - 0.001 * rng.standard_normal(accuracy.shape)
+    return write(
+        path,
+        PlantedSweep(accuracy=accuracy, pruned=pruned(accuracy), **options),
+        PlantedSweep(accuracy=int8, precision="int8", **options),
+    )
+
+
+def only(path: Path, **options: Any) -> Recommendation:
+    (row,) = recommend(path, **options).rows
+    return row
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return planted(tmp_path_factory.mktemp("recommend") / "results.duckdb")
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture("dnn", (7,)),
+        Architecture("dnn", (7, 7, 7)),
+        Architecture("cnn", (6,)),
+        Architecture("vit", (6,)),
+    ],
+)
+def test_storage_counts_what_the_modules_have(architecture: Architecture) -> None:
+    module = build_module(architecture, ImageShape(height=8, width=8, channels=1, classes=10))
+    count = sum(p.numel() for p in module.parameters())
+    # Prunable are the weights of linear layers and convolutions: everything with two axes or more.
+    weights = sum(p.numel() for p in module.parameters() if p.dim() > 1)
+    found = storage(architecture.family, architecture.depth, architecture.capacity, count, 10)
+    assert (found.weights, found.others) == (weights, count - weights)
+
+
+def test_bytes_of_the_forms() -> None:
+    found = storage("dnn", 1, 10, 760, 10)
+    assert (found.weights, found.others) == (740, 20)
+    assert found.dense() == 3040
+    assert found.int8() == 740 + 80
+    assert found.pruned(0.5) == 93 + 4 * 370 + 80
+    assert found.pruned_int8(0.5) == 93 + 370 + 80
+
+
+def test_p_values_agree_with_the_bounds_of_safety() -> None:
+    for seed in range(40):
+        losses = np.random.default_rng(seed).exponential(0.006, (10, 1))
+        bound = float(upper_bounds(losses, rng=np.random.default_rng(1), resamples=9999)[0])
+        p = float(loss_p(losses, 0.01, rng=np.random.default_rng(2), resamples=9999)[0])
+        assert (bound < 0.01) == (p <= 0.05) or abs(bound - 0.01) < 2e-4
+
+
+def test_fallback_hands_levels_on() -> None:
+    assert fallback([0.01, 0.03, 0.2, 0.001], [0.5, 0.2, 0.2, 0.1]) == pytest.approx([0.025, 0.035, 0.045, 0.005])
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_an_architecture_at_the_margin_seldom_passes(replicates: int, seeds: range) -> None:
+    """Four rivals, the best exactly a point better: nothing may be called within a point of it."""
+    wrong = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        truth = np.array([0.94, 0.95, 0.948, 0.945, 0.94])
+        accuracy = truth[:, None] + 0.005 * rng.standard_normal((5, replicates))
+        wrong += worst_rival_p(accuracy, 0, 0.01, rng=rng) <= 0.05
+    at_most(wrong, len(seeds), 0.05)
+
+
+@pytest.mark.parametrize("replicates", [10, 30])
+@pytest.mark.parametrize(
+    "seeds",
+    [pytest.param(range(1000, 1004), id="4"), pytest.param(range(2000, 2200), id="200", marks=pytest.mark.slow)],
+)
+def test_what_is_recommended_is_good_enough_and_its_interval_holds(
+    replicates: int, seeds: range, tmp_path: Path
+) -> None:
+    right = covered = made = 0
+    for seed in seeds:
+        row = only(planted(tmp_path / f"{seed}.duckdb", replicates=replicates, seed=seed))
+        if row.capacity is None or row.ci_low is None or row.ci_high is None:
+            continue
+        made += 1
+        at = LADDER.index(row.capacity)
+        right += at >= GOOD
+        covered += row.ci_low <= MEANS[at] <= row.ci_high
+    at_least(made, len(seeds), 0.95)
+    at_least(right, made, 0.95)
+    at_least(covered, made, 0.95)
+
+
+def test_the_smallest_that_is_good_enough_is_recommended(store: Path) -> None:
+    row = only(store)
+    assert (row.status, row.family, row.capacity) == ("detected", "dnn", LADDER[GOOD + 1])
+    assert row.runner_up_capacity == LADDER[GOOD + 2]
+    assert row.parameters == parameters(LADDER[GOOD + 1], 1)
+    assert row.safe_sparsity == 0.5
+    assert row.int8_safe is True
+    assert (row.safe_form, row.safe_bytes) == ("int8", row.bytes_int8)
+    assert row.ci_level == pytest.approx(1 - 0.05 / 8)
+
+
+def test_a_wider_drop_allows_a_smaller_one(store: Path) -> None:
+    smaller = only(store, max_drop=0.04).capacity
+    assert smaller is not None
+    assert smaller < LADDER[GOOD]
+
+
+def test_verdicts_of_the_evidence(store: Path) -> None:
+    verdicts = [row.verdict for row in recommend(store).evidence]
+    assert verdicts[:6] == ["unstable"] * 4 + ["not shown"] * 2
+    assert verdicts[GOOD + 1 :] == ["recommended", "runner-up"] + ["qualifies"] * 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "reason", "command"),
+    [
+        ({"max_parameters": 500}, "absent", "and 500 are allowed", "--depths 1 --capacities 6,7,8,9 --repeats 10"),
+        ({"max_bytes": 500}, "absent", "and 500 are allowed", "--capacities 6,7,8,9"),
+        ({"min_accuracy": 0.99}, "absent", "and 99% are asked for", "--capacities 2000,4000"),
+        ({"max_drop": 0.0001}, "absent", "none of 8 stable architectures is shown", "--repeats"),
+    ],
+)
+def test_what_stands_in_the_way_and_what_would_decide_it(
+    store: Path, limits: dict[str, Any], status: str, reason: str, command: str
+) -> None:
+    row = only(store, **limits)
+    assert (row.status, row.family, row.accuracy) == (status, None, None)
+    assert row.reason is not None
+    assert reason in row.reason
+    assert row.command is not None
+    assert row.command.startswith("generate convergence --dataset planted --family dnn")
+    assert command in row.command
+    assert row.reason in row.explanation
+
+
+def test_a_limit_that_fits_changes_nothing(store: Path) -> None:
+    free = only(store)
+    bound = only(store, max_parameters=free.parameters, max_bytes=free.safe_bytes, min_accuracy=0.9)
+    assert bound.capacity == free.capacity
+
+
+def test_int8_that_costs_more_than_the_margin_is_not_safe(tmp_path: Path) -> None:
+    row = only(planted(tmp_path / "gap.duckdb", gap=0.02))
+    assert row.int8_safe is False
+    assert row.safe_form == "pruned"
+    assert row.reason is not None
+    assert "not shown to cost less than 1 points" in row.reason
+
+
+def test_without_pruning_and_int8_the_rest_is_still_said(tmp_path: Path) -> None:
+    accuracy = accuracies(np.random.default_rng(0), 10)
+    row = only(write(tmp_path / "plain.duckdb", PlantedSweep(accuracy=accuracy)))
+    assert (row.status, row.safe_sparsity, row.int8_safe, row.safe_form) == ("detected", None, None, "fp32")
+    assert row.reason is not None
+    assert "generate quantization" in row.reason
+
+
+def test_families_and_all(tmp_path: Path) -> None:
+    accuracy = accuracies(np.random.default_rng(0), 10)
+    path = write(
+        tmp_path / "two.duckdb",
+        PlantedSweep(accuracy=accuracy),
+        PlantedSweep(accuracy=accuracy - 0.05, family="cnn"),
+    )
+    rows = {row.scope: row for row in recommend(path).rows}
+    assert list(rows) == ["all", "dnn", "cnn"]
+    assert rows["all"].family == "dnn"
+    assert rows["cnn"].family == "cnn"
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "status", "word"),
+    [
+        ([PlantedSweep(accuracy=np.full((12, 2), 0.9))], "insufficient", "2 of 5 replicates"),
+        ([PlantedSweep(accuracy=np.full((1, 9), 0.9), capacities=(5,))], "insufficient", "1 of 5 sizes"),
+        ([PlantedSweep(accuracy=np.full((12, 9), CHANCE))], "not_reached", "at chance"),
+        ([PlantedSweep(accuracy=np.full((12, 9), -1.0))], "not_reached", "at chance"),
+    ],
+)
+def test_too_little_to_recommend(tmp_path: Path, sweeps: list[PlantedSweep], status: str, word: str) -> None:
+    row = only(write(tmp_path / "little.duckdb", *sweeps))
+    assert row.status == status
+    assert row.reason is not None
+    assert word in row.reason
+    assert row.command is not None
+    assert row.command.startswith("generate convergence")
+
+
+def test_equal_models_recommend_the_smallest(tmp_path: Path) -> None:
+    row = only(write(tmp_path / "equal.duckdb", PlantedSweep(accuracy=np.full((12, 9), 0.9))))
+    assert (row.capacity, row.stability) == (1, "all_stable")
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    done = call("recommend", "--store", write(tmp_path / "empty.duckdb"))
+    assert (done.returncode, b"no results" in done.stdout) == (0, True)
+    assert b"holds no fp32 runs" in done.stderr
+
+
+@pytest.mark.parametrize("option", [[], ["--evidence"]])
+def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
+    rows = json.loads(call("recommend", *option, "--store", store, "--format", "json").stdout)
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    for field in rows[0]:
+        assert f"`{field}`" in documented, field
+
+
+@pytest.mark.parametrize("option", [[], ["--evidence"], ["--explain"], ["--max-parameters", "9"]])
+def test_tables_fit(store: Path, option: list[str]) -> None:
+    table = call("recommend", *option, "--store", store).stdout.decode()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+    assert "dnn" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--max-drop", "0"], 2, "0.0 is not in the range 0<x<1"),
+        (["--max-parameters", "0"], 2, "0 is not in the range x>=1"),
+        (["--max-bytes", "-5"], 2, "-5 is not in the range x>=1"),
+        (["--min-accuracy", "97"], 2, "97.0 is not in the range 0<x<1"),
+        (["--dataset", "mnist"], 1, "of dataset 'mnist', only of planted"),
+        (["--family", "vit"], 1, "of family 'vit', only of dnn"),
+    ],
+)
+def test_wrong_input_is_one_line(store: Path, arguments: list[str], code: int, message: str) -> None:
+    done = call("recommend", "--store", store, *arguments)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert message in done.stderr.decode()
+    assert done.stderr.decode().count("\n") == 1
