@@ -23,6 +23,7 @@ from analyze import (
     epoch_overfitting,
     pruning,
     quantization,
+    recommend,
     regimes,
 )
 from reports import queries
@@ -99,11 +100,15 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """Everything a report shows. `families` is the choice of the user, empty for all."""
+    """Everything a report shows.
+
+    `families` is the choice of the user, empty for all; `recommendations` are those of `analyze.recommend`.
+    """
 
     subjects: tuple[Subject, ...]
     families: tuple[str, ...]
     notes: tuple[str, ...]
+    recommendations: pl.DataFrame
     dataset_facts: pl.DataFrame
     models: pl.DataFrame
     invocations: pl.DataFrame
@@ -143,6 +148,7 @@ def load(
         subjects=_subjects(store, found, facts),
         families=tuple(families),
         notes=found.notes,
+        recommendations=recommend(path, list(datasets) or None, present, protocol).rows.frame(),
         dataset_facts=facts,
         models=models,
         invocations=store.query(queries.INVOCATIONS),

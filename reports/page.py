@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -10,7 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from reports import provenance, tables
+from reports import answer, provenance, tables
 from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
 
@@ -33,11 +34,13 @@ def render(findings: Findings) -> str:
         "title": TITLE,
         "rendered_on": datetime.now(UTC).strftime("%-d %B %Y"),
         **provenance.headline(findings),
-        "answers": tables.answers(findings),
+        "answers": answer.answers(findings),
+        "remarks": answer.remarks(findings),
         "datasets": _datasets(findings, figures, data),
         "methods": tables.methods(findings),
         "provenance": provenance.block(findings),
         "swatch": _swatch,
+        "code": _code,
         "style": Markup(style_variables() + _asset("style.css")),
         "script": Markup(_asset("page.js")),
         "vega": Markup(_vega()),
@@ -72,6 +75,13 @@ def _vega() -> str:
 def _json(value: object) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _code(text: str) -> object:
+    """Return text as HTML, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _swatch(depth: int) -> object:

@@ -1,4 +1,4 @@
-"""The report's tables as plain dictionaries for the template: the answer, the regimes, the numbers of a figure."""
+"""The report's tables as plain dictionaries for the template: the regimes, safe pruning, the numbers of a figure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from reports.charts.vocabulary import (
     BOUNDARIES,
     CAPACITIES,
     DEPTHS,
-    FAMILIES,
     SHORT_CAPACITIES,
     STATUSES,
     count,
-    dataset_name,
     depth_name,
     p_value,
     percent,
@@ -203,54 +201,6 @@ def gaps(subject: Subject) -> Table:
     return {"heading": "Gap to 8 bits", "columns": columns, "rows": rows}
 
 
-def answers(findings: Findings) -> list[Mapping[str, object]]:
-    """Return, per dataset and family, the stable network with the fewest parameters, or why there is none."""
-    return [
-        {
-            "dataset": dataset_name(dataset),
-            "family": FAMILIES[subject.family],
-            "target": f"{findings.key(dataset)}/{subject.family}",
-            **_answer(subject),
-        }
-        for dataset in findings.datasets
-        for family in FAMILIES
-        if (subject := findings.subject(dataset, family))
-    ]
-
-
-def _answer(subject: Subject) -> dict[str, object]:
-    stability = [row for row in subject.boundaries.iter_rows(named=True) if row["boundary"] == "stability"]
-    found = [row for row in stability if row["status"] == "detected"]
-    if not found:
-        kinds = list(dict.fromkeys(STATUSES.get(row["status"], row["status"]) for row in stability))
-        said = "stability boundary " + ", ".join(kinds) if kinds else "no stability boundary looked for"
-        return {"network": None, "reason": f"{said.capitalize()}: see the regimes table"}
-    best = min(found, key=lambda row: row["parameters"])
-    cell = next(
-        (
-            c
-            for c in subject.cells.iter_rows(named=True)
-            if (c["depth"], c["capacity"]) == (best["depth"], best["capacity"])
-        ),
-        None,
-    )
-    return {
-        "network": _network(subject.family, best["depth"], best["capacity"]),
-        "parameters": count(best["parameters"]),
-        "interval": f"{SHORT_CAPACITIES[subject.family]} {_interval(best['ci_low'], best['ci_high'])}",
-        "accuracy": percent(cell["mean"]) if cell else "–",
-        "replicates": count(best["replicates"]),
-    }
-
-
-def _network(family: str, depth: int, capacity: int) -> str:
-    if family == "dnn":
-        return f"{depth_name(family, depth)}, {capacity} wide"
-    if family == "cnn":
-        return f"{capacity} channel" if capacity == 1 else f"{capacity} channels"
-    return f"embedding width {capacity}"
-
-
 def methods(findings: Findings) -> list[Mapping[str, str]]:
     """Return how each result was found, in the words of the analysis."""
     found: dict[str, list[str]] = {}
@@ -260,6 +210,8 @@ def methods(findings: Findings) -> list[Mapping[str, str]]:
         if method and method not in texts:
             texts.append(method)
 
+    for method in findings.recommendations["method"].unique(maintain_order=True):
+        note("The answer", method)
     for subject in findings.subjects:
         for row in subject.boundaries.iter_rows(named=True):
             note(f"{BOUNDARIES.get(row['boundary'], row['boundary'])} boundary", row["method"])

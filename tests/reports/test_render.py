@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from reports import tables
+from reports import answer, tables
 from reports.charts.quantization import gap as quantization_gap
-from reports.charts.vocabulary import percent
+from reports.charts.vocabulary import dataset_name, percent
 from reports.cli import main
 from reports.figures import FIGURES, View
 from reports.findings import Findings, load
@@ -57,6 +57,35 @@ def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None
             assert str(row.capacity) in mine[0]
             assert f"{row.parameters:,}" in mine[0]
     assert any(row.status == "detected" for row in regimes(store.path))
+
+
+def test_the_answer_is_the_recommendation(store: Store, findings: Findings, report: Path) -> None:
+    from analyze import recommend
+
+    found = recommend(store.path).rows
+    rows = {(row["dataset"], row["family"]): row for row in answer.answers(findings)}
+    assert len(rows) == len(found)
+    assert {row.scope for row in found} == {"all", "dnn", "cnn"}
+    for row in found:
+        said = rows[dataset_name(row.dataset), answer.SCOPES[row.scope]]
+        assert said["explanation"] == row.explanation.split("\n")
+        assert (said["network"] is None) == (row.capacity is None)
+        if row.parameters is not None:
+            assert said["parameters"] == f"{row.parameters:,}"
+            assert str(said["accuracy"]).startswith(f"{percent(row.accuracy)} ({percent(row.ci_low)} to ")
+            assert said["pruning"] == ("not known" if row.safe_sparsity is None else percent(row.safe_sparsity, 0))
+            assert (said["bytes"], said["safe_bytes"]) == (f"{row.bytes_fp32:,}", f"{row.safe_bytes:,}")
+    assert any(row.capacity for row in found)
+    page = report.read_text(encoding="utf-8")
+    assert page.index('id="answer-heading"') < page.index('id="results-heading"')
+
+
+def test_where_nothing_qualifies_the_answer_says_what_would_decide_it(tmp_path: Path) -> None:
+    plant(tmp_path / "few.duckdb", replicates=2)
+    (row,) = answer.answers(load(tmp_path / "few.duckdb"))
+    assert row["network"] is None
+    assert "too little data" in str(row["reason"]).lower()
+    assert str(row["command"]).startswith("generate convergence --dataset digits --family dnn")
 
 
 def test_pruning_and_gaps_are_those_of_the_analysis(store: Store, findings: Findings) -> None:

@@ -1,0 +1,97 @@
+"""The report's answer: per dataset and family the smallest network to use, what may be cut of it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reports.charts.vocabulary import FAMILIES, count, dataset_name, depth_name, percent, points
+
+if TYPE_CHECKING:
+    from reports.findings import Findings
+
+FORMS = {"fp32": "32 bits", "pruned": "pruned", "int8": "8 bits"}
+SCOPES = {"all": "All families", **FAMILIES}
+
+
+def answers(findings: Findings) -> list[Mapping[str, object]]:
+    """Return, per dataset and scope, the recommended network and its cuts, or why there is none and what to run."""
+    return [
+        {
+            "dataset": dataset_name(row["dataset"]),
+            "family": SCOPES[row["scope"]],
+            "target": f"{findings.key(row['dataset'])}/{_family(findings, row)}",
+            "overall": row["scope"] == "all",
+            "explanation": row["explanation"].split("\n"),
+            **(_nothing(row) if row["capacity"] is None else _network(row)),
+        }
+        for row in _rows(findings)
+    ]
+
+
+def remarks(findings: Findings) -> list[str]:
+    """Return what to know about the recommended networks, equal remarks once with the datasets and families."""
+    found: dict[str, list[str]] = {}
+    for row in _rows(findings):
+        if row["capacity"] is not None and row["reason"] and row["scope"] != "all":
+            found.setdefault(row["reason"], []).append(f"{dataset_name(row['dataset'])}, {SCOPES[row['scope']]}")
+    return [f"{'; '.join(whose)}: {remark}." for remark, whose in found.items()]
+
+
+def _rows(findings: Findings) -> Iterator[dict[str, Any]]:
+    """Yield the recommendations: datasets as the report has them, all families first."""
+    rows = list(findings.recommendations.iter_rows(named=True))
+    for dataset in findings.datasets:
+        for scope in SCOPES:
+            yield from (row for row in rows if (row["dataset"], row["scope"]) == (dataset, scope))
+
+
+def _family(findings: Findings, row: Mapping[str, Any]) -> str:
+    """Return the family whose figures a row leads to: its own, the chosen one's, else the first there is."""
+    if row["scope"] != "all":
+        return str(row["scope"])
+    return str(row["family"] or next(s.family for s in findings.subjects if s.dataset == row["dataset"]))
+
+
+def _network(row: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "network": _name(row["family"], row["depth"], row["capacity"], spelled=row["scope"] == "all"),
+        "parameters": count(row["parameters"]),
+        "accuracy": _with_interval(row, "accuracy", "ci_low", "ci_high", percent),
+        "pruning": "not known" if row["safe_sparsity"] is None else percent(row["safe_sparsity"], 0),
+        "eight_bits": _eight_bits(row),
+        "bytes": count(row["bytes_fp32"]),
+        "safe_bytes": count(row["safe_bytes"]),
+        "safe_form": FORMS[row["safe_form"]],
+    }
+
+
+def _nothing(row: Mapping[str, Any]) -> dict[str, object]:
+    reason = row["reason"]
+    return {"network": None, "reason": reason[:1].upper() + reason[1:], "command": row["command"]}
+
+
+def _eight_bits(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return whether 8 bits are safe, as the word, the key of its colour, and the gap in points."""
+    key, word = {True: ("detected", "safe"), False: ("insufficient", "not shown safe"), None: ("absent", "not known")}[
+        row["int8_safe"]
+    ]
+    return {"key": key, "text": word, "gap": _with_interval(row, "gap", "gap_low", "gap_high", points)}
+
+
+def _with_interval(row: Mapping[str, Any], name: str, low: str, high: str, written: Any) -> str:
+    if row[name] is None:
+        return ""
+    if row[low] is None or row[high] is None:
+        return str(written(row[name]))
+    return f"{written(row[name])} ({written(row[low])} to {written(row[high])})"
+
+
+def _name(family: str, depth: int, capacity: int, *, spelled: bool) -> str:
+    """Return a network in words, with its family where that is not said beside it."""
+    words = {
+        "dnn": f"{depth_name(family, depth)}, {capacity} wide",
+        "cnn": f"{capacity} channel" if capacity == 1 else f"{capacity} channels",
+        "vit": f"embedding width {capacity}",
+    }[family]
+    return f"{FAMILIES[family]}, {words}" if spelled else words
