@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from analyze._candidates import Candidate, Cell, Limits, judge, load_cells
 from analyze._explain import Finding, explanation, remedy
@@ -26,6 +28,7 @@ METHOD = (
     "Bonferroni over the candidates"
 )
 
+Row = TypeVar("Row")
 ArchitectureKey = tuple[str, str, int, int, str, str]
 
 
@@ -114,7 +117,7 @@ def recommend(
     """
     limits = Limits(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
     cells, boundaries, notes = load_cells(store, dataset, family, protocol, seed=seed)
-    cuts = _cuts(store, dataset, family, protocol, max_drop, seed) if cells else Cuts({}, {}, {})
+    cuts = _cuts(store, cells, max_drop, seed) if cells else Cuts({}, {}, {})
     rows: list[Recommendation] = []
     evidence: list[Candidate] = []
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
@@ -135,26 +138,27 @@ def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     return [("all", cells), *families] if len(families) > 1 and one_version else families
 
 
-def _cuts(
-    store: str | Path,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-    margin: float,
-    seed: int,
-) -> Cuts:
-    pruned = _or_none(lambda: pruning(store, dataset, family, protocol, margin=margin, seed=seed))
-    gaps = _or_none(lambda: quantization(store, dataset, family, protocol, seed=seed))
+def _cuts(store: str | Path, cells: Sequence[Cell], margin: float, seed: int) -> Cuts:
+    pruned = found_for(cells, partial(pruning, store, margin=margin, seed=seed))
+    gaps = found_for(cells, partial(quantization, store, seed=seed))
     facts = Store(Path(store)).query("SELECT dataset_fingerprint, classes FROM datasets")
     return Cuts({_key(row): row for row in pruned}, {_key(row): row for row in gaps}, dict(facts.iter_rows()))
 
 
-def _or_none(analysis: Callable[[], Iterable[Any]]) -> Iterable[Any]:
-    """Return what an analysis finds; nothing where the store, which has fp32 runs of this kind, has none for it."""
+def found_for(cells: Sequence[Cell], analysis: Callable[[list[str], list[str]], Iterable[Row]]) -> list[Row]:
+    """Return what an analysis finds about these architectures' datasets and families: nothing where there is nothing.
+
+    An analysis refuses a dataset that the store holds nothing of its kind for; it is then asked for each alone.
+    """
+    pairs = list(dict.fromkeys((cell.dataset, cell.family) for cell in cells))
     try:
-        return analysis()
+        return list(analysis([name for name, _ in pairs], [family for _, family in pairs]))
     except MinarchError:
-        return ()
+        found: list[Row] = []
+        for name, family in pairs:
+            with suppress(MinarchError):
+                found += analysis([name], [family])
+        return found
 
 
 def _key(row: Pruning | QuantizationGap | Candidate) -> ArchitectureKey:
