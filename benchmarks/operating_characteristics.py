@@ -16,6 +16,7 @@ from statistics import mean
 from tests import planted
 from tests.planted_curves import NULL_CURVES, RISING_CURVES
 from tests.planted_pruning import PRUNING
+from tests.planted_shapes import COMPONENTS, component_coverage, equivalence_tally
 from tests.tally import (
     POINTS,
     Tally,
@@ -99,6 +100,28 @@ def quantization(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def shapes(seeds: range) -> Iterator[str]:
+    """Yield the lines on equivalence of topologies and on variance components."""
+    yield from header(
+        "topologies", "R", "at the margin: equivalent", "different", "covered", "equal: found", "power stated"
+    )
+    for topologies in (2, 3, 9):
+        for replicates in REPLICATES:
+            apart = equivalence_tally(topologies, replicates, seeds, difference=0.01, margin=0.01)
+            equal = equivalence_tally(topologies, replicates, seeds, difference=0.0, margin=0.01)
+            counted = (apart.equivalent, apart.different, apart.covered, equal.equivalent)
+            shares = (f"{count / len(seeds):.3f}" for count in counted)
+            yield row(topologies, replicates, *shares, f"{equal.stated:.3f}")
+    yield ""
+    yield from header("95% intervals cover: effect, trend", "R", *COMPONENTS)
+    for effect, trend in ((0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02)):
+        for replicates in REPLICATES:
+            covered = component_coverage(replicates, seeds, effect=effect, trend=trend)
+            shares = (f"{covered[name] / len(seeds):.3f}" for name in COMPONENTS)
+            yield row(f"{100 * effect:.1f}, {100 * trend:.0f} points", replicates, *shares)
+    yield ""
+
+
 COVERAGES: dict[str, Callable[[int, range], tuple[int, int]]] = {
     "gaps, normal noise": partial(gap_coverage, skewed=False),
     "gaps, exponential noise": partial(gap_coverage, skewed=True),
@@ -111,6 +134,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "epochs": epochs,
     "pruning": pruning,
     "quantization": quantization,
+    "shapes": shapes,
 }
 
 

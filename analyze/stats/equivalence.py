@@ -1,0 +1,287 @@
+"""Equivalence of topologies: are all of one size within a margin of each other?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from analyze.stats.means import TINY
+from analyze.stats.multiple import holm
+from analyze.stats.replicates import counts
+from analyze.stats.result import LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, FloatArray, IntArray
+from analyze.stats.stability import dead
+
+Verdict = Literal["equivalent", "different", "inconclusive", "insufficient"]
+SIMULATIONS = 999
+TAIL = 0.025
+"""Probability of error at either end of an interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalence:
+    """How far the topologies of one size are apart; accuracies are fractions.
+
+    `largest` is the largest difference between two mean accuracies and `pair` the rows of the better and the worse
+    topology; `interval` (95%) is that of the largest true difference. `p` tests that some difference reaches the
+    margin, `p_different` that none exceeds it; the `_holm` ones are adjusted over the sizes. `sd` is the root mean
+    square, over pairs, of the standard deviation of the paired difference. `power` is the chance of `p` <= 0.05 were
+    all means equal.
+    """
+
+    status: Verdict
+    method: str
+    n: int
+    topologies: int
+    p: float | None = None
+    p_holm: float | None = None
+    p_different: float | None = None
+    p_different_holm: float | None = None
+    largest: float | None = None
+    interval: tuple[float, float] | None = None
+    pair: tuple[int, int] | None = None
+    sd: float | None = None
+    power: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The first size from which the topologies of every size are within the margin, as indices of the sizes given.
+
+    `estimate` goes by the differences seen. `low` is the first size that may be it, `high` the first from which
+    equivalence is shown; None where there is none.
+    """
+
+    status: Verdict
+    method: str
+    n: int
+    sizes: int
+    estimate: int | None = None
+    low: int | None = None
+    high: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Differences between every two topologies and their errors, each of shape (..., topologies, topologies)."""
+
+    difference: FloatArray
+    error: FloatArray
+
+
+def equivalences(
+    sizes: Sequence[FloatArray],
+    *,
+    chance: float,
+    margin: float,
+    rng: np.random.Generator,
+    simulations: int = SIMULATIONS,
+) -> list[Equivalence]:
+    """Return for each size whether its topologies are equivalent.
+
+    `sizes` has one table per size, shape (topologies, replicates), fractions, NaN where there is no run; a run that
+    diverged belongs in it at chance. `margin` is a fraction.
+
+    Topologies of a size are equivalent if every two of them are, by two one-sided tests on the differences paired by
+    replicate: the size's p value is the largest of all pairs', and needs no adjustment for their number. Over the
+    sizes p values are Holm's. They are different if some difference exceeds the margin, by the largest studentised
+    difference against its simulated distribution.
+
+    Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680; intersection-union as in Berger and Hsu (1996),
+    Statistical Science 11, 283-319.
+    """
+    found = [compare(table, chance=chance, margin=margin, rng=rng, simulations=simulations) for table in sizes]
+    tested = [row for row in found if row.p is not None and row.p_different is not None]
+    equal = iter(holm([row.p for row in tested if row.p is not None]))
+    apart = iter(holm([row.p_different for row in tested if row.p_different is not None]))
+    return [row if row.p is None else _judged(row, next(equal), next(apart)) for row in found]
+
+
+def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
+    """Return the size from which topologies are equivalent, given the results of sizes in increasing order.
+
+    `high`: from the largest size down, each size is tested for equivalence at the 2.5% level until the first failure,
+    a fixed sequence. `low`: the size after the last one shown to be different, at 2.5% over the sizes by Holm. So both
+    ends together err in at most 5%. Sizes that could not be tested are passed over.
+
+    Source: fixed sequences as in Goeman and Solari (2010), Annals of Statistics 38, 3782-3810.
+    """
+    method = "fixed sequence of all-pairs TOST from the largest size down, 2.5%; sizes different by Holm, 2.5%"
+    tested = [index for index, row in enumerate(found) if row.p is not None]
+    n = min((found[index].n for index in tested), default=max((row.n for row in found), default=0))
+    if len(tested) < MIN_SIZES:
+        causes = dict.fromkeys(row.reason for row in found if row.p is None and row.reason)
+        reason = "; ".join([f"{len(tested)} of {MIN_SIZES} sizes can be tested: run more --capacities", *causes])
+        return Threshold(status="insufficient", method=method, n=n, sizes=len(tested), reason=reason)
+    rows = [found[index] for index in tested]
+    estimate = _first_of_tail([_within(row) for row in rows])
+    high = _first_of_tail([row.p is not None and row.p <= TAIL for row in rows])
+    different = [p is not None and p <= TAIL for p in (row.p_different_holm for row in rows)]
+    low = max((index + 1 for index, hit in enumerate(different) if hit), default=0)
+    status: Verdict = "equivalent" if high < len(rows) else "different" if low == len(rows) else "inconclusive"
+    reasons: dict[Verdict, str] = {
+        "different": "topologies still differ by more than the margin at the largest size: run larger sizes",
+        "inconclusive": "equivalence is not shown at the largest size; `analyze power` says what it takes",
+    }
+
+    def at(index: int) -> int | None:
+        return tested[index] if index < len(tested) else None
+
+    return Threshold(
+        status=status,
+        method=method,
+        n=n,
+        sizes=len(tested),
+        estimate=at(estimate),
+        low=at(low),
+        high=at(high),
+        reason=reasons.get(status),
+    )
+
+
+def compare(
+    accuracy: FloatArray, *, chance: float, margin: float, rng: np.random.Generator, simulations: int = SIMULATIONS
+) -> Equivalence:
+    """Return the comparison of the topologies of one size, not yet judged: p values are those of this size alone.
+
+    Shape (topologies, replicates). Used are the replicates that all topologies with at least 5 of them have.
+    """
+    method = (
+        f"all-pairs TOST, paired by replicate, 5%, Holm over sizes; "
+        f"different: largest studentised difference against {simulations} simulations"
+    )
+    rows, table = complete_blocks(accuracy)
+    topologies, n = table.shape
+    lacking = shortage(accuracy, table, chance)
+    if lacking:
+        return Equivalence(status="insufficient", method=method, n=n, topologies=topologies, reason=lacking)
+    seen = pairs(table)
+    critical = float(stdtrit(n - 1, 1 - TAIL))
+    draws = simulated(contrasts(table), n, simulations, rng=rng)
+    extreme = _largest(np.abs(draws.difference) / np.maximum(draws.error, TINY))
+    distance = np.abs(seen.difference)
+    beyond = float(_largest((distance - margin) / np.maximum(seen.error, TINY)))
+    low = float(_largest(distance - np.quantile(extreme, 1 - TAIL, method="higher") * seen.error))
+    worse, better = divmod(int(np.argmax(-seen.difference)), topologies)
+    left_out = len(accuracy) - topologies
+    return Equivalence(
+        status="inconclusive",
+        method=method,
+        n=n,
+        topologies=topologies,
+        p=float(_largest(stdtr(n - 1, (distance - margin) / np.maximum(seen.error, TINY)))),
+        p_different=float((1 + np.sum(extreme >= beyond)) / (1 + simulations)),
+        largest=float(distance.max()),
+        interval=(max(low, 0.0), float(_largest(distance + critical * seen.error))),
+        pair=(int(rows[better]), int(rows[worse])),
+        sd=float(np.sqrt(n * (seen.error**2).sum() / (topologies * (topologies - 1)))),
+        power=share_equivalent(draws, n, margin),
+        reason=f"{left_out} of {len(accuracy)} topologies left out for fewer than {MIN_REPLICATES} replicates"
+        if left_out
+        else None,
+    )
+
+
+def complete_blocks(accuracy: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the rows with at least 5 replicates, and their accuracies in the replicates that all of them have."""
+    rows = np.flatnonzero(counts(accuracy) >= MIN_REPLICATES).astype(np.int64)
+    kept = accuracy[rows]
+    whole: BoolArray = np.asarray(~np.isnan(kept).any(axis=0))
+    return rows, kept[:, whole]
+
+
+def shortage(accuracy: FloatArray, table: FloatArray, chance: float) -> str | None:
+    """Return what is missing for a comparison, and what to run; None where nothing is. `table`: complete blocks."""
+    topologies, n = table.shape
+    if len(accuracy) < 2:
+        return "one topology only: run `generate shapes`"
+    if topologies < 2 or n < MIN_REPLICATES:
+        most = int(np.max(counts(accuracy), initial=0)) if topologies < 2 else n
+        return (
+            f"{most} of {MIN_REPLICATES} replicates shared by the topologies: "
+            f"run `generate shapes` with --repeats {MIN_REPLICATES} or more"
+        )
+    if dead(table, chance).all():
+        return "every topology is at chance, equal since none learned: run `generate shapes` with larger --capacities"
+    return None
+
+
+def pairs(table: FloatArray) -> Pairs:
+    """Return the mean paired differences, row minus column, of a table without gaps, and their standard errors."""
+    n = table.shape[1]
+    means = table.mean(axis=1)
+    centred = table - means[:, None]
+    return _pairs(means, centred @ centred.T / (n - 1), n)
+
+
+def contrasts(table: FloatArray) -> FloatArray:
+    """Return F, shape (topologies, rank), whose F F' is the covariance of the differences from the replicate's mean.
+
+    What the topologies of a replicate have in common cancels in every difference, so it is taken out here.
+    """
+    centred = table - table.mean(axis=1, keepdims=True)
+    centred = centred - centred.mean(axis=0)
+    vectors, values, _ = np.linalg.svd(centred / np.sqrt(table.shape[1] - 1), full_matrices=False)
+    kept = values > max(1e-9 * float(np.max(values, initial=0.0)), TINY)
+    factor: FloatArray = (vectors * values)[:, kept]
+    return factor
+
+
+def simulated(factor: FloatArray, n: int, simulations: int, *, rng: np.random.Generator) -> Pairs:
+    """Return simulated pairs of topologies with equal means: n normal replicates whose covariance is F F'.
+
+    Means and covariances are drawn as such (normal, Wishart by Bartlett's decomposition), not replicate by replicate.
+    """
+    rank = factor.shape[1]
+    means = rng.standard_normal((simulations, rank)) @ factor.T / np.sqrt(n)
+    if n - 1 >= rank:
+        root = np.tril(rng.standard_normal((simulations, rank, rank)), -1)
+        diagonal = np.arange(rank)
+        root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(n - 1 - diagonal, (simulations, rank)))
+    else:
+        root = rng.standard_normal((simulations, rank, n - 1))
+    scaled = factor @ root
+    return _pairs(means, scaled @ scaled.swapaxes(-1, -2) / (n - 1), n)
+
+
+def share_equivalent(draws: Pairs, n: int, margin: float) -> float:
+    """Return the share of simulations in which every pair is within the margin, each at the 5% level."""
+    bound = np.abs(draws.difference) + float(stdtrit(n - 1, 1 - LEVEL)) * draws.error
+    return float(np.mean(_largest(bound) < margin))
+
+
+def _judged(row: Equivalence, p: float, p_different: float) -> Equivalence:
+    verdict: Verdict = "equivalent" if p <= LEVEL else "different" if p_different <= LEVEL else "inconclusive"
+    return replace(row, status=verdict, p_holm=p, p_different_holm=p_different)
+
+
+def _within(row: Equivalence) -> bool:
+    """Return whether the largest difference seen is below the margin: only then is p below one half."""
+    return row.p is not None and row.p < 0.5
+
+
+def _first_of_tail(passed: Sequence[bool]) -> int:
+    """Return the first index from which all have passed; their number where the last has not."""
+    first = len(passed)
+    while first and passed[first - 1]:
+        first -= 1
+    return first
+
+
+def _pairs(means: FloatArray, covariance: FloatArray, n: int) -> Pairs:
+    variance = np.diagonal(covariance, axis1=-2, axis2=-1)
+    spread = variance[..., :, None] + variance[..., None, :] - 2 * covariance
+    error: FloatArray = np.sqrt(np.maximum(spread, 0.0) / n)
+    return Pairs(means[..., :, None] - means[..., None, :], error)
+
+
+def _largest(values: FloatArray) -> FloatArray:
+    """Return the largest over all pairs of two different topologies."""
+    upper = np.triu_indices(values.shape[-1], 1)
+    largest: FloatArray = values[..., upper[0], upper[1]].max(axis=-1)
+    return largest

@@ -1,0 +1,254 @@
+"""Equivalence of topologies, the size from which it holds, and variance components, planted and from a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import f_oneway
+from statsmodels.stats.weightstats import ttost_paired
+
+from analyze import shape_components, shape_thresholds, shapes
+from analyze.stats.components import components
+from analyze.stats.equivalence import (
+    Equivalence,
+    compare,
+    contrasts,
+    equivalences,
+    equivalent_from,
+    share_equivalent,
+    simulated,
+)
+from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.test_cli import call
+from tests.planted import CHANCE, LADDER
+from tests.planted_shapes import (
+    WIDTHS,
+    at_margin,
+    component_coverage,
+    equivalence_tally,
+    planted_shapes,
+    sweeps,
+)
+from tests.planted_store import PlantedSweep, write
+
+MARGIN = 0.01
+
+
+@pytest.mark.parametrize(("topologies", "replicates"), [(3, 5), (3, 10), (9, 10), (9, 30)])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_a_difference_of_the_margin_is_neither_equivalent_nor_different(
+    topologies: int, replicates: int, seeds: range
+) -> None:
+    tally = equivalence_tally(topologies, replicates, seeds, difference=MARGIN, margin=MARGIN)
+    at_most(tally.equivalent, tally.stores, 0.05)
+    at_most(tally.different, tally.stores, 0.05)
+    at_least(tally.covered, tally.stores, 0.95)
+
+
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_two_topologies_at_the_margin_use_the_level_up(seeds: range) -> None:
+    tally = equivalence_tally(2, 30, seeds, difference=MARGIN, margin=MARGIN)
+    at_most(tally.equivalent, tally.stores, 0.05)
+    at_least(tally.equivalent, tally.stores, 0.02 if len(seeds) > 100 else 0.0)
+
+
+@pytest.mark.parametrize(("topologies", "replicates", "power"), [(3, 10, 0.8), (9, 10, 0.25), (9, 30, 0.95)])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_equal_topologies_are_found_so_often_as_the_power_says(
+    topologies: int, replicates: int, power: float, seeds: range
+) -> None:
+    tally = equivalence_tally(topologies, replicates, seeds, difference=0.0, margin=MARGIN)
+    assert tally.different == 0
+    at_least(tally.equivalent, tally.stores, power - 0.05)
+    at_most(tally.equivalent, tally.stores, min(power + 0.1, 1.0))
+    assert tally.stated == pytest.approx(power, abs=0.1)
+
+
+def test_power_is_that_of_the_bivariate_t() -> None:
+    # P(|d| + t s / sqrt(n) < margin) for one pair, by quadrature over s: 0.9356 at n = 10, sd 0.6 points each.
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((2, 10))
+    factor = contrasts(table)
+    factor *= 0.006 * np.sqrt(2) / np.abs(factor[0] - factor[1]).max()
+    assert share_equivalent(simulated(factor, 10, 20_000, rng=rng), 10, MARGIN) == pytest.approx(
+        _quadrature(), abs=0.01
+    )
+
+
+def _quadrature() -> float:
+    from scipy.integrate import quad
+    from scipy.stats import chi, norm, t
+
+    n, error, critical = 10, 0.006 * np.sqrt(2 / 10), t.ppf(0.95, 9)
+
+    def integrand(s: float) -> float:
+        reach = max(MARGIN / error - critical * s / np.sqrt(n - 1), 0.0)
+        return float((2 * norm.cdf(reach) - 1) * chi.pdf(s, n - 1))
+
+    return float(quad(integrand, 0, 12)[0])
+
+
+def test_tost_equals_statsmodels() -> None:
+    table = at_margin(np.random.default_rng(4), 12, 2, 0.004)
+    found = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    reference, _, _ = ttost_paired(table[0], table[1], -MARGIN, MARGIN)
+    assert found.p == pytest.approx(reference)
+    every = at_margin(np.random.default_rng(4), 12, 4, 0.004)
+    largest = max(ttost_paired(every[i], every[j], -MARGIN, MARGIN)[0] for i in range(4) for j in range(i))
+    several = compare(every, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    assert several.p == pytest.approx(largest)
+    assert several.pair is not None
+    better, worse = several.pair
+    assert several.largest == pytest.approx(every[better].mean() - every[worse].mean())
+
+
+def test_no_difference_found_is_no_equivalence() -> None:
+    table = 0.9 + 0.03 * np.random.default_rng(1).standard_normal((3, 5))
+    assert f_oneway(*table).pvalue > 0.05
+    (found,) = equivalences([table], chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    assert found.status == "inconclusive"
+
+
+def test_holm_over_sizes_and_different_topologies() -> None:
+    rng = np.random.default_rng(2)
+    tables = [at_margin(rng, 30, 3, difference) for difference in (0.03, 0.0, 0.0)]
+    found = equivalences(tables, chance=CHANCE, margin=MARGIN, rng=rng)
+    assert [row.status for row in found] == ["different", "equivalent", "equivalent"]
+    for row in found:
+        assert row.p is not None
+        assert row.p_holm is not None
+        assert row.p_holm >= row.p
+
+
+def _row(p: float, p_different: float = 1.0) -> Equivalence:
+    return Equivalence(status="inconclusive", method="", n=10, topologies=3, p=p, p_different_holm=p_different)
+
+
+def test_the_threshold_is_an_interval() -> None:
+    rows = [_row(1.0, 0.01), _row(0.9), _row(0.001), _row(0.3), _row(0.001), _row(0.001)]
+    found = equivalent_from(rows)
+    assert (found.status, found.low, found.estimate, found.high) == ("equivalent", 1, 2, 4)
+    open_ended = equivalent_from([*rows[:-1], _row(0.2)])
+    assert (open_ended.status, open_ended.low, open_ended.high) == ("inconclusive", 1, None)
+    never = equivalent_from([_row(1.0, 0.001)] * 5)
+    assert (never.status, never.estimate, never.low) == ("different", None, None)
+    assert equivalent_from(rows[:4]).status == "insufficient"
+
+
+@pytest.mark.parametrize(("effect", "trend"), [(0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02)])
+@pytest.mark.parametrize("replicates", [5, 10, 30])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_intervals_of_components_cover(effect: float, trend: float, replicates: int, seeds: range) -> None:
+    for name, covered in component_coverage(replicates, seeds, effect=effect, trend=trend).items():
+        at_least(covered, len(seeds), 0.93 if name != "replicate" else 0.92)
+
+
+def test_a_trend_through_parameters_is_no_effect_of_topology() -> None:
+    rng = np.random.default_rng(3)
+    planted = planted_shapes(rng, 30, trend=0.05)
+    raw = components(planted.accuracy, rng=rng)
+    adjusted = components(planted.accuracy, planted.parameters, rng=rng)
+    assert raw.topology is not None
+    assert adjusted.topology is not None
+    assert raw.topology.interval[0] > 0.004
+    assert adjusted.topology.interval[0] == 0.0
+    assert adjusted.topology.interval[1] < 0.002
+
+
+def test_shapes_of_a_store(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    equal, apart = planted_shapes(rng, 30), planted_shapes(rng, 30, effect=0.03)
+    store = write(tmp_path / "s.duckdb", *sweeps(equal, dataset="equal"), *sweeps(apart, dataset="apart"))
+    found = {(row.dataset, row.capacity): row for row in shapes(store)}
+    assert {row.status for row in found.values() if row.dataset == "equal"} == {"equivalent"}
+    assert "different" in {row.status for row in found.values() if row.dataset == "apart"}
+    row = found["apart", 200]
+    assert row.better in ("+", "=", "-")
+    assert (row.topologies, row.replicates, row.stable) == (3, 30, True)
+    (threshold,) = shape_thresholds(store, "equal")
+    assert (threshold.status, threshold.capacity, threshold.ci_high) == ("equivalent", WIDTHS[0], WIDTHS[0])
+    kinds = [(part.dataset, part.scope, part.adjusted) for part in shape_components(store)]
+    assert len(kinds) == len(set(kinds)) == 8
+
+
+def test_degenerate_labels_are_left_out(tmp_path: Path) -> None:
+    accuracy = np.full((6, 10), 0.9)
+    common: dict[str, Any] = {"accuracy": accuracy, "capacities": WIDTHS, "depth": 2}
+    store = write(
+        tmp_path / "s.duckdb",
+        PlantedSweep(**common, shape="="),
+        PlantedSweep(**common, shape="+"),
+        PlantedSweep(**common, shape="-", degenerate=True),
+    )
+    assert {(row.topologies, row.status) for row in shapes(store)} == {(2, "equivalent")}
+
+
+def _all_shapes(accuracy: np.ndarray[Any, np.dtype[np.float64]]) -> list[PlantedSweep]:
+    widths = LADDER[: len(accuracy)]
+    return [PlantedSweep(accuracy=accuracy, capacities=widths, depth=2, shape=shape) for shape in "+-="]
+
+
+EDGES: dict[str, tuple[list[PlantedSweep], str]] = {
+    "two replicates": (_all_shapes(np.full((6, 2), 0.9)), "--repeats 5"),
+    "all dead": (_all_shapes(np.full((6, 10), CHANCE)), "larger --capacities"),
+    "all diverged": (_all_shapes(np.full((6, 10), -1.0)), "larger --capacities"),
+    "equal widths": ([PlantedSweep(accuracy=np.full((12, 10), 0.9), depth=2)], "generate shapes"),
+}
+ANALYSES: list[Callable[[Path], Any]] = [shapes, shape_thresholds, shape_components]
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_too_little_says_what_to_run(name: str, tmp_path: Path) -> None:
+    planted, cure = EDGES[name]
+    store = write(tmp_path / "s.duckdb", *planted)
+    for row in shapes(store):
+        assert (row.status, row.p_value) == ("insufficient", None)
+        assert cure in (row.reason or "")
+    assert {row.status for row in shape_thresholds(store)} == {"insufficient"}
+    for analysis in ANALYSES:
+        for record in analysis(store).records():
+            assert not any(isinstance(value, float) and not np.isfinite(value) for value in record.values())
+            assert record["status"] != "insufficient" or record["reason"]
+
+
+def test_a_single_size_is_compared_but_gives_no_threshold(tmp_path: Path) -> None:
+    store = write(tmp_path / "s.duckdb", *_all_shapes(np.full((1, 10), 0.9)))
+    assert [row.status for row in shapes(store)] == ["equivalent"]
+    (threshold,) = shape_thresholds(store)
+    assert threshold.status == "insufficient"
+    assert "1 of 5 sizes" in (threshold.reason or "")
+    assert {row.status for row in shape_components(store)} == {"insufficient"}
+
+
+def test_topologies_with_few_replicates_are_left_out_and_named() -> None:
+    table = at_margin(np.random.default_rng(6), 10, 4, 0.0)
+    table[3, 3:] = np.nan
+    table[0, 9] = np.nan
+    found = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    assert (found.topologies, found.n) == (3, 9)
+    assert found.reason == "1 of 4 topologies left out for fewer than 5 replicates"
+
+
+@pytest.mark.parametrize("option", [[], ["--threshold"], ["--components"]])
+def test_the_command_prints_documented_fields_within_80_columns(option: list[str], tmp_path: Path) -> None:
+    store = write(tmp_path / "s.duckdb", *sweeps(planted_shapes(np.random.default_rng(7), 10)))
+    table = call("shapes", *option, "--store", store)
+    assert table.returncode == 0
+    assert max(map(len, table.stdout.decode().splitlines())) <= 80
+    assert "…" not in table.stdout.decode()
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    rows = json.loads(call("shapes", *option, "--store", store, "--format", "json").stdout)
+    assert rows
+    for field in rows[0]:
+        assert f"`{field}`" in documented, field
+
+
+def test_an_empty_store_names_the_command(tmp_path: Path) -> None:
+    done = call("shapes", "--store", write(tmp_path / "empty.duckdb"), "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert b"generate shapes" in done.stderr
