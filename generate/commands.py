@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     if not plan.units:
         click.echo(f"nothing to do: all {plan.models:,} models are in {store_path}")
         return
+    free = shutil.disk_usage(store_path.resolve().parent).free
+    if free < plan.disk_bytes:
+        raise MinarchError(f"{plan.disk_bytes / 1e6:.0f} MB are needed for {store_path}, {free / 1e6:.0f} MB are free")
     console = Console(stderr=True)
     local = workers or available_cores()
     seconds = _estimate(request, plan, datasets)
@@ -122,9 +126,12 @@ def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]])
 def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: int | None) -> None:
     console.print(plan_table(plan, seconds))
     where = f"{workers} workers" if workers else "the cluster"
+    disk = f" and {plan.disk_bytes / 1e6:.0f} MB of disk" if plan.disk_bytes > 1e6 else ""
     time = f", about {duration(sum(seconds.values()) / workers)}" if workers else ""
     stored = f"; {plan.stored:,} are stored already" if plan.stored else ""
-    console.print(f"{plan.missing:,} models in {len(plan.units):,} units on {where}{time}{stored}", highlight=False)
+    console.print(
+        f"{plan.missing:,} models in {len(plan.units):,} units on {where}{time}{disk}{stored}", highlight=False
+    )
 
 
 @contextlib.contextmanager
