@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def analyze() -> None:
-    r"""Statistics of a results store: where networks become stable, how far they can be cut.
+    """Statistics of a results store: where networks become stable, how far they can be cut.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def regimes(
     out: Path | None,
     seed: int,
 ) -> None:
-    r"""Find the sizes from which networks are stable, and from which they overfit.
+    """Find the sizes from which networks are stable, and from which they overfit.
 
     For each dataset, family and depth: the boundary between unstable and learning (stability), and between learning
     and overfitting, each with a 95% interval in sizes. Needs 5 sizes and 5 replicates. Size is the width of the first
@@ -114,7 +114,7 @@ def pruning(
     out: Path | None,
     seed: int,
 ) -> None:
-    r"""Find how far networks can be pruned, and the phases of their decline.
+    """Find how far networks can be pruned, and the phases of their decline.
 
     For each architecture of equal widths: the largest sparsity whose accuracy is shown to be within the margin of the
     unpruned model's; the end of the plateau and the start of the floor; the sparsities at which 2% of the accuracy
@@ -151,7 +151,7 @@ def quantization(
     out: Path | None,
     seed: int,
 ) -> None:
-    r"""Find what 8-bit quantization costs.
+    """Find what 8-bit quantization costs.
 
     For each architecture of equal widths: accuracy in fp32 minus that after quantization-aware training, paired by
     replicate, over the models alive in both; and the share of models that die under int8. Needs 5 replicates.
@@ -209,7 +209,7 @@ def recommend(
     out: Path | None,
     seed: int,
 ) -> None:
-    r"""Recommend the smallest architecture that is stable and good enough.
+    """Recommend the smallest architecture that is stable and good enough.
 
     For each dataset and family, and over all families: the architecture with the fewest parameters that is shown to
     be within --max-drop of the best stable one, its expected accuracy, how far it can be pruned, whether 8 bits are
@@ -262,7 +262,7 @@ def shapes(
     out: Path | None,
     seed: int,
 ) -> None:
-    r"""Find whether the topologies of a DNN matter.
+    """Find whether the topologies of a DNN matter.
 
     For each size of each depth from 2 on: are all topologies shown to be within the margin of each other, or some to
     differ by more? With the power to tell, and p values for all sizes together. Needs 5 replicates of
