@@ -109,5 +109,5 @@ class DaskWorkers:
 
     def stop(self) -> None:
         """Cancel what is under way and leave the cluster."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
         self._client.close()

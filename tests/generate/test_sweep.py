@@ -19,11 +19,12 @@ import polars as pl
 import pytest
 
 from generate.datasets import Dataset
-from generate.executors import LocalWorkers
+from generate.executors import DaskWorkers, LocalWorkers
 from generate.plan import Request, Unit, make_plan
 from generate.provenance import new_invocation
 from generate.sweep import ATTEMPTS, run_sweep
 from generate.worker import run_unit
+from store.errors import MinarchError
 from store.results import Store
 
 PROGRAM = Path(sys.executable).parent / "generate"
@@ -218,3 +219,31 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     time.sleep(2)
     assert not [p for p in family if Path(f"/proc/{p}").exists() and "Z" not in Path(f"/proc/{p}/stat").read_text()]
     assert stored(tmp_path) >= 12
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_runs_the_units(digits: Dataset, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=3)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        workers = DaskWorkers(cluster.scheduler_address)
+        try:
+            progress = run_sweep(units, store, workers, new_invocation())
+        finally:
+            workers.stop()
+    assert not progress.failures
+    assert len(store.run_ids()) == 6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+    def refuse(address: str, **_: Any) -> None:
+        raise OSError(f"Timed out trying to connect to {address}")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(MinarchError, match="no Dask scheduler answers at tcp://nowhere:1"):
+        DaskWorkers("tcp://nowhere:1")
