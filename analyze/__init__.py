@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analyze._candidates import Candidate
     from analyze._epochs import EpochOverfitting, epoch_overfitting
+    from analyze._power import Power, power
     from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
     from analyze._quantization import (
         IntegerAgreement,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         shape_thresholds,
         shapes,
     )
+    from analyze._table_one import TableOneFigure, table_one
 
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
     "IntegerAgreement": "analyze._quantization",
+    "Power": "analyze._power",
     "Pruning": "analyze._pruning",
     "QuantizationGap": "analyze._quantization",
     "QuantizationTrend": "analyze._quantization",
@@ -49,9 +52,11 @@ _HOMES = {
     "ShapeComponents": "analyze._shapes",
     "ShapeEquivalence": "analyze._shapes",
     "ShapeThreshold": "analyze._shapes",
+    "TableOneFigure": "analyze._table_one",
     "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
     "integer_agreement": "analyze._quantization",
+    "power": "analyze._power",
     "pruning": "analyze._pruning",
     "quantization": "analyze._quantization",
     "quantization_trends": "analyze._quantization",
@@ -60,6 +65,7 @@ _HOMES = {
     "shape_components": "analyze._shapes",
     "shape_thresholds": "analyze._shapes",
     "shapes": "analyze._shapes",
+    "table_one": "analyze._table_one",
 }
 
 __all__ = [
@@ -67,6 +73,7 @@ __all__ = [
     "DepthCrossing",
     "EpochOverfitting",
     "IntegerAgreement",
+    "Power",
     "Pruning",
     "QuantizationGap",
     "QuantizationTrend",
@@ -77,9 +84,11 @@ __all__ = [
     "ShapeComponents",
     "ShapeEquivalence",
     "ShapeThreshold",
+    "TableOneFigure",
     "depth_crossings",
     "epoch_overfitting",
     "integer_agreement",
+    "power",
     "pruning",
     "quantization",
     "quantization_trends",
@@ -88,6 +97,7 @@ __all__ = [
     "shape_components",
     "shape_thresholds",
     "shapes",
+    "table_one",
 ]
 
 

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from analyze._candidates import Candidate
     from analyze._epochs import EpochOverfitting
+    from analyze._power import Power
     from analyze._pruning import DepthCrossing, Pruning
     from analyze._quantization import IntegerAgreement, QuantizationGap, QuantizationTrend
     from analyze._recommend import Recommendation, Recommendations
     from analyze._regimes import Regime
     from analyze._results import Results
     from analyze._shapes import ShapeComponents, ShapeEquivalence, ShapeThreshold
+    from analyze._table_one import TableOneFigure
 
 YES_NO = {True: "yes", False: "no", None: ""}
 STATUS_STYLES = {"detected": "green", "gradual": "yellow", "not_reached": "yellow", "insufficient": "red"}
@@ -330,6 +332,54 @@ def components_table(results: Results[ShapeComponents]) -> RenderableType:
     return stacked(parts)
 
 
+def table_one_table(results: Results[TableOneFigure]) -> RenderableType:
+    """Return the figures of Table I beside the paper's, one table per dataset; ratios and gaps in percent."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        title = f"{dataset} (ratios and gaps in %)"
+        table = _table(title, ["family", "figure", "status"], ["here", "interval", "paper", "inside", "n"])
+        reasons = []
+        for row in rows:
+            table.add_row(
+                row.family,
+                row.quantity,
+                styled(row.status),
+                _figure(row.quantity, row.estimate),
+                _figures(row.quantity, row.ci_low, row.ci_high),
+                _figure(row.quantity, row.paper),
+                YES_NO[row.paper_inside],
+                "" if row.replicates is None else str(row.replicates),
+            )
+            if row.reason:
+                reasons.append((f"{row.family}, {row.quantity}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
+def power_table(results: Results[Power]) -> RenderableType:
+    """Return the replicates that each question takes as one table per dataset."""
+    parts: list[RenderableType] = []
+    for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        table = _table(dataset, ["family", "depth", "goal", "size", "status"], ["sd, points", "seen", "needed"])
+        reasons = []
+        for row in rows:
+            table.add_row(
+                row.family,
+                str(row.depth),
+                row.goal,
+                "" if row.capacity is None else str(row.capacity),
+                styled(row.status),
+                _points(row.sd),
+                str(row.replicates_seen),
+                _number(row.replicates_needed),
+            )
+            if row.reason:
+                size = "" if row.capacity is None else f", size {row.capacity}"
+                reasons.append((f"{row.family}, depth {row.depth}, {row.goal}{size}", row.reason))
+        parts += [table, "", *_reasons(reasons)]
+    return stacked(parts)
+
+
 def stacked(parts: Sequence[RenderableType]) -> RenderableType:
     """Return the parts one below the other."""
     from rich.console import Group
@@ -370,6 +420,21 @@ def _reasons(reasons: Sequence[tuple[str, str]]) -> list[str]:
     for where, reason in reasons:
         grouped.setdefault(reason, []).append(where)
     return [f"{'; '.join(where)}: [dim]{reason}[/]" for reason, where in grouped.items()] + ([""] if reasons else [])
+
+
+def _figure(quantity: str, value: float | None) -> str:
+    """Return a figure of Table I: a count, a ratio in percent, or a gap in points."""
+    if value is None:
+        return ""
+    return {"parameters": f"{value:,.0f}", "safe sparsity": f"{100 * value:.0f}"}.get(quantity, f"{100 * value:.2f}")
+
+
+def _figures(quantity: str, low: float | None, high: float | None) -> str:
+    if high is None:
+        return ""
+    return (
+        f"up to {_figure(quantity, high)}" if low is None else f"{_figure(quantity, low)} to {_figure(quantity, high)}"
+    )
 
 
 def _number(value: int | None) -> str:

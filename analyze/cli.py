@@ -288,6 +288,70 @@ def shapes(
         emit(compared, destination, _tables.shapes_table)
 
 
+@analyze.command(name="table-one")
+@common_options
+def table_one(
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Put the paper's Table I together, beside the paper's own figures.
+
+    For each dataset and family: the fewest parameters from which networks are stable, the safe sparsity of the best
+    stable network, and what 8 bits cost the smallest one; each with an interval, and whether the paper's figure lies
+    inside. docs/method.md says how depths become one figure.
+
+    \b
+    Examples:
+      analyze table-one
+      analyze table-one --dataset mnist --format json
+    """
+    from analyze._table_one import table_one as find
+    from analyze._tables import table_one_table
+
+    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), table_one_table)
+
+
+@analyze.command()
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.",
+)
+@common_options
+def power(
+    margin: float,
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Find how many replicates each question takes.
+
+    From the variances seen, size by size: replicates to show that topologies are equivalent, that pruning loses less
+    than the margin, to know the 8-bit gap to within the margin, and to place the stability boundary to within one
+    size; beside the replicates that the store holds.
+
+    \b
+    Examples:
+      analyze power --dataset mnist
+      analyze power --dataset mnist --margin 0.005 --format json
+    """
+    from analyze._power import power as find
+    from analyze._tables import power_table
+
+    emit(find(store, dataset, family, protocol, margin=margin, seed=seed), Destination(format_, out), power_table)
+
+
 def main() -> None:
     """Run the command `analyze` and exit."""
     run(analyze, "analyze")
