@@ -1,0 +1,115 @@
+"""Replicates that questions take: against exact values, simulations, and from a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from analyze import power
+from analyze.stats.equivalence import compare, contrasts
+from analyze.stats.sample_size import for_boundary, for_equivalence, for_noninferiority, for_precision
+from tests.analyze.levels import at_least
+from tests.analyze.test_cli import call
+from tests.planted import CHANCE, DIGITS_LADDER, digits
+from tests.planted_shapes import at_margin, planted_shapes, sweeps
+from tests.planted_store import PlantedSweep, write
+
+
+@pytest.mark.parametrize(("sd", "loss"), [(0.008, 0.0), (0.008, 0.005), (0.02, 0.005)])
+def test_replicates_for_noninferiority_equal_statsmodels(sd: float, loss: float) -> None:
+    found = for_noninferiority(sd, 10, margin=0.01, loss=loss)
+    effect = (0.01 - loss) / sd
+    needed = TTestPower().solve_power(effect, alpha=0.05, power=0.8, alternative="larger")
+    assert found.replicates == max(int(np.ceil(needed)), 5)
+    assert found.achieved == pytest.approx(TTestPower().power(effect, 10, 0.05, alternative="larger"))
+
+
+def test_replicates_for_precision_are_the_least_that_do() -> None:
+    # t(17; 0.975) = 2.110 and t(16; 0.975) = 2.120: 2.110 x 2 / sqrt(18) = 0.995, 2.120 x 2 / sqrt(17) = 1.028 points.
+    found = for_precision(0.02, 10, precision=0.01)
+    assert found.replicates == 18
+    assert found.achieved == pytest.approx(2.262 * 0.02 / np.sqrt(10), rel=1e-3)
+
+
+def test_replicates_for_equivalence_do_reach_the_power() -> None:
+    table = at_margin(np.random.default_rng(0), 30, 3, 0.0)
+    found = for_equivalence(contrasts(table), 30, margin=0.01, rng=np.random.default_rng(1))
+    assert found.replicates is not None
+    assert 7 <= found.replicates <= 13
+    hits = 0
+    for seed in range(100):
+        rng = np.random.default_rng([3, seed])
+        p = compare(at_margin(rng, found.replicates, 3, 0.0), chance=CHANCE, margin=0.01, rng=rng, simulations=9).p
+        hits += p is not None and p <= 0.05
+    at_least(hits, 100, 0.7)
+
+
+def test_a_boundary_takes_fewer_replicates_than_gave_it_exactly() -> None:
+    rng = np.random.default_rng(2)
+    found = for_boundary(digits(rng, 30).accuracy, 4, chance=CHANCE, rng=rng)
+    assert found.replicates in (5, 10)
+    assert found.achieved >= 0.99
+
+
+def test_what_no_number_of_replicates_reaches() -> None:
+    assert for_precision(0.5, 10, precision=0.001).replicates is None
+    assert for_noninferiority(0.5, 10, margin=0.001, loss=0.0005).replicates is None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(4)
+    accuracy = digits(rng, 10).accuracy
+    size_at = accuracy[:, :, None] - np.linspace(0, 1, 21) ** 4 * 0.5 - 0.002 * rng.random((*accuracy.shape, 21))
+    return write(
+        tmp_path / "p.duckdb",
+        PlantedSweep(accuracy=accuracy, capacities=DIGITS_LADDER, pruned=list(size_at)),
+        PlantedSweep(accuracy=accuracy - 0.01 * rng.random(accuracy.shape), capacities=DIGITS_LADDER, precision="int8"),
+        *sweeps(planted_shapes(rng, 10)),
+    )
+
+
+def test_power_of_a_store(store: Path) -> None:
+    rows = power(store, "planted")
+    assert {row.goal for row in rows} == {"equivalence", "pruning", "quantization", "boundary"}
+    for row in rows:
+        if row.replicates_needed is not None:
+            assert row.status == ("enough" if row.replicates_needed <= row.replicates_seen else "more")
+        else:
+            assert row.reason
+    strict = {(row.goal, row.depth, row.capacity): row.replicates_needed for row in power(store, margin=0.004)}
+    for row in rows:
+        other = strict[row.goal, row.depth, row.capacity]
+        if row.goal != "pruning" and row.replicates_needed is not None and other is not None:
+            assert other >= row.replicates_needed
+
+
+def test_the_command_prints_documented_fields_within_80_columns(store: Path) -> None:
+    table = call("power", "--store", store, "--dataset", "planted")
+    assert table.returncode == 0
+    assert max(map(len, table.stdout.decode().splitlines())) <= 80
+    assert "…" not in table.stdout.decode()
+    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+    rows = json.loads(call("power", "--store", store, "--format", "json").stdout)
+    for field in rows[0]:
+        assert f"`{field}`" in documented, field
+
+
+@pytest.mark.parametrize("accuracy", [0.9, CHANCE, -1.0])
+@pytest.mark.parametrize(("sizes", "replicates"), [(10, 2), (1, 10), (10, 10)])
+def test_too_little_says_why(accuracy: float, sizes: int, replicates: int, tmp_path: Path) -> None:
+    table = np.full((sizes, replicates), accuracy)
+    pruned = [np.full((replicates, 21), max(accuracy, CHANCE))] * sizes
+    planted = [
+        PlantedSweep(accuracy=table, capacities=DIGITS_LADDER[:sizes], depth=2, pruned=pruned),
+        PlantedSweep(accuracy=table, capacities=DIGITS_LADDER[:sizes], depth=2, precision="int8"),
+    ]
+    rows = power(write(tmp_path / "p.duckdb", *planted))
+    assert len(rows)
+    for row in rows:
+        assert row.status in ("enough", "more") or row.reason
+        assert row.achieved is None or np.isfinite(row.achieved)
