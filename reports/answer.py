@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, depth_name, percent, points
 
 if TYPE_CHECKING:
-    from reports.findings import Findings
+    from reports.findings import Findings, Subject
 
 FORMS = {"fp32": "32 bits", "pruned": "pruned", "int8": "8 bits"}
 SCOPES = {"all": "All families", **FAMILIES}
@@ -23,7 +23,7 @@ def answers(findings: Findings) -> list[Mapping[str, object]]:
             "target": f"{findings.key(row['dataset'])}/{_family(findings, row)}",
             "overall": row["scope"] == "all",
             "explanation": row["explanation"].split("\n"),
-            **(_nothing(row) if row["capacity"] is None else _network(row)),
+            **(_nothing(findings, row) if row["capacity"] is None else _network(row)),
         }
         for row in _rows(findings)
     ]
@@ -57,7 +57,8 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
     return {
         "network": _name(row["family"], row["depth"], row["capacity"], spelled=row["scope"] == "all"),
         "parameters": count(row["parameters"]),
-        "accuracy": _with_interval(row, "accuracy", "ci_low", "ci_high", percent),
+        "accuracy": percent(row["accuracy"]),
+        "interval": _interval(row["ci_low"], row["ci_high"], percent),
         "pruning": "not known" if row["safe_sparsity"] is None else percent(row["safe_sparsity"], 0),
         "eight_bits": _eight_bits(row),
         "bytes": count(row["bytes_fp32"]),
@@ -66,9 +67,28 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _nothing(row: Mapping[str, Any]) -> dict[str, object]:
+def _nothing(findings: Findings, row: Mapping[str, Any]) -> dict[str, object]:
+    """Return why nothing is recommended, the command that would decide it, and the smallest stable network at least."""
     reason = row["reason"]
-    return {"network": None, "reason": reason[:1].upper() + reason[1:], "command": row["command"]}
+    return {
+        "network": None,
+        "reason": reason[:1].upper() + reason[1:],
+        "command": row["command"],
+        "stable": _smallest_stable(findings.subject(row["dataset"], row["scope"])),
+    }
+
+
+def _smallest_stable(subject: Subject | None) -> str | None:
+    """Return the network with the fewest parameters at a detected stability boundary, in words."""
+    if subject is None:
+        return None
+    found = subject.boundaries.filter(boundary="stability", status="detected")
+    at = subject.cells.join(found.select("depth", "capacity"), on=["depth", "capacity"], how="semi")
+    if at.is_empty():
+        return None
+    best = at.sort("parameters").row(0, named=True)
+    network = _name(subject.family, best["depth"], best["capacity"], spelled=False)
+    return f"{network}: {count(best['parameters'])} parameters, {percent(best['mean'])}"
 
 
 def _eight_bits(row: Mapping[str, Any]) -> dict[str, str]:
@@ -76,15 +96,12 @@ def _eight_bits(row: Mapping[str, Any]) -> dict[str, str]:
     key, word = {True: ("detected", "safe"), False: ("insufficient", "not shown safe"), None: ("absent", "not known")}[
         row["int8_safe"]
     ]
-    return {"key": key, "text": word, "gap": _with_interval(row, "gap", "gap_low", "gap_high", points)}
+    gap = "" if row["gap"] is None else f"gap {points(row['gap'])}"
+    return {"key": key, "text": word, "gap": gap, "interval": _interval(row["gap_low"], row["gap_high"], points)}
 
 
-def _with_interval(row: Mapping[str, Any], name: str, low: str, high: str, written: Any) -> str:
-    if row[name] is None:
-        return ""
-    if row[low] is None or row[high] is None:
-        return str(written(row[name]))
-    return f"{written(row[name])} ({written(row[low])} to {written(row[high])})"
+def _interval(low: float | None, high: float | None, written: Callable[[float | None], str]) -> str:
+    return "" if low is None or high is None else f"{written(low)} to {written(high)}"
 
 
 def _name(family: str, depth: int, capacity: int, *, spelled: bool) -> str:

@@ -19,12 +19,17 @@ from analyze import (
     QuantizationGap,
     Regime,
     Results,
+    ShapeComponents,
+    ShapeThreshold,
     depth_crossings,
     epoch_overfitting,
     pruning,
     quantization,
     recommend,
     regimes,
+    shape_components,
+    shape_thresholds,
+    table_one,
 )
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
@@ -56,6 +61,8 @@ class Subject:
         safety: Per depth and capacity, as `analyze.pruning` has them: safe sparsity and phases.
         crossings: Sparsities at which two depths of a capacity are equally accurate.
         topologies: Per depth, capacity and shape: parameters, n, mean, sd.
+        shape_thresholds: Per depth, the size from which topologies are equivalent.
+        shape_components: Per depth, how much of the spread is of sizes, topologies and replicates.
         curves: Per depth, capacity, epoch and split: loss, accuracy.
         onsets: Architectures whose test loss rises before training ends.
     """
@@ -72,6 +79,8 @@ class Subject:
     safety: pl.DataFrame
     crossings: pl.DataFrame
     topologies: pl.DataFrame
+    shape_thresholds: pl.DataFrame
+    shape_components: pl.DataFrame
     curves: pl.DataFrame
     onsets: pl.DataFrame
 
@@ -102,13 +111,14 @@ class Subject:
 class Findings:
     """Everything a report shows.
 
-    `families` is the choice of the user, empty for all; `recommendations` are those of `analyze.recommend`.
+    `families` is the choice of the user, empty for all; `recommendations` and `table_one` are those of `analyze`.
     """
 
     subjects: tuple[Subject, ...]
     families: tuple[str, ...]
     notes: tuple[str, ...]
     recommendations: pl.DataFrame
+    table_one: pl.DataFrame
     dataset_facts: pl.DataFrame
     models: pl.DataFrame
     invocations: pl.DataFrame
@@ -149,6 +159,7 @@ def load(
         families=tuple(families),
         notes=found.notes,
         recommendations=recommend(path, list(datasets) or None, present, protocol).rows.frame(),
+        table_one=table_one(path, list(datasets) or None, present, protocol).frame(),
         dataset_facts=facts,
         models=models,
         invocations=store.query(queries.INVOCATIONS),
@@ -189,6 +200,9 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
         "safety": _rows(pruning, Pruning, store, _with_rows(boundaries, frames["pruning"])),
         "crossings": _rows(depth_crossings, DepthCrossing, store, _with_rows(boundaries, frames["pruning"])),
     }
+    varied = frames["topologies"].filter((pl.col("depth") >= 2) & pl.col("shape").str.contains("[+-]"))
+    analyses["shape_thresholds"] = _rows(shape_thresholds, ShapeThreshold, store, _with_rows(boundaries, varied))
+    analyses["shape_components"] = _rows(shape_components, ShapeComponents, store, _with_rows(boundaries, varied))
     chance = dict(facts.select("dataset_fingerprint", "chance_accuracy").iter_rows())
     subjects = []
     for (dataset, family, _, fingerprint), rows in boundaries.group_by(IDENTITY, maintain_order=True):
@@ -212,6 +226,8 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
                 safety=own["safety"],
                 crossings=own["crossings"].filter(pl.col("status") == "detected"),
                 topologies=own["topologies"],
+                shape_thresholds=own["shape_thresholds"],
+                shape_components=own["shape_components"],
                 curves=_thinned(own["curves"]),
                 onsets=own["onsets"].filter(pl.col("status") == "detected"),
             )

@@ -11,7 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from reports import answer, provenance, tables
+from reports import answer, paper, provenance, tables
 from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
 
@@ -36,6 +36,7 @@ def render(findings: Findings) -> str:
         **provenance.headline(findings),
         "answers": answer.answers(findings),
         "remarks": answer.remarks(findings),
+        "table_one": paper.table_one(findings),
         "datasets": _datasets(findings, figures, data),
         "methods": tables.methods(findings),
         "provenance": provenance.block(findings),
@@ -137,7 +138,7 @@ def _family(
         "missing": None,
         # What is missing is said last: gaps between the figures would look like a fault.
         "figures": sorted(figures_of, key=lambda figure: figure["missing"] is not None),
-        "tables": [tables.regimes(subject), *tables.safe_pruning(subject)],
+        "tables": [tables.regimes(subject), *tables.safe_pruning(subject), *tables.shapes(subject)],
     }
 
 

@@ -173,6 +173,61 @@ def _share(row: Mapping[str, float | None], name: str) -> str:
     return f"{percent(row[name], 0)} ({percent(row[f'{name}_low'], 0)} to {percent(row[f'{name}_high'], 0)})"
 
 
+def shapes(subject: Subject) -> list[Table]:
+    """Return the tables on topologies: from which width they are equivalent, and how much of the spread is theirs."""
+    if subject.shape_thresholds.is_empty():
+        return []
+    thresholds = [
+        [
+            row["depth"],
+            {"key": row["status"], "text": STATUSES.get(row["status"], row["status"])},
+            count(row["capacity"]),
+            _interval(row["ci_low"], row["ci_high"]),
+            row["sizes"],
+            row["replicates"],
+        ]
+        for row in subject.shape_thresholds.iter_rows(named=True)
+    ]
+    components = [
+        [
+            row["depth"],
+            "stable sizes" if row["scope"] == "stable" else "all sizes",
+            *(_spread(row, part) for part in ("size", "topology", "replicate")),
+        ]
+        for row in subject.shape_components.iter_rows(named=True)
+        if not row["adjusted"] and row["topology_sd"] is not None
+    ]
+    margin = f"{100 * subject.shape_thresholds['margin'][0]:g} point"
+    depth = _column(DEPTHS[subject.family][1].capitalize(), number=True)
+    tables: list[Table] = [
+        {
+            "heading": "Topologies of equal width",
+            "columns": [
+                depth,
+                _column("Status", badge=True),
+                _column("Equivalent from width, estimate", number=True),
+                _column("95% interval"),
+                _column("Sizes", number=True),
+                _column("Replicates", number=True),
+            ],
+            "rows": thresholds,
+            "notes": [f"Equivalent: every two topologies are shown to be less than {margin} of accuracy apart."],
+        }
+    ]
+    if components:
+        columns = [depth, _column("Scope"), _column("Sizes"), _column("Topologies"), _column("Replicates")]
+        note = "Standard deviations of accuracy in points, with 95% intervals: what of the spread is due to which."
+        tables.append({"heading": "Where the spread is from", "columns": columns, "rows": components, "notes": [note]})
+    return tables
+
+
+def _spread(row: Mapping[str, float | None], part: str) -> str:
+    sd, low, high = (row[f"{part}_{what}"] for what in ("sd", "low", "high"))
+    if sd is None:
+        return "–"
+    return f"{100 * sd:.2f}" + ("" if low is None or high is None else f" ({100 * low:.2f} to {100 * high:.2f})")
+
+
 def gaps(subject: Subject) -> Table:
     """Return the numbers behind the quantization figure."""
     columns = [
@@ -212,6 +267,8 @@ def methods(findings: Findings) -> list[Mapping[str, str]]:
 
     for method in findings.recommendations["method"].unique(maintain_order=True):
         note("The answer", method)
+    for quantity, method in findings.table_one.select("quantity", "method").unique(maintain_order=True).iter_rows():
+        note(f"Table I, {quantity}", method)
     for subject in findings.subjects:
         for row in subject.boundaries.iter_rows(named=True):
             note(f"{BOUNDARIES.get(row['boundary'], row['boundary'])} boundary", row["method"])
@@ -219,6 +276,8 @@ def methods(findings: Findings) -> list[Mapping[str, str]]:
             "Pruning": subject.safety,
             "Crossing of depths": subject.crossings,
             "Gap to 8 bits": subject.gaps,
+            "Topologies": subject.shape_thresholds,
+            "Spread over topologies": subject.shape_components,
             "Rise of test loss": subject.onsets,
         }.items():
             for method in frame["method"].unique(maintain_order=True):

@@ -19,6 +19,9 @@ STATUSES = {
     "not_reached": "not reached",
     "all_stable": "all stable",
     "insufficient": "too little data",
+    "equivalent": "equivalent",
+    "different": "different",
+    "inconclusive": "inconclusive",
 }
 
 

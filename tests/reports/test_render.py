@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from reports import answer, tables
+from reports import answer, paper, tables
 from reports.charts.quantization import gap as quantization_gap
 from reports.charts.vocabulary import dataset_name, percent
 from reports.cli import main
@@ -72,7 +72,8 @@ def test_the_answer_is_the_recommendation(store: Store, findings: Findings, repo
         assert (said["network"] is None) == (row.capacity is None)
         if row.parameters is not None:
             assert said["parameters"] == f"{row.parameters:,}"
-            assert str(said["accuracy"]).startswith(f"{percent(row.accuracy)} ({percent(row.ci_low)} to ")
+            assert said["accuracy"] == percent(row.accuracy)
+            assert said["interval"] == f"{percent(row.ci_low)} to {percent(row.ci_high)}"
             assert said["pruning"] == ("not known" if row.safe_sparsity is None else percent(row.safe_sparsity, 0))
             assert (said["bytes"], said["safe_bytes"]) == (f"{row.bytes_fp32:,}", f"{row.safe_bytes:,}")
     assert any(row.capacity for row in found)
@@ -101,6 +102,54 @@ def test_pruning_and_gaps_are_those_of_the_analysis(store: Store, findings: Find
     lost = {(r.depth, r.capacity): r.gap for r in quantization(store.path, "digits", "dnn") if r.gap is not None}
     drawn = quantization_gap(subject.gaps, dataset="digits", family="dnn").to_dict()["datasets"]["cells"]
     assert {(row["depth"], row["capacity"]): row["gap"] for row in drawn} == pytest.approx(lost, abs=1e-5)
+
+
+def test_table_one_stands_beside_the_papers(store: Store, findings: Findings, report: Path) -> None:
+    from analyze import table_one
+
+    shown = paper.table_one(findings)
+    assert shown is not None
+    rows = shown["rows"]
+    assert isinstance(rows, list)
+    assert [(row["dataset"], row["family"]) for row in rows] == [("MNIST", "DNN"), ("MNIST", "CNN")]
+    found = {(row.family, row.quantity): row for row in table_one(store.path, "mnist")}
+    for row, family in zip(rows, ("dnn", "cnn"), strict=True):
+        cells = dict(zip(paper.QUANTITIES, row["cells"], strict=True))
+        least = found[family, "parameters"]
+        assert cells["parameters"]["here"] == f"{least.estimate:,.0f}"
+        assert cells["parameters"]["inside"]["text"] == ("inside" if least.paper_inside else "outside")
+        assert "generate quantization" in cells["8-bit gap"]["reason"]
+    assert [cell["paper"] for cell in rows[0]["cells"]] == ["20,000", "60%", "+0.15"]
+    page = report.read_text(encoding="utf-8")
+    assert "No ViT runs on MNIST here: <code>generate all --dataset mnist --family vit</code>" in page
+    assert "No DNN, CNN, ViT runs on CIFAR-10 here: <code>generate all --dataset cifar10</code>" in page
+
+
+def test_a_store_without_the_papers_datasets_has_no_table_one(tmp_path: Path) -> None:
+    plant(tmp_path / "own.duckdb", families=("cnn",))
+    assert paper.table_one(load(tmp_path / "own.duckdb")) is None
+
+
+def test_topologies_are_those_of_the_analysis(store: Store, findings: Findings, report: Path) -> None:
+    from analyze import shape_components, shape_thresholds
+
+    subject = findings.subject("digits", "dnn")
+    assert subject is not None
+    thresholds, spread = (table["rows"] for table in tables.shapes(subject))
+    assert isinstance(thresholds, list)
+    assert isinstance(spread, list)
+    for line, row in zip(thresholds, shape_thresholds(store.path, "digits"), strict=True):
+        capacity = "–" if row.capacity is None else f"{row.capacity:,}"
+        assert (line[0], line[1]["key"], line[2]) == (row.depth, row.status, capacity)
+    found = [row for row in shape_components(store.path, "digits") if not row.adjusted and row.topology_sd is not None]
+    assert [line[0] for line in spread] == [row.depth for row in found] != []
+    assert all(
+        line[3].startswith(f"{100 * (row.topology_sd or 0):.2f}") for line, row in zip(spread, found, strict=True)
+    )
+    assert "Topologies of equal width" in report.read_text(encoding="utf-8")
+    without = findings.subject("mnist", "dnn")
+    assert without is not None
+    assert tables.shapes(without) == []
 
 
 def test_missing_family_is_said_in_place(report: Path) -> None:
