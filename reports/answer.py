@@ -10,7 +10,7 @@ from reports.charts.vocabulary import FAMILIES, count, dataset_name, depth_name,
 if TYPE_CHECKING:
     from reports.findings import Findings, Subject
 
-FORMS = {"fp32": "32 bits", "pruned": "pruned", "int8": "8 bits"}
+FORMS = {"fp32": "in 32 bits", "pruned": "pruned", "int8": "in 8 bits"}
 SCOPES = {"all": "All families", **FAMILIES}
 
 
