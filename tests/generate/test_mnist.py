@@ -13,9 +13,10 @@ from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.training import split_data, train
-from generate.protocol import Family, Training, protocol_for
+from generate.protocol import Compute, Family, Training, protocol_for
 from tests.generate.reference import train_plainly
 
+FORMATS: tuple[Compute, ...] = ("float32", "bf16")
 LEVEL = 0.001
 """Of each two-sample Kolmogorov-Smirnov test: a false alarm in about one of a hundred runs of all of them."""
 
@@ -26,10 +27,15 @@ def mnist(data_dir: Path) -> Dataset:
 
 
 def engine_accuracies(
-    family: Family, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int
+    family: Family,
+    sizes: list[tuple[int, ...]],
+    mnist: Dataset,
+    epochs: int,
+    replicates: int,
+    compute: Compute = "float32",
 ) -> np.ndarray:
     """Return test accuracies [replicates, models] of the best validation epoch."""
-    training = Training(epochs=epochs)
+    training = Training(epochs=epochs, compute=compute)
     architectures = [Architecture(family, hidden) for hidden in sizes]
     data = (mnist.train_images, mnist.train_labels, mnist.test_images, mnist.test_labels)
     found = []
@@ -74,3 +80,13 @@ def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: Family, size: i
     print(family, size, "engine", np.sort(ours).round(4), "plain", np.sort(plain).round(4))
     spread = max(np.std(ours, ddof=1), np.std(plain, ddof=1))
     assert abs(np.mean(ours) - np.mean(plain)) < 4 * spread * np.sqrt(2 / 3) + 0.002
+
+
+def test_bfloat16_reaches_the_accuracies_of_float32(mnist: Dataset) -> None:
+    """Same replicates, so same splits, orders and initial weights: paired, and as distributions."""
+    sizes: list[tuple[int, ...]] = [(200, 200)]
+    ours, half = (engine_accuracies("dnn", sizes, mnist, 2, 4, compute) for compute in FORMATS)
+    print("float32", ours.mean(0).round(4), "bf16", half.mean(0).round(4), "difference", (ours - half).mean(0).round(4))
+    for model in range(len(sizes)):
+        assert stats.ks_2samp(ours[:, model], half[:, model]).pvalue > LEVEL
+        assert abs(np.mean(ours[:, model] - half[:, model])) < 0.01
