@@ -7,9 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
+from generate.datasets import Dataset
 from generate.engine.modules import build_module
+from generate.engine.pack import normalise
+from generate.protocol import Training
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -73,3 +77,30 @@ def quantizer_state(quantizer: nn.Module) -> tuple[float, float, float, float]:
 def observe(model: nn.Module, *, on: bool) -> None:
     """Let the observers move with what they see, or hold them."""
     model.apply(quantization.enable_observer if on else quantization.disable_observer)
+
+
+def train_oracle(architecture: Architecture, dataset: Dataset, *, epochs: int, seed: int) -> float:
+    """Train one model as torch.ao's users would and return the test accuracy of its best validation epoch."""
+    generator, model = torch.Generator().manual_seed(seed), prepared(architecture, dataset.image)
+    for layer in layers_of(model):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    order = torch.randperm(len(dataset.train_images), generator=generator)
+    held_out = round(len(order) / 10)
+    validation, training = order[:held_out], order[held_out:]
+    images, tests = (normalise(i, Training()) for i in (dataset.train_images, dataset.test_images))
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    best, result = -1.0, 0.0
+    for _ in range(epochs):
+        observe(model, on=True)
+        for rows in torch.split(training[torch.randperm(len(training), generator=generator)], 100):
+            optimiser.zero_grad()
+            F.cross_entropy(model(images[rows]), dataset.train_labels[rows]).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        observe(model, on=False)
+        with torch.no_grad():
+            valid = float((model(images[validation]).argmax(1) == dataset.train_labels[validation]).double().mean())
+            test = float((model(tests).argmax(1) == dataset.test_labels).double().mean())
+        if valid > best:
+            best, result = valid, test
+    return result

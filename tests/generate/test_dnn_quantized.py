@@ -18,7 +18,7 @@ from generate.engine.training import split_data, train
 from generate.protocol import DnnProtocol, Training
 
 pytest.importorskip("torch.ao.quantization")
-from tests.generate.quantized_reference import layers_of, load, observe, prepared, quantizer_state
+from tests.generate.quantized_reference import layers_of, load, observe, prepared, quantizer_state, train_oracle
 
 MNIST = ImageShape(28, 28, 1, 10)
 SIZES = [(1,), (5,), (10, 20), (50, 50, 50), (100, 3, 7, 10), (500,)]
@@ -112,32 +112,6 @@ def test_quantized_training_reaches_what_torchs_reaches(digits: Dataset) -> None
         split = split_data(*data, training, dataset="digits", replicate=replicate)
         result = train(pack, split, dataset="digits", replicate=replicate)
         ours.append(result.curves.test_accuracy[result.best_epoch[0] - 1][0])
-        oracle = prepared(Architecture("dnn", hidden), digits.image)
-        generator = torch.Generator().manual_seed(replicate)
-        for layer in layers_of(oracle):
-            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)  # type: ignore[arg-type]
-            torch.nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        theirs.append(_train_oracle(oracle, digits, training.epochs, generator))
+        theirs.append(train_oracle(Architecture("dnn", hidden), digits, epochs=training.epochs, seed=replicate))
     assert min(ours) > 0.5
     assert stats.ks_2samp(ours, theirs).pvalue > 0.001, (ours, theirs)
-
-
-def _train_oracle(oracle: torch.nn.Module, digits: Dataset, epochs: int, generator: torch.Generator) -> float:
-    order = torch.randperm(len(digits.train_images), generator=generator)
-    validation, training = order[:144], order[144:]
-    images, tests = (normalise(i, Training()) for i in (digits.train_images, digits.test_images))
-    optimiser = torch.optim.Adam(oracle.parameters(), lr=1e-3)
-    best, result = -1.0, 0.0
-    for _ in range(epochs):
-        observe(oracle, on=True)
-        for rows in torch.split(training[torch.randperm(len(training), generator=generator)], 100):
-            optimiser.zero_grad()
-            F.cross_entropy(oracle(images[rows]), digits.train_labels[rows]).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        observe(oracle, on=False)
-        with torch.no_grad():
-            valid = float((oracle(images[validation]).argmax(1) == digits.train_labels[validation]).double().mean())
-            test = float((oracle(tests).argmax(1) == digits.test_labels).double().mean())
-        if valid > best:
-            best, result = valid, test
-    return result

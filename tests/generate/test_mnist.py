@@ -33,6 +33,8 @@ def engine_accuracies(
     epochs: int,
     replicates: int,
     compute: Compute = "float32",
+    *,
+    quantized: bool = False,
 ) -> np.ndarray:
     """Return test accuracies [replicates, models] of the best validation epoch."""
     training = Training(epochs=epochs, compute=compute)
@@ -40,7 +42,7 @@ def engine_accuracies(
     data = (mnist.train_images, mnist.train_labels, mnist.test_images, mnist.test_labels)
     found = []
     for replicate in range(replicates):
-        pack = build_pack(architectures, mnist.image, training)
+        pack = build_pack(architectures, mnist.image, training, quantized=quantized)
         for model, architecture in enumerate(architectures):
             protocol = protocol_for(family, training)
             values = initial_tensors(architecture, mnist.image, protocol, dataset="mnist", replicate=replicate)
@@ -90,3 +92,14 @@ def test_bfloat16_reaches_the_accuracies_of_float32(mnist: Dataset) -> None:
     for model in range(len(sizes)):
         assert stats.ks_2samp(ours[:, model], half[:, model]).pvalue > LEVEL
         assert abs(np.mean(ours[:, model] - half[:, model])) < 0.01
+
+
+def test_quantized_training_reaches_the_accuracies_of_torch_ao(mnist: Dataset) -> None:
+    pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
+    from tests.generate.quantized_reference import train_oracle
+
+    hidden, replicates = (10,), 5
+    ours = engine_accuracies("dnn", [hidden], mnist, 1, replicates, quantized=True)[:, 0]
+    plain = [train_oracle(Architecture("dnn", hidden), mnist, epochs=1, seed=r) for r in range(replicates)]
+    print("int8", hidden, "engine", np.sort(ours).round(3), "torch.ao", np.sort(plain).round(3))
+    assert stats.ks_2samp(ours, plain).pvalue > LEVEL
