@@ -140,19 +140,34 @@ def cross_entropy(
     return loss, correct
 
 
-@kernel(VOID(STATE, INT, FLOATS, INT, INT, ADAM))
-def adam_update(state: Any, at: int, gradient: Any, gradient_at: int, width: int, adam: Any) -> None:
-    """Take Adam's step for `width` neighbouring parameters (whole vectors), as `torch.optim.Adam` does."""
+@kernel(VOID(FLOATS, FLOATS, FLOATS, INT, INT, FLOATS, INT, INT, ADAM))
+def adam_update(
+    parameters: Any,
+    moments1: Any,
+    moments2: Any,
+    start: int,
+    stride: int,
+    gradient: Any,
+    rows: int,
+    width: int,
+    adam: Any,
+) -> None:
+    """Take Adam's step, as `torch.optim.Adam` does, for a tile of parameters: `rows`, `stride` floats apart.
+
+    `gradient` is the tile [rows, width], of whole vectors.
+    """
     rest1, rest2 = splat(1.0) - adam.beta1, splat(1.0) - adam.beta2
-    for j in range(0, width, LANES):
-        g = load(gradient, gradient_at + j)
-        m = load(state.moments1, at + j)
-        m = m + (g - m) * rest1
-        v = load(state.moments2, at + j) * adam.beta2 + g * g * rest2
-        store(state.moments1, at + j, m)
-        store(state.moments2, at + j, v)
-        step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
-        store(state.parameters, at + j, load(state.parameters, at + j) - step * adam.step_size)
+    for r in range(rows):
+        for j in range(0, width, LANES):
+            at = start + r * stride + j
+            g = load(gradient, r * width + j)
+            m = load(moments1, at)
+            m = m + (g - m) * rest1
+            v = load(moments2, at) * adam.beta2 + g * g * rest2
+            store(moments1, at, m)
+            store(moments2, at, v)
+            step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
+            store(parameters, at, load(parameters, at) - step * adam.step_size)
 
 
 @kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, INT, FLOATS, ADAM, INT))
@@ -171,6 +186,8 @@ def update_weights(
 
     `rows` are the layer's inputs [number, row]; `quantizer` is that of the weights, 0 without quantization.
     """
+    # Single arrays go to the inner functions: passing the whole state costs as much as they do.
+    parameters, moments1, moments2 = state.parameters, state.moments1, state.moments2
     row, outputs, weights = layer[ROW], layer[OUTPUTS], layer[WEIGHTS]
     vectors, v = row // LANES, 0
     while v < vectors:
@@ -180,11 +197,10 @@ def update_weights(
         while o < outputs:
             high = tile_rows(outputs - o)
             tile(scratch, 0, width, delta, o * lanes, lanes, 1, rows, v * LANES, row, number, 0, high, wide)
-            for r in range(high):
-                at = weights + (o + r) * row + v * LANES
-                if quantizer:
-                    clip_weight_gradient(state, quantizer, at, scratch, r * width, width)
-                adam_update(state, at, scratch, r * width, width, adam)
+            at = weights + o * row + v * LANES
+            if quantizer:
+                clip_weight_gradient(parameters, state.quantizers, quantizer, at, row, scratch, high, width)
+            adam_update(parameters, moments1, moments2, at, row, scratch, high, width, adam)
             o += high
         v += wide
 
@@ -202,7 +218,8 @@ def update_biases(state: Any, layer: Any, delta: Any, lanes: int, scratch: Any, 
             for b in range(row, row + lanes, LANES):
                 whole = whole + load(delta, b)
             scratch[j] = total(whole)
-        adam_update(state, biases + start, scratch, 0, LANES, adam)
+        at = biases + start
+        adam_update(state.parameters, state.moments1, state.moments2, at, LANES, scratch, 1, LANES, adam)
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, FLOATS, INT))

@@ -48,18 +48,30 @@ def quantize_weights(state: Any, layer: Any, quantizer: int, observe: bool) -> N
         store(state.weights, j, (minimum(last, maximum(first, level)) - zero) * scale)
 
 
-@kernel(VOID(STATE, INT, INT, FLOATS, INT, INT))
-def clip_weight_gradient(state: Any, quantizer: int, at: int, gradient: Any, gradient_at: int, width: int) -> None:
-    """Zero the gradients of `width` neighbouring weights where these lie beyond their quantizer's range."""
-    scale = state.quantizers[quantizer * COLUMNS + SCALE]
-    zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
+@kernel(VOID(FLOATS, FLOATS, INT, INT, INT, FLOATS, INT, INT))
+def clip_weight_gradient(
+    parameters: Any,
+    quantizers: Any,
+    quantizer: int,
+    start: int,
+    stride: int,
+    gradient: Any,
+    rows: int,
+    width: int,
+) -> None:
+    """Zero the gradient [rows, width] of a tile of weights where these lie beyond their quantizer's range.
+
+    The tile's rows begin at `start` and are `stride` floats apart.
+    """
+    scale = quantizers[quantizer * COLUMNS + SCALE]
+    zero = splat(quantizers[quantizer * COLUMNS + ZERO_POINT])
     inverse, nothing = splat(np.float32(1) / scale), splat(np.float32(0))
     above, below = splat(np.float32(127.5)), splat(np.float32(-128.5))
-    for j in range(0, width, LANES):
-        level = round_even(load(state.parameters, at + j) * inverse) + zero
-        g = load(gradient, gradient_at + j)
-        g = where_greater(level, above, nothing, g)
-        store(gradient, gradient_at + j, where_greater(below, level, nothing, g))
+    for r in range(rows):
+        for j in range(0, width, LANES):
+            level = round_even(load(parameters, start + r * stride + j) * inverse) + zero
+            g = where_greater(level, above, nothing, load(gradient, r * width + j))
+            store(gradient, r * width + j, where_greater(below, level, nothing, g))
 
 
 @kernel(VOID(STATE, WORK, INT, INT, INT, INT, INT, BOOL, BOOL))
