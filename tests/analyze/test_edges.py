@@ -16,15 +16,26 @@ from analyze import (
     depth_crossings,
     epoch_overfitting,
     integer_agreement,
+    power,
     pruning,
     quantization,
     quantization_trends,
+    recommend,
     regimes,
+    shape_components,
+    shape_thresholds,
+    shapes,
+    table_one,
 )
 from analyze.cli import analyze
 from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
 from tests.planted_store import PlantedSweep, write
+
+
+def _recommended(path: Path) -> Results[Any]:
+    return recommend(path).rows
+
 
 ANALYSES: list[Callable[[Path], Results[Any]]] = [
     regimes,
@@ -34,6 +45,12 @@ ANALYSES: list[Callable[[Path], Results[Any]]] = [
     quantization,
     quantization_trends,
     integer_agreement,
+    shapes,
+    shape_thresholds,
+    shape_components,
+    power,
+    table_one,
+    _recommended,
 ]
 COMMANDS = [
     ["regimes"],
@@ -43,6 +60,13 @@ COMMANDS = [
     ["quantization"],
     ["quantization", "--trend"],
     ["quantization", "--integer"],
+    ["shapes"],
+    ["shapes", "--threshold"],
+    ["shapes", "--components"],
+    ["power"],
+    ["table-one"],
+    ["recommend"],
+    ["recommend", "--explain"],
 ]
 
 
