@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analyze._candidates import Candidate
+    from analyze._curves import CurvePoint, EpochPoint, curves, learning_curves
     from analyze._epochs import EpochOverfitting, epoch_overfitting
     from analyze._power import Power, power
     from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
     "Candidate": "analyze._candidates",
+    "CurvePoint": "analyze._curves",
     "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
+    "EpochPoint": "analyze._curves",
     "IntegerAgreement": "analyze._quantization",
     "Power": "analyze._power",
     "Pruning": "analyze._pruning",
@@ -53,9 +56,11 @@ _HOMES = {
     "ShapeEquivalence": "analyze._shapes",
     "ShapeThreshold": "analyze._shapes",
     "TableOneFigure": "analyze._table_one",
+    "curves": "analyze._curves",
     "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
     "integer_agreement": "analyze._quantization",
+    "learning_curves": "analyze._curves",
     "power": "analyze._power",
     "pruning": "analyze._pruning",
     "quantization": "analyze._quantization",
@@ -70,8 +75,10 @@ _HOMES = {
 
 __all__ = [
     "Candidate",
+    "CurvePoint",
     "DepthCrossing",
     "EpochOverfitting",
+    "EpochPoint",
     "IntegerAgreement",
     "Power",
     "Pruning",
@@ -85,9 +92,11 @@ __all__ = [
     "ShapeEquivalence",
     "ShapeThreshold",
     "TableOneFigure",
+    "curves",
     "depth_crossings",
     "epoch_overfitting",
     "integer_agreement",
+    "learning_curves",
     "power",
     "pruning",
     "quantization",
