@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import polars as pl
-from scipy.special import stdtrit
 
 from analyze import (
+    CurvePoint,
     DepthCrossing,
     EpochOverfitting,
+    EpochPoint,
     Pruning,
     QuantizationGap,
     Regime,
     Results,
     ShapeComponents,
     ShapeThreshold,
+    curves,
     depth_crossings,
     epoch_overfitting,
+    learning_curves,
     pruning,
     quantization,
     recommend,
@@ -42,6 +45,14 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound="DataclassInstance")
 IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
 MOST_EPOCHS = 30
+CURVES: Mapping[str, tuple[Callable[..., Results[CurvePoint] | Results[EpochPoint]], tuple[str, ...]]] = {
+    "cells": (curves, ("shape", "precision", "sparsity")),
+    "pruning": (partial(curves, over="sparsity"), ("shape", "precision")),
+    "precisions": (partial(curves, over="precision"), ("shape", "sparsity")),
+    "topologies": (partial(curves, over="topology"), ("precision", "sparsity", "ci_low", "ci_high")),
+    "curves": (learning_curves, ("parameters",)),
+}
+"""Where the frames of a subject that figures draw come from, and the columns that say nothing there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +204,12 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tuple[Subject, ...]:
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
     boundaries = found.frame()
-    frames = {name: store.query(sql) for name, sql in queries.FRAMES.items()}
+    names, chosen = _names(boundaries)
+    frames = {
+        name: get(store.path, *names, chosen).frame().drop(unused).rename({"replicates": "n"})
+        for name, (get, unused) in CURVES.items()
+    }
+    frames["replicates"] = store.query(queries.REPLICATES)
     analyses = {
         "onsets": _rows(epoch_overfitting, EpochOverfitting, store, _with_rows(boundaries, frames["curves"])),
         "gaps": _rows(quantization, QuantizationGap, store, _with_rows(boundaries, frames["precisions"])),
@@ -211,17 +227,16 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
             name: frame.join(identity, on=IDENTITY, how="semi", maintain_order="left").drop(IDENTITY)
             for name, frame in {**frames, **analyses}.items()
         }
-        cells = aggregate(own["replicates"])
         subjects.append(
             Subject(
                 dataset=str(dataset),
                 family=str(family),
                 chance=float(chance[fingerprint]),
-                cells=cells,
-                replicates=own["replicates"].drop("diverged"),
-                boundaries=_with_parameters(rows, cells),
-                pruning=with_interval(own["pruning"], "mean"),
-                precisions=with_interval(own["precisions"], "mean"),
+                cells=own["cells"],
+                replicates=own["replicates"],
+                boundaries=_with_parameters(rows, own["cells"]),
+                pruning=own["pruning"],
+                precisions=own["precisions"],
                 gaps=own["gaps"],
                 safety=own["safety"],
                 crossings=own["crossings"].filter(pl.col("status") == "detected"),
@@ -244,32 +259,16 @@ def _rows(analysis: Callable[..., Results[Row]], row: type[Row], store: Store, s
     """Return the rows of an analysis of these sweeps, none where there are no sweeps."""
     if sweeps.is_empty():
         return Results(row, ()).frame()
+    (datasets, families), protocol = _names(sweeps)
+    return analysis(store.path, datasets, families, protocol).frame()
+
+
+def _names(sweeps: pl.DataFrame) -> tuple[tuple[list[str], list[str]], str | None]:
+    """Return the datasets and families of some sweeps, and their protocol if all have the same."""
     names = {column: sweeps[column].unique().to_list() for column in ("dataset", "family", "protocol_id")}
     # One protocol of all sweeps may have been asked for by name; else the analysis chooses per sweep, as for regimes.
     protocol = names["protocol_id"][0] if len(names["protocol_id"]) == 1 else None
-    return analysis(store.path, names["dataset"], names["family"], protocol).frame()
-
-
-def aggregate(replicates: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per depth and capacity: parameters, n, diverged, mean, sd, and the mean's 95% interval."""
-    accuracy = pl.col("test_accuracy")
-    cells = (
-        replicates.group_by("depth", "capacity", "parameters")
-        .agg(n=accuracy.count(), diverged=pl.col("diverged").sum(), mean=accuracy.mean(), sd=accuracy.std())
-        .sort("depth", "capacity")
-    )
-    return with_interval(cells, "mean")
-
-
-def with_interval(frame: pl.DataFrame, mean: str) -> pl.DataFrame:
-    """Return the frame with the 95% t interval of its column `mean`, from its columns `n` and `sd`.
-
-    It stays within 0 and 1; with a single replicate the sd is null, and so is the interval.
-    """
-    n = frame["n"].to_numpy()
-    half = pl.Series(stdtrit(np.maximum(n - 1, 1), 0.975) / np.sqrt(np.maximum(n, 1)), dtype=pl.Float64) * frame["sd"]
-    ends = {"ci_low": frame[mean] - half, "ci_high": frame[mean] + half}
-    return frame.with_columns(**{name: end.clip(0, 1) for name, end in ends.items()})
+    return (names["dataset"], names["family"]), protocol
 
 
 def _thinned(curves: pl.DataFrame) -> pl.DataFrame:
