@@ -70,7 +70,7 @@ class DnnKernelPack(Pack):
             delta=floats(widest * lanes),
             below=floats(widest * lanes),
             batch_major=floats(self.training.batch_size * _whole_vectors(widest)),
-            scratch=floats(kernels.SCRATCH_FLOATS),
+            gradient=floats(kernels.UPDATE_ROWS * _whole_vectors(max(self.image.values, widest))),
         )
 
     def tensors(self, model: int) -> dict[str, Tensor]:

@@ -43,10 +43,10 @@ from generate.engine.simd import (
     total,
     where_positive,
 )
-from generate.engine.tile_kernel import TILE_ROWS, TILE_VECTORS, multiply, tile, tile_rows, tile_vectors
+from generate.engine.tile_kernel import TILE_ROWS, multiply, tile, tile_rows, tile_vectors
 
-SCRATCH_FLOATS = TILE_ROWS * TILE_VECTORS * LANES
-"""Size of `Work.scratch`."""
+UPDATE_ROWS = 2 * TILE_ROWS
+"""Rows of weights whose gradient is computed before Adam's step of them; `Work.gradient` holds as many."""
 
 
 @kernel(VOID(FLOATS, INT, FLOATS, INT, INT, INT, BOOL))
@@ -140,34 +140,25 @@ def cross_entropy(
     return loss, correct
 
 
-@kernel(VOID(FLOATS, FLOATS, FLOATS, INT, INT, FLOATS, INT, INT, ADAM))
+@kernel(VOID(FLOATS, FLOATS, FLOATS, INT, FLOATS, INT, ADAM))
 def adam_update(
-    parameters: Any,
-    moments1: Any,
-    moments2: Any,
-    start: int,
-    stride: int,
-    gradient: Any,
-    rows: int,
-    width: int,
-    adam: Any,
+    parameters: Any, moments1: Any, moments2: Any, start: int, gradient: Any, floats: int, adam: Any
 ) -> None:
-    """Take Adam's step, as `torch.optim.Adam` does, for a tile of parameters: `rows`, `stride` floats apart.
+    """Take Adam's step, as `torch.optim.Adam` does, for the parameters from `start` on that `gradient` belongs to.
 
-    `gradient` is the tile [rows, width], of whole vectors.
+    `floats` is a number of whole vectors.
     """
     rest1, rest2 = splat(1.0) - adam.beta1, splat(1.0) - adam.beta2
-    for r in range(rows):
-        for j in range(0, width, LANES):
-            at = start + r * stride + j
-            g = load(gradient, r * width + j)
-            m = load(moments1, at)
-            m = m + (g - m) * rest1
-            v = load(moments2, at) * adam.beta2 + g * g * rest2
-            store(moments1, at, m)
-            store(moments2, at, v)
-            step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
-            store(parameters, at, load(parameters, at) - step * adam.step_size)
+    for j in range(0, floats, LANES):
+        at = start + j
+        g = load(gradient, j)
+        m = load(moments1, at)
+        m = m + (g - m) * rest1
+        v = load(moments2, at) * adam.beta2 + g * g * rest2
+        store(moments1, at, m)
+        store(moments2, at, v)
+        step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
+        store(parameters, at, load(parameters, at) - step * adam.step_size)
 
 
 @kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, INT, FLOATS, ADAM, INT))
@@ -178,48 +169,53 @@ def update_weights(
     lanes: int,
     rows: Any,
     number: int,
-    scratch: Any,
+    gradient: Any,
     adam: Any,
     quantizer: int,
 ) -> None:
-    """Compute the gradient of a layer's weights tile by tile and take Adam's step while the tile is in the cache.
+    """Compute the gradient of a layer's weights and take Adam's step, `UPDATE_ROWS` rows of weights at a time.
 
-    `rows` are the layer's inputs [number, row]; `quantizer` is that of the weights, 0 without quantization.
+    So much of the gradient stays in the cache, while weights and moments, which may not fit there, stream through in
+    the order of memory: going tile by tile, each visit would wait for them. `rows` are the layer's inputs [number,
+    row]; `quantizer` is that of the weights, 0 without quantization.
     """
     # Single arrays go to the inner functions: passing the whole state costs as much as they do.
     parameters, moments1, moments2 = state.parameters, state.moments1, state.moments2
     row, outputs, weights = layer[ROW], layer[OUTPUTS], layer[WEIGHTS]
-    vectors, v = row // LANES, 0
-    while v < vectors:
-        wide = tile_vectors(vectors - v)
-        width = wide * LANES
-        o = 0
-        while o < outputs:
-            high = tile_rows(outputs - o)
-            tile(scratch, 0, width, delta, o * lanes, lanes, 1, rows, v * LANES, row, number, 0, high, wide)
-            at = weights + o * row + v * LANES
-            if quantizer:
-                clip_weight_gradient(parameters, state.quantizers, quantizer, at, row, scratch, high, width)
-            adam_update(parameters, moments1, moments2, at, row, scratch, high, width, adam)
-            o += high
-        v += wide
+    vectors = row // LANES
+    for first in range(0, outputs, UPDATE_ROWS):
+        count = min(UPDATE_ROWS, outputs - first)
+        v = 0
+        while v < vectors:
+            wide, o = tile_vectors(vectors - v), 0
+            while o < count:
+                high, at = tile_rows(count - o), o * row + v * LANES
+                tile(
+                    gradient, at, row, delta, (first + o) * lanes, lanes, 1, rows, v * LANES, row, number, 0, high, wide
+                )
+                o += high
+            v += wide
+        start = weights + first * row
+        if quantizer:
+            clip_weight_gradient(parameters, state.quantizers, quantizer, start, gradient, count * row)
+        adam_update(parameters, moments1, moments2, start, gradient, count * row, adam)
 
 
 @kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, ADAM))
-def update_biases(state: Any, layer: Any, delta: Any, lanes: int, scratch: Any, adam: Any) -> None:
+def update_biases(state: Any, layer: Any, delta: Any, lanes: int, gradient: Any, adam: Any) -> None:
     """Sum the gradient of a layer's biases and take Adam's step."""
-    outputs, biases = layer[OUTPUTS], layer[BIASES]
+    outputs = layer[OUTPUTS]
     for start in range(0, outputs, LANES):
         for j in range(LANES):
-            scratch[j] = 0.0
+            gradient[j] = 0.0
         for j in range(min(LANES, outputs - start)):
             whole = splat(0.0)
             row = (start + j) * lanes
             for b in range(row, row + lanes, LANES):
                 whole = whole + load(delta, b)
-            scratch[j] = total(whole)
-        at = biases + start
-        adam_update(state.parameters, state.moments1, state.moments2, at, LANES, scratch, 1, LANES, adam)
+            gradient[j] = total(whole)
+        at = layer[BIASES] + start
+        adam_update(state.parameters, state.moments1, state.moments2, at, gradient, LANES, adam)
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, FLOATS, INT))
@@ -274,8 +270,8 @@ def backward(
             transpose(work.hidden, at, inputs, lanes, number, work.batch_major, row)
             rows = work.batch_major
         quantizer = 1 + 2 * k if quantized else 0
-        update_weights(state, layer, delta, lanes, rows, number, work.scratch, adam, quantizer)
-        update_biases(state, layer, delta, lanes, work.scratch, adam)
+        update_weights(state, layer, delta, lanes, rows, number, work.gradient, adam, quantizer)
+        update_biases(state, layer, delta, lanes, work.gradient, adam)
         delta, below = below, delta
 
 

@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
     `hidden` holds the activations of all layers of a model and `gate`, with quantization, 1 where a gradient passes;
     `delta` and `below` the gradient of one layer's outputs each (with two rows to spare), `batch_major` one layer's
-    activations transposed, `scratch` a tile.
+    activations transposed, `gradient` that of as many rows of weights as are updated at once.
     """
 
     hidden: Floats
@@ -49,7 +49,7 @@ class Work(NamedTuple):
     delta: Floats
     below: Floats
     batch_major: Floats
-    scratch: Floats
+    gradient: Floats
 
 
 class Adam(NamedTuple):

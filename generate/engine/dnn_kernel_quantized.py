@@ -48,30 +48,19 @@ def quantize_weights(state: Any, layer: Any, quantizer: int, observe: bool) -> N
         store(state.weights, j, (minimum(last, maximum(first, level)) - zero) * scale)
 
 
-@kernel(VOID(FLOATS, FLOATS, INT, INT, INT, FLOATS, INT, INT))
+@kernel(VOID(FLOATS, FLOATS, INT, INT, FLOATS, INT))
 def clip_weight_gradient(
-    parameters: Any,
-    quantizers: Any,
-    quantizer: int,
-    start: int,
-    stride: int,
-    gradient: Any,
-    rows: int,
-    width: int,
+    parameters: Any, quantizers: Any, quantizer: int, start: int, gradient: Any, floats: int
 ) -> None:
-    """Zero the gradient [rows, width] of a tile of weights where these lie beyond their quantizer's range.
-
-    The tile's rows begin at `start` and are `stride` floats apart.
-    """
+    """Zero the gradient of the weights from `start` on where these lie beyond their quantizer's range."""
     scale = quantizers[quantizer * COLUMNS + SCALE]
     zero = splat(quantizers[quantizer * COLUMNS + ZERO_POINT])
     inverse, nothing = splat(np.float32(1) / scale), splat(np.float32(0))
     above, below = splat(np.float32(127.5)), splat(np.float32(-128.5))
-    for r in range(rows):
-        for j in range(0, width, LANES):
-            level = round_even(load(parameters, start + r * stride + j) * inverse) + zero
-            g = where_greater(level, above, nothing, load(gradient, r * width + j))
-            store(gradient, r * width + j, where_greater(below, level, nothing, g))
+    for j in range(0, floats, LANES):
+        level = round_even(load(parameters, start + j) * inverse) + zero
+        g = where_greater(level, above, nothing, load(gradient, j))
+        store(gradient, j, where_greater(below, level, nothing, g))
 
 
 @kernel(VOID(STATE, WORK, INT, INT, INT, INT, INT, BOOL, BOOL))
