@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analyze._candidates import Candidate
+    from analyze._claims import ClaimVerdict, claims
     from analyze._curves import CurvePoint, EpochPoint, curves, learning_curves
     from analyze._epochs import EpochOverfitting, epoch_overfitting
     from analyze._power import Power, power
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Candidate": "analyze._candidates",
     "CurvePoint": "analyze._curves",
+    "ClaimVerdict": "analyze._claims",
     "DepthCrossing": "analyze._pruning",
     "EpochOverfitting": "analyze._epochs",
     "EpochPoint": "analyze._curves",
@@ -57,6 +59,7 @@ _HOMES = {
     "ShapeThreshold": "analyze._shapes",
     "TableOneFigure": "analyze._table_one",
     "curves": "analyze._curves",
+    "claims": "analyze._claims",
     "depth_crossings": "analyze._pruning",
     "epoch_overfitting": "analyze._epochs",
     "integer_agreement": "analyze._quantization",
@@ -75,6 +78,7 @@ _HOMES = {
 
 __all__ = [
     "Candidate",
+    "ClaimVerdict",
     "CurvePoint",
     "DepthCrossing",
     "EpochOverfitting",
@@ -92,6 +96,7 @@ __all__ = [
     "ShapeEquivalence",
     "ShapeThreshold",
     "TableOneFigure",
+    "claims",
     "curves",
     "depth_crossings",
     "epoch_overfitting",

@@ -104,10 +104,14 @@ def load_cells(
     """
     sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
     boundaries = [sweep_regimes(sweep, seed=seed)[0] for sweep in sweeps]
+    return cells_of(sweeps, boundaries), boundaries, notes
+
+
+def cells_of(sweeps: Sequence[Sweep], boundaries: Sequence[Regime]) -> list[Cell]:
+    """Return all architectures of the sweeps, given their stability boundaries."""
     stable = first_stable(boundaries)
     replicates = max((sweep.accuracy.shape[1] for sweep in sweeps), default=0)
-    cells = [cell for sweep in sweeps for cell in _cells(sweep, stable, replicates)]
-    return cells, boundaries, notes
+    return [cell for sweep in sweeps for cell in _cells(sweep, stable, replicates)]
 
 
 def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""Figures of the study that this project implements: its Table I, as data.
+"""Figures of the study that this project implements: its Table I and the ranges in its text, as data.
 
 Zheng, Liang, Snasel, Latora, Pardalos, Nicosia and Ojha: Systematic Characterization of Minimal Deep Learning
 Architectures.
@@ -23,6 +23,10 @@ class Printed:
     def interval(self) -> tuple[float, float]:
         """The range that rounds to it."""
         return self.value - self.half, self.value + self.half
+
+
+SIZES: dict[str, tuple[int, int]] = {"dnn": (1, 1000), "cnn": (1, 32), "vit": (1, 16)}
+"""Smallest and largest width, number of channels and embedding width of its sweeps (section III)."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,35 @@ TABLE_ONE: dict[tuple[str, str], TableOneRow] = {
     ("cifar10", "cnn"): _row(3e6, 1e6, 0.05, 0.1480),
     ("cifar10", "vit"): _row(6e3, 1e3, 0.10, 0.0417),
 }
+
+TextRanges = dict[tuple[str, str], tuple[float, float]]
+"""Ranges by dataset and family, widened by half a unit of their last digit."""
+
+STABLE_PARAMETERS: TextRanges = {("mnist", "dnn"): (500.0, 1500.0)}
+"""Parameters from which networks are stable (section IV a): "above 1,000"."""
+
+LARGEST_ACCURACY: TextRanges = {
+    ("mnist", "cnn"): (0.9935, 0.9985),
+    ("fashion_mnist", "cnn"): (0.9895, 0.9965),
+    ("cifar10", "cnn"): (0.825, 0.885),
+    ("mnist", "vit"): (0.955, 0.965),
+    ("fashion_mnist", "vit"): (0.795, 0.805),
+    ("cifar10", "vit"): (0.365, 0.375),
+}
+"""Test accuracy at the largest size (section IV a): 99.4-99.8, 99.0-99.6, 83-88%; about 96%, 0.80, 0.37."""
+
+DECLINE: TextRanges = {
+    ("mnist", "dnn"): (0.575, 0.725),
+    ("mnist", "cnn"): (0.575, 0.725),
+    ("fashion_mnist", "cnn"): (0.575, 0.725),
+    ("cifar10", "cnn"): (0.475, 0.625),
+    ("mnist", "vit"): (0.425, 0.625),
+    ("cifar10", "vit"): (0.325, 0.475),
+}
+"""Sparsity at which accuracy begins to decline (section IV b): 60-70, 60-70, 60-70, 50-60, 45-60, 35-45%."""
+
+LARGEST_GAP: TextRanges = {("cifar10", "vit"): (0.035, 0.065), ("cifar10", "cnn"): (0.0145, 0.0255)}
+"""8-bit gap at the largest width (section IV c): 4 to 6 points; "at larger channel counts" 1.5% to 2.5%."""
+
+REDUNDANCY = 0.60
+"""Parameter redundancy "as high as 60%" (abstract)."""

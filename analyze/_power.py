@@ -95,7 +95,7 @@ def power(
     rows = [_boundary(sweep, seed) for sweep in sweeps]
     layered = sorted({sweep.dataset for sweep in sweeps if sweep.family == "dnn" and sweep.depth > 1})
     if layered:
-        shaped, _ = load_topologies(store, layered, "dnn", protocol)
+        shaped, _ = load_topologies(store, selection(layered, "dnn", protocol))
         rows += [_equivalence(s, index, margin, seed) for s in shaped for index in range(len(s.capacities))]
     if sweeps:
         database = Store(Path(store))

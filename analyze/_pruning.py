@@ -12,7 +12,7 @@ import numpy as np
 
 from analyze._regimes import first_stable, regimes
 from analyze._results import Results
-from analyze._sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection, sweep_rng
+from analyze._sweeps import EQUAL_WIDTHS, Kind, Selection, choose, family_rank, selection, sweep_rng
 from analyze.stats.crossing import crossing
 from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
@@ -132,9 +132,9 @@ def pruning(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    cells, notes = _load(store, dataset, family, protocol)
+    cells, notes = load_curves(store, selection(dataset, family, protocol))
     stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if cells else {}
-    return Results(Pruning, tuple(_pruning(cell, stable, margin, seed) for cell in cells), notes)
+    return Results(Pruning, tuple(pruning_of(cell, stable, margin, seed) for cell in cells), notes)
 
 
 def depth_crossings(
@@ -150,7 +150,7 @@ def depth_crossings(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    cells, notes = _load(store, dataset, family, protocol)
+    cells, notes = load_curves(store, selection(dataset, family, protocol))
     ordered = sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.capacity, cell.depth))
     rows = [
         _crossing(shallower, deeper, seed)
@@ -160,13 +160,13 @@ def depth_crossings(
     return Results(DepthCrossing, tuple(rows), notes)
 
 
-def _load(
-    store: str | Path,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-) -> tuple[list[Curves], tuple[str, ...]]:
-    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol), KIND)
+def load_curves(store: str | Path, chosen: Selection) -> tuple[list[Curves], tuple[str, ...]]:
+    """Return the pruning curves of every architecture of equal widths, and remarks on the choice.
+
+    Raises:
+        MinarchError: the store holds none of a dataset, family or protocol that was named.
+    """
+    runs, notes = choose(Store(Path(store)).query(CURVES), chosen, KIND)
     groups = runs.partition_by(["dataset", "family", "depth", "capacity"], maintain_order=True)
     cells = [_curves(group) for group in groups]
     return sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.depth, cell.capacity)), notes
@@ -197,7 +197,8 @@ def _curves(group: polars.DataFrame) -> Curves:
     )
 
 
-def _pruning(cell: Curves, stable: dict[tuple[str, str, int, str], float], margin: float, seed: int) -> Pruning:
+def pruning_of(cell: Curves, stable: dict[tuple[str, str, int, str], float], margin: float, seed: int) -> Pruning:
+    """Return phases and safe sparsity of one architecture; `stable` has the first stable size of each sweep."""
     rng = sweep_rng(seed, "pruning", cell.dataset, cell.family, cell.depth, cell.capacity)
     phases = pruning_phases(cell.accuracy, chance=cell.chance, rng=rng)
     safe = safe_ratio(cell.accuracy, rng=rng, margin=margin)

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze._regimes import first_stable, regimes
 from analyze._results import Results
-from analyze._sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection
+from analyze._sweeps import EQUAL_WIDTHS, Kind, Selection, choose, family_rank, selection
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
@@ -120,6 +120,7 @@ class Pairs:
     chance: float
     capacities: IntArray
     parameters: IntArray
+    replicates: tuple[int, ...]
     present: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
     fp32: FloatArray
     int8: FloatArray
@@ -140,7 +141,7 @@ def quantization(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = _load(store, dataset, family, protocol)
+    sweeps, notes = load_pairs(store, selection(dataset, family, protocol))
     stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if sweeps else {}
     rows = [_gap(sweep, size, stable) for sweep in sweeps for size in range(len(sweep.capacities))]
     return Results(QuantizationGap, tuple(rows), notes)
@@ -159,7 +160,7 @@ def quantization_trends(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = _load(store, dataset, family, protocol)
+    sweeps, notes = load_pairs(store, selection(dataset, family, protocol))
     stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if sweeps else {}
     return Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in sweeps), notes)
 
@@ -181,13 +182,13 @@ def integer_agreement(
     return Results(IntegerAgreement, tuple(rows), notes)
 
 
-def _load(
-    store: str | Path,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-) -> tuple[list[Pairs], tuple[str, ...]]:
-    pairs, notes = choose(Store(Path(store)).query(PAIRS), selection(dataset, family, protocol), QUANTIZED)
+def load_pairs(store: str | Path, chosen: Selection) -> tuple[list[Pairs], tuple[str, ...]]:
+    """Return the int8 runs of every sweep beside their fp32 ones, and remarks on the choice.
+
+    Raises:
+        MinarchError: the store holds none of a dataset, family or protocol that was named.
+    """
+    pairs, notes = choose(Store(Path(store)).query(PAIRS), chosen, QUANTIZED)
     sweeps = [_pairs(group) for group in pairs.partition_by(["dataset", "family", "depth"], maintain_order=True)]
     return sorted(sweeps, key=lambda sweep: (sweep.dataset, family_rank(sweep.family), sweep.depth)), notes
 
@@ -212,6 +213,7 @@ def _pairs(group: polars.DataFrame) -> Pairs:
         chance=first["chance"],
         capacities=capacities.astype(np.int64),
         parameters=group["parameters"].to_numpy()[at].astype(np.int64),
+        replicates=tuple(int(replicate) for replicate in replicates),
         present=present,
         fp32=tables[0],
         int8=tables[1],

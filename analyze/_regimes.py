@@ -81,18 +81,24 @@ def sweep_regimes(sweep: Sweep, *, seed: int) -> tuple[Regime, Regime]:
 
     Sizes with fewer than 5 replicates are left out, and `reason` says which.
     """
-    n = counts(sweep.accuracy)
-    enough = n >= MIN_REPLICATES
-    # With too few sizes left the estimator is shown all of them, so that it can say what is missing.
-    used = np.flatnonzero(enough) if enough.sum() >= MIN_SIZES else np.arange(len(n))
+    used = sizes_used(sweep)
     rng = sweep.rng(seed)
     stability = stability_boundary(sweep.accuracy[used], chance=sweep.chance, rng=rng)
     overfitting = _overfitting(sweep, used, stability, rng)
-    left_out = [int(capacity) for capacity in sweep.capacities[~enough]] if len(used) < len(n) else []
+    left_out = [int(capacity) for capacity in np.delete(sweep.capacities, used)]
     return (
         _regime(sweep, used, "stability", stability, left_out),
         _regime(sweep, used, "overfitting", overfitting, left_out),
     )
+
+
+def sizes_used(sweep: Sweep) -> IntArray:
+    """Return the indices of the sizes with 5 replicates or more.
+
+    Where those are too few, all sizes: so that the estimator can say what is missing.
+    """
+    enough = counts(sweep.accuracy) >= MIN_REPLICATES
+    return np.flatnonzero(enough) if enough.sum() >= MIN_SIZES else np.arange(len(enough))
 
 
 def _overfitting(sweep: Sweep, used: IntArray, stability: ChangePoint, rng: np.random.Generator) -> ChangePoint:

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyze._regimes import first_stable, regimes
 from analyze._results import Results
-from analyze._sweeps import Kind, choose, selection, sweep_rng
+from analyze._sweeps import Kind, Selection, choose, selection, sweep_rng
 from analyze.stats.components import Component, components
 from analyze.stats.equivalence import Equivalence, Verdict, equivalences, equivalent_from
 from analyze.stats.result import FloatArray, Status
@@ -160,7 +160,7 @@ def shapes(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, dataset, family, protocol)
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
     stable = stable_from(store, sweeps, protocol, seed=seed)
     rows = [
         _equivalence(sweep, index, found, margin, stable)
@@ -184,7 +184,7 @@ def shape_thresholds(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, dataset, family, protocol)
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
     return Results(ShapeThreshold, tuple(_threshold(sweep, margin, seed) for sweep in sweeps), notes)
 
 
@@ -201,24 +201,19 @@ def shape_components(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, dataset, family, protocol)
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
     stable = stable_from(store, sweeps, protocol, seed=seed)
     rows = [row for sweep in sweeps for row in _components(sweep, stable, seed)]
     return Results(ShapeComponents, tuple(rows), notes)
 
 
-def load_topologies(
-    store: str | Path,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-) -> tuple[list[Topologies], tuple[str, ...]]:
+def load_topologies(store: str | Path, chosen: Selection) -> tuple[list[Topologies], tuple[str, ...]]:
     """Return the topologies of every dataset and depth in the store at this path, and remarks on the choice.
 
     Raises:
         MinarchError: the store holds none of a dataset, family or protocol that was named.
     """
-    runs, notes = choose(Store(Path(store)).query(TOPOLOGIES), selection(dataset, family, protocol), KIND)
+    runs, notes = choose(Store(Path(store)).query(TOPOLOGIES), chosen, KIND)
     return [_topologies(group) for group in runs.partition_by(["dataset", "depth"], maintain_order=True)], notes
 
 

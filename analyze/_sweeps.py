@@ -46,11 +46,20 @@ FP32_RUNS = Kind("fp32 runs of equal widths", "generate convergence")
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a store to analyse: names of datasets and families (empty: all), and a protocol (None: the commonest)."""
+    """What of a store to analyse: names of datasets and families (empty: all), and a protocol (None: the commonest).
+
+    A name that is not there is an error, unless the selection is `lenient`.
+    """
 
     datasets: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     protocol: str | None = None
+    lenient: bool = False
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocol that was named, as a tuple."""
+        return (self.protocol,) if self.protocol else ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ def choose(runs: polars.DataFrame, chosen: Selection, kind: Kind) -> tuple[polar
     """Return the chosen runs, those of one protocol and one fingerprint per dataset and family, and remarks.
 
     Raises:
-        MinarchError: none of a dataset, family or protocol that was named.
+        MinarchError: none of a dataset, family or protocol that was named, and the selection is not lenient.
     """
     import polars
 
@@ -116,11 +125,11 @@ def choose(runs: polars.DataFrame, chosen: Selection, kind: Kind) -> tuple[polar
     for column, wanted in (
         ("dataset", chosen.datasets),
         ("family", chosen.families),
-        ("protocol_id", (chosen.protocol,) if chosen.protocol else ()),
+        ("protocol_id", chosen.protocols),
     ):
         known = runs[column].unique().sort().to_list()
         for name in wanted:
-            if name not in known:
+            if name not in known and not chosen.lenient:
                 what = f"{column.removesuffix('_id')} {name!r}"
                 raise MinarchError(f"the store holds no {kind.noun} of {what}, only of {', '.join(known)}")
         if wanted:

@@ -97,7 +97,7 @@ def table_one(
         return Results(TableOneFigure, (), notes)
     pruned = found_for(cells, partial(pruning, store, seed=seed))
     gaps = found_for(cells, partial(quantization, store, seed=seed))
-    validation = {row[:-1]: row[-1] for row in Store(Path(store)).query(VALIDATION).iter_rows()}
+    validation = validation_means(store)
     losses: dict[Key, list[Loss]] = {}
     for row in Store(Path(store)).query(LOSSES).iter_rows():
         losses.setdefault(row[:5], []).append(row[5:])
@@ -108,19 +108,25 @@ def table_one(
         stable = [cell for cell in members if cell.stable]
         regimes = [row for row in boundaries if (row.dataset, row.family) == (name, kind)]
         rows += [
-            _parameters(members, regimes, paper),
-            _sparsity(members, _most_accurate(stable, validation), pruned, losses, paper),
+            minimum_parameters(members, regimes, paper),
+            _sparsity(members, most_accurate(stable, validation), pruned, losses, paper),
             _gap(members, min(stable, key=lambda cell: cell.parameters, default=None), gaps, paper),
         ]
     return Results(TableOneFigure, tuple(rows), notes)
 
 
-def _most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:
+def validation_means(store: str | Path) -> dict[Key, float]:
+    """Return the mean validation accuracy of every architecture of equal widths in the store."""
+    return {row[:-1]: row[-1] for row in Store(Path(store)).query(VALIDATION).iter_rows()}
+
+
+def most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:
     """Return the stable architecture with the highest mean validation accuracy: test data must not choose it."""
-    return max(stable, key=lambda cell: validation.get(_key(cell), -1.0), default=None)
+    return max(stable, key=lambda cell: validation.get(key_of(cell), -1.0), default=None)
 
 
-def _key(cell: Cell) -> Key:
+def key_of(cell: Cell) -> Key:
+    """Return what an architecture is known by in the store."""
     return cell.protocol_id, cell.dataset_fingerprint, cell.family, cell.depth, cell.capacity
 
 
@@ -137,7 +143,7 @@ def least_harmful(losses: Sequence[Loss], margin: float) -> float:
     return 0.0
 
 
-def _parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: TableOneRow | None) -> TableOneFigure:
+def minimum_parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: TableOneRow | None) -> TableOneFigure:
     """Return the fewest parameters from which some depth is stable.
 
     If every depth's interval holds, the least of the true boundaries lies between the least lower and the least upper
@@ -202,7 +208,7 @@ def _sparsity(
     figure = replace(figure, status=found.status, replicates=found.replicates, reason=found.reason)
     if found.safe_sparsity is None:
         return _beside(figure, printed)
-    high = max(found.safe_sparsity, least_harmful(losses.get(_key(best), ()), MARGIN))
+    high = max(found.safe_sparsity, least_harmful(losses.get(key_of(best), ()), MARGIN))
     return _beside(replace(figure, estimate=found.safe_sparsity, ci_low=found.safe_sparsity, ci_high=high), printed)
 
 
@@ -260,4 +266,4 @@ def _beside(figure: TableOneFigure, printed: Printed | None) -> TableOneFigure:
 
 
 def _is(cell: Cell, row: Pruning | QuantizationGap) -> bool:
-    return _key(cell) == (row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity)
+    return key_of(cell) == (row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity)

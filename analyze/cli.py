@@ -317,6 +317,33 @@ def table_one(
 
 
 @analyze.command()
+@common_options
+def claims(
+    dataset: tuple[str, ...],
+    family: tuple[str, ...],
+    protocol: str | None,
+    store: Path,
+    format_: str | None,
+    out: Path | None,
+    seed: int,
+) -> None:
+    r"""Test the claims of the paper on the store.
+
+    One row per claim and scope: supported, contradicted, inconclusive, or not testable and what to run. 5% bound the
+    chance of any wrong verdict in the table: p values are adjusted over its rows. docs/method.md states the rules.
+
+    \b
+    Examples:
+      analyze claims
+      analyze claims --dataset digits --format json
+    """
+    from analyze._claims import claims as find
+    from analyze._tables import claims_table
+
+    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), claims_table)
+
+
+@analyze.command()
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

@@ -49,13 +49,15 @@ class Cells:
     """All networks of all sizes: which size each is of, its mean, and the replicates' share in the mean's error.
 
     `noise` has shape (replicates, cells): with independent standard normal weights g, g @ noise has the covariance of
-    the means. The squares of `deviations`, of the same shape, sum over replicates to the variances.
+    the means. The squares of `deviations`, of the same shape, sum over replicates to the variances. `replicates` is the
+    smallest number of them at any size.
     """
 
     size: IntArray
     means: FloatArray
     noise: FloatArray
     deviations: FloatArray
+    replicates: int
 
 
 def components(
@@ -83,19 +85,18 @@ def components(
         f"variances of means less their sampling variance; topologies within sizes{adjusted}; "
         f"multiplier bootstrap over replicates ({resamples}), 95%"
     )
-    blocks = [(index, *complete_blocks(table)) for index, table in enumerate(sizes)]
-    used = [(i, rows) for i, rows, table in blocks if table.shape[0] > 1 and table.shape[1] >= MIN_REPLICATES]
-    n = min((table.shape[1] for _, rows, table in blocks if len(rows) > 1), default=_most(sizes))
+    used = usable_sizes(sizes)
+    n = min((table.shape[1] for rows, table in map(complete_blocks, sizes) if len(rows) > 1), default=_most(sizes))
     cells = sum(len(rows) for _, rows in used)
     reason = _shortage(sizes, len(used), adjust=parameters is not None)
     if reason:
         return Components(status="insufficient", method=method, n=n, sizes=len(used), cells=cells, reason=reason)
-    table = _cells([sizes[i][rows] for i, rows in used])
+    table = networks([sizes[i][rows] for i, rows in used])
     keep = np.eye(cells)
     if parameters is not None:
         x = np.log10(np.concatenate([parameters[i][rows] for i, rows in used]))
         keep -= projection(spline_basis(x, min(KNOTS, len(used))))
-    weights = _weights(resamples, len(table.noise), n, rng)
+    weights = weights_of(resamples, len(table.noise), n, rng)
     return Components(
         status="detected",
         method=method,
@@ -113,6 +114,12 @@ def components(
         ),
         replicate=_replicate(table.deviations),
     )
+
+
+def usable_sizes(sizes: Sequence[FloatArray]) -> list[tuple[int, IntArray]]:
+    """Return the indices of the sizes with two topologies of 5 shared replicates, and the rows of those topologies."""
+    blocks = [(index, *complete_blocks(table)) for index, table in enumerate(sizes)]
+    return [(i, rows) for i, rows, table in blocks if table.shape[0] > 1 and table.shape[1] >= MIN_REPLICATES]
 
 
 def between_sizes(x: FloatArray, size: IntArray) -> FloatArray:
@@ -171,7 +178,7 @@ def _component(
     return Component(sd=estimate, interval=(min(low, estimate), max(high, estimate)))
 
 
-def _weights(resamples: int, replicates: int, n: int, rng: np.random.Generator) -> FloatArray:
+def weights_of(resamples: int, replicates: int, n: int, rng: np.random.Generator) -> FloatArray:
     """Return weights of replicates, normal up to a factor common to a resample, as in a t with n - 1 degrees."""
     factor = np.sqrt((n - 1) / rng.chisquare(n - 1, (resamples, 1)))
     return np.asarray(rng.standard_normal((resamples, replicates)) * factor)
@@ -215,7 +222,8 @@ def _degrees(deviations: FloatArray) -> float:
     return min(by_covariance, by_shares)
 
 
-def _cells(tables: Sequence[FloatArray]) -> Cells:
+def networks(tables: Sequence[FloatArray]) -> Cells:
+    """Return the networks of several sizes from tables of shape (topologies, replicates), NaN where there is no run."""
     means, noise, deviations = [], [], []
     for table in tables:
         whole: BoolArray = np.asarray(~np.isnan(table).any(axis=0))
@@ -228,7 +236,13 @@ def _cells(tables: Sequence[FloatArray]) -> Cells:
     size = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     joined = np.concatenate(noise, axis=1)
     present = joined.any(axis=1) | (np.arange(len(joined)) < MIN_REPLICATES)
-    return Cells(size, np.concatenate(means), joined[present], np.concatenate(deviations, axis=1)[present])
+    return Cells(
+        size=size,
+        means=np.concatenate(means),
+        noise=joined[present],
+        deviations=np.concatenate(deviations, axis=1)[present],
+        replicates=min(int((~np.isnan(table).any(axis=0)).sum()) for table in tables),
+    )
 
 
 def _size_means(x: FloatArray, size: IntArray) -> FloatArray:

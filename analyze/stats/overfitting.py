@@ -70,7 +70,7 @@ def overfitting_boundary(
     if sizes < MIN_SIZES or n < MIN_REPLICATES:
         missing = f"at or above the stability boundary: {shortage(sizes, n)}"
         return ChangePoint(status="insufficient", method=method, n=n, reason=missing)
-    mean, weight = _moments(gap)
+    mean, weight = moments(gap)
     fit = best_bend(mean[None], weight[None])
     knot, change, f = int(fit.knot[0]), float(fit.slope_change[0]), float(fit.f[0])
     null = null_f(sizes, n)
@@ -78,7 +78,7 @@ def overfitting_boundary(
     reason = _why_absent(p, change, float(fit.opening[0]), rising_at_most(test[knot:]))
     if reason:
         return ChangePoint(status="absent", method=method, n=n, p=p, effect=change, reason=reason)
-    means, weights = _moments(resample(gap, resamples, rng=rng))
+    means, weights = moments(resample(gap, resamples, rng=rng))
     return ChangePoint(
         status="detected",
         method=method,
@@ -95,17 +95,26 @@ def rising_at_most(test: FloatArray) -> float:
 
     Shape (sizes, replicates); a replicate enters with the sizes it has, if these are at least two.
     """
+    slopes = slopes_of(test)
+    replicates = len(slopes)
+    if replicates < 2:
+        return float("inf")
+    error = slopes.std(ddof=1) / np.sqrt(replicates)
+    return float(slopes.mean() + stdtrit(replicates - 1, 1 - LEVEL) * error)
+
+
+def slopes_of(test: FloatArray) -> FloatArray:
+    """Return each replicate's slope of test accuracy per size, of those with two sizes or more.
+
+    Shape (sizes, replicates) in, (replicates that have a slope,) out.
+    """
     present = ~np.isnan(test)
     usable = present.sum(axis=0) >= 2
     present, values = present[:, usable], np.nan_to_num(test[:, usable])
-    if values.shape[1] < 2:
-        return float("inf")
     index = np.arange(len(values), dtype=np.float64)[:, None]
     centred = np.where(present, index - (index * present).sum(axis=0) / present.sum(axis=0), 0.0)
-    slopes = (centred * values).sum(axis=0) / (centred**2).sum(axis=0)
-    replicates = len(slopes)
-    error = slopes.std(ddof=1) / np.sqrt(replicates)
-    return float(slopes.mean() + stdtrit(replicates - 1, 1 - LEVEL) * error)
+    slopes: FloatArray = (centred * values).sum(axis=0) / (centred**2).sum(axis=0)
+    return slopes
 
 
 @lru_cache
@@ -166,19 +175,19 @@ def best_bend(mean: FloatArray, weight: FloatArray) -> BendFit:
 
 
 @lru_cache(maxsize=256)
-def null_f(sizes: int, replicates: int) -> FloatArray:
+def null_f(sizes: int, replicates: int, draws: int = NULL_DRAWS) -> FloatArray:
     """Return Monte Carlo draws of the best bend's F where the gap is linear in size and its noise normal.
 
     Means and variances of normal samples are independent, so that no replicate needs to be drawn.
     """
     rng = np.random.default_rng([sizes, replicates])
-    mean = rng.standard_normal((NULL_DRAWS, sizes)) / np.sqrt(replicates)
-    variance = rng.chisquare(replicates - 1, (NULL_DRAWS, sizes)) / (replicates - 1)
+    mean = rng.standard_normal((draws, sizes)) / np.sqrt(replicates)
+    variance = rng.chisquare(replicates - 1, (draws, sizes)) / (replicates - 1)
     return best_bend(mean, replicates / variance).f
 
 
-def _moments(gap: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return means and their precisions over the last axis."""
+def moments(gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean gaps and their precisions over the last axis."""
     variance = np.nanvar(gap, axis=-1, ddof=1)
     return np.nanmean(gap, axis=-1), np.sum(~np.isnan(gap), axis=-1) / (variance + FLOOR**2)
 

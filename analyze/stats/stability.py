@@ -51,7 +51,7 @@ def stability_boundary(
     z = signal(x, chance)
     at, gain = best_step(z)
     estimate = int(at)
-    p = _permutation_p(x, is_dead, float(gain), permutations, rng)
+    p = permutation_p(x, is_dead, float(gain), permutations, rng)
     ratio = float(np.exp((z[:estimate].mean() - z[estimate:].mean()) / 2))
     if p > LEVEL or ratio < MIN_RATIO:
         return _unchanged(z, ChangePoint(status="all_stable", method=method, n=n, p=p, effect=ratio))
@@ -159,9 +159,7 @@ def _log_variance(s: FloatArray | np.float64) -> FloatArray:
     return np.asarray(np.log(s**2 + FLOOR**2))
 
 
-def _permutation_p(
-    x: FloatArray, is_dead: BoolArray, gain: float, permutations: int, rng: np.random.Generator
-) -> float:
+def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: int, rng: np.random.Generator) -> float:
     """Return the share of permutations, the data included, whose best step gains as much.
 
     Residuals move between the sizes that are alive. Dead sizes keep the largest log-variance, as in the data, so that

@@ -1,0 +1,99 @@
+"""What tables have in common: columns, remarks, and how numbers are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+YES_NO = {True: "yes", False: "no", None: ""}
+STATUS_STYLES = {"detected": "green", "gradual": "yellow", "not_reached": "yellow", "insufficient": "red"}
+STATUS_STYLES |= {"equivalent": "green", "inconclusive": "yellow", "different": "red"}
+STATUS_STYLES |= {"supported": "green", "contradicted": "red", "not_testable": "dim"}
+
+
+def stacked(parts: Sequence[RenderableType]) -> RenderableType:
+    """Return the parts one below the other."""
+    from rich.console import Group
+
+    return Group(*(parts or ["no results"]))
+
+
+def styled(status: str) -> str:
+    """Return a status in its colour."""
+    style = STATUS_STYLES.get(status)
+    return f"[{style}]{status}[/]" if style else status
+
+
+def new_table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """Return an empty table with columns of texts, then of numbers."""
+    from rich import box
+    from rich.table import Table
+
+    # The box itself puts a space between columns; more than nine of them have no room for a second one.
+    gap = 1 if len(texts) + len(numbers) <= 9 else 0
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+    )
+    for name in texts:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def remarks(reasons: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line per reason that differs, with everything it holds for."""
+    grouped: dict[str, list[str]] = {}
+    for where, reason in reasons:
+        grouped.setdefault(reason, []).append(where)
+    return [f"{'; '.join(where)}: [dim]{reason}[/]" for reason, where in grouped.items()] + ([""] if reasons else [])
+
+
+def number(value: int | None) -> str:
+    """Return a count with commas."""
+    return "" if value is None else f"{value:,}"
+
+
+def interval(low: int | None, high: int | None) -> str:
+    """Return a range of sizes."""
+    return "" if low is None or high is None else f"{low}-{high}"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p value with three decimals."""
+    return "" if value is None else ("<0.001" if value < 0.001 else f"{value:.3f}")
+
+
+def percent(value: float | None, low: float | None, high: float | None, digits: int = 0) -> str:
+    """Return a fraction in percent with its interval, if that is more than a point: `60 [55, 60]`."""
+    if value is None or low is None or high is None:
+        return ""
+    ends = "" if low == high else f" [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+    return f"{100 * value:.{digits}f}{ends}"
+
+
+def points(value: float | None) -> str:
+    """Return a fraction in points."""
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def points_bracketed(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a fraction in points with its interval: `1.20 [0.90, 1.50]`."""
+    if value is None or low is None or high is None:
+        return ""
+    return f"{100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def points_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of fractions in points."""
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"

@@ -1,0 +1,90 @@
+"""Evidence on pruning curves: do they have three phases, and where does the decline begin?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.stats.contrasts import Contrast, all_small, mean_of
+from analyze.stats.pruning import LOST
+from analyze.stats.result import FloatArray
+from analyze.stats.sides import Sides, every, some
+
+MILD = 0.10
+SPAN = 0.25
+STEEP = 0.5
+LAST_FROM = 0.9
+GONE = 0.1
+CLOSE = 1e-9
+PARTS = ("plateau", "sharp decline", "raised variance", "collapse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseEvidence:
+    """Evidence for each of `PARTS` and for all; `steepest` is the largest share lost within 25 points of sparsity."""
+
+    sides: Sides
+    parts: tuple[Sides, ...]
+    steepest: Contrast
+
+
+def phase_evidence(
+    accuracy: FloatArray, sparsities: Sequence[float], *, chance: float, rng: np.random.Generator
+) -> PhaseEvidence | None:
+    """Return the evidence for a plateau, a sharp decline with raised variance, and a collapse before all is pruned.
+
+    `accuracy` has shape (replicates, sparsities from 0 upwards), without gaps. None where the grid lacks a sparsity up
+    to 10% or one from 90% to below 100%.
+    """
+    grid = np.asarray(sparsities)
+    mild = np.flatnonzero((grid > 0) & (grid <= MILD + CLOSE))
+    last = np.flatnonzero((grid >= LAST_FROM - CLOSE) & (grid < 1 - CLOSE))
+    if not len(mild) or not len(last):
+        return None
+    unpruned = accuracy[:, :1]
+    margin = unpruned - chance
+    lost = unpruned - accuracy
+    plateau = all_small(lost[:, mild[-1:]] - LOST * margin, rng=rng)
+    ends = np.searchsorted(grid, grid + SPAN + CLOSE) - 1
+    falls = [accuracy[:, start] - accuracy[:, end] for start, end in enumerate(ends) if end > start]
+    steep = some([mean_of(fall - STEEP * margin[:, 0]).above(0.0) for fall in falls])
+    left = all_small(accuracy[:, last[-1:]] - chance - GONE * margin, rng=rng)
+    parts = (plateau, steep, _raised(accuracy, chance), left)
+    best = max(falls, key=lambda fall: float(fall.mean()))
+    return PhaseEvidence(sides=every(parts), parts=parts, steepest=mean_of(best / float(margin.mean())))
+
+
+def first_loss(losses: FloatArray, low: int, high: int, *, rng: np.random.Generator) -> Sides:
+    """Return the evidence for the first column with a positive mean being one of those from `low` to `high`.
+
+    Shape (replicates, sparsities in increasing order); losses less what still counts as none.
+    """
+    not_later = Sides(
+        mean_of(losses[:, high]).above(0.0).p_for,
+        all_small(losses[:, : high + 1], rng=rng).p_for,
+    )
+    if low == 0:
+        return not_later
+    return every([all_small(losses[:, :low], rng=rng), not_later])
+
+
+def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: float) -> FloatArray:
+    """Return each replicate's mean share kept over the grid, (accuracy - chance) / (unpruned accuracy - chance)."""
+    kept = (accuracy - chance) / (accuracy[:, :1] - chance)
+    steps = np.diff(np.asarray(sparsities))
+    area: FloatArray = (kept[:, 1:] + kept[:, :-1]) @ steps / 2 / steps.sum()
+    return area
+
+
+def _raised(accuracy: FloatArray, chance: float) -> Sides:
+    """Return the evidence for more spread where nearest to half is left than unpruned.
+
+    Source: deviations from medians as in Brown and Forsythe (1974), JASA 69, 364-367.
+    """
+    means = accuracy.mean(axis=0)
+    kept = (means - chance) / (means[0] - chance)
+    middle = int(np.abs(kept[1:] - 0.5).argmin()) + 1
+    deviations = np.abs(accuracy - np.median(accuracy, axis=0))
+    return mean_of(deviations[:, middle] - deviations[:, 0]).above(0.0)
