@@ -183,7 +183,8 @@ def _specification(view: View, subject: Subject, data: dict[str, Any]) -> dict[s
     # Half of the time is validation against Vega-Lite's schema, which the tests do for every figure.
     with debug_mode(False):
         specification: dict[str, Any] = view.chart(subject).to_dict(validate=False)
-    for unused in ("$schema", "config", "usermeta"):
+    specification |= specification.pop("usermeta")
+    for unused in ("$schema", "config"):
         specification.pop(unused, None)
     names = {}
     for name, rows in specification.pop("datasets").items():

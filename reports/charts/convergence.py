@@ -70,6 +70,7 @@ def convergence(
             *_boundary_caption(drawn),
         ],
         alternative=describe(cells, boundaries, dataset=dataset, family=family, axis=axis),
+        x=parts.size_window(axis, cells),
         depths=depths,
         chosen=0,
         replicates=False,

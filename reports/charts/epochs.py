@@ -38,10 +38,9 @@ def epochs(
     """
     depths = curves["depth"].unique().sort().to_list()
     last = int(curves.select(pl.col("epoch").max()).item())
-    scale = alt.Scale(domain=[1, max(last, 2)], nice=False, zero=False)
-    x = alt.X("epoch:Q", scale=scale, axis=alt.Axis(title="Epoch", format="d", tickMinStep=1))
+    x = parts.linear_axis("epoch", "Epoch", format="d", tickMinStep=1)
     colour = parts.depth_colour(depths, family)
-    loss = alt.Y("loss:Q", axis=alt.Axis(title="Loss, nats", tickCount=6), scale=alt.Scale(zero=True))
+    loss = parts.vertical_axis("loss", "Loss, nats")
     y = loss if quantity == "loss" else parts.accuracy_axis("accuracy", "Accuracy")
     dash = alt.StrokeDash("split:N", legend=alt.Legend(title="Split")).scale(
         domain=["test", "train"], range=[[1, 0], [2, 3]]
@@ -74,7 +73,7 @@ def epochs(
     onset = (
         parts.named("onsets")
         .transform_filter(AT_CHOSEN)
-        .mark_rule(strokeWidth=1.6, strokeDash=[1.5, 3])
+        .mark_rule(strokeWidth=1.6, strokeDash=[1.5, 3], clip=True)
         .encode(
             x=parts.at(x, "best_epoch"),
             color=colour,
@@ -99,6 +98,15 @@ def epochs(
         alternative=f"Mean training and test {quantity} on {dataset_name(dataset)} over epochs, "
         f"{SHORT_CAPACITIES[family]} {chosen}. Test loss rises again before the end in {rising} of "
         f"{curves.select('depth', 'capacity').n_unique()} architectures.",
+        x=parts.Window("epoch", 1, max(last, 2)),
+        y=_losses(curves) if quantity == "loss" else parts.ACCURACY,
         depths=depths,
         chosen=chosen,
     )
+
+
+def _losses(curves: pl.DataFrame) -> parts.Window:
+    """Return a window from zero to the highest loss of each capacity, with a little room."""
+    highest = curves.group_by("capacity", maintain_order=True).agg(1.04 * pl.col("loss").max().fill_null(1))
+    highs = {int(capacity): round(float(high), 4) for capacity, high in highest.iter_rows()}
+    return parts.Window("loss", 0, max(highs.values()), highs=highs)

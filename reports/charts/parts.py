@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import altair as alt
@@ -40,21 +41,60 @@ class Drawing:
         return {**specification, "datasets": {name: frame.to_dicts() for name, frame in rounded.items()}}
 
 
+@dataclass(frozen=True)
+class Window:
+    """What an axis shows until a reader zooms: its ends, and the name that it shares with axes that follow it.
+
+    `highs` has an upper end per capacity, where the figure shows one capacity at a time and they differ much.
+    """
+
+    group: str
+    low: float
+    high: float
+    log: bool = False
+    highs: Mapping[int, float] | None = None
+
+
+ACCURACY = Window("accuracy", 0, 1)
+
+
+def size_window(axis: Literal["capacity", "parameters"], cells: pl.DataFrame) -> Window:
+    """Return the window of a size axis: all sizes, and a little room."""
+    low, high = float(cells[axis].min() or 1), float(cells[axis].max() or 1)  # type: ignore[arg-type]
+    return Window(axis, low / 1.12, high * 1.12, log=True)
+
+
 def size_axis(family: str, axis: Literal["capacity", "parameters"], cells: pl.DataFrame) -> alt.X:
     """Return the logarithmic size axis: a tick at every capacity of the grid, or at powers of ten of parameters."""
-    low, high = float(cells[axis].min() or 1), float(cells[axis].max() or 1)  # type: ignore[arg-type]
-    scale = alt.Scale(type="log", domain=[low / 1.12, high * 1.12], nice=False)
+    scale = alt.Scale(type="log", domain=[alt.ExprRef("left"), alt.ExprRef("right")], nice=False)
     if axis == "parameters":
         ticks = alt.Axis(title="Trainable parameters", format="~s", tickCount=5)
         return alt.X("parameters:Q", scale=scale, axis=ticks)
     values = cells["capacity"].unique().sort().to_list()
-    return alt.X("capacity:Q", scale=scale, axis=alt.Axis(title=CAPACITIES[family], values=values, format="d"))
+    # Vega draws ticks at given values even where they lie beside the axis.
+    within: dict[str, Any] = {
+        "condition": {"test": "datum.value >= left && datum.value <= right", "value": 1},
+        "value": 0,
+    }
+    ticks = alt.Axis(title=CAPACITIES[family], values=values, format="d", labelBound=True, tickOpacity=within)
+    return alt.X("capacity:Q", scale=scale, axis=ticks)
+
+
+def linear_axis(field: str, title: str, **options: Any) -> alt.X:
+    """Return a linear horizontal axis between the parameters `left` and `right`."""
+    scale = alt.Scale(domain=[alt.ExprRef("left"), alt.ExprRef("right")], nice=False, zero=False)
+    return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(title=title, **options))
+
+
+def vertical_axis(field: str, title: str, **options: Any) -> alt.Y:
+    """Return a vertical axis between the parameters `bottom` and `top`."""
+    scale = alt.Scale(domain=[alt.ExprRef("bottom"), alt.ExprRef("top")], zero=False, nice=False)
+    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=title, tickCount=6, **options))
 
 
 def accuracy_axis(field: str, title: str = "Test accuracy") -> alt.Y:
-    """Return the axis of accuracy: from 0 to 100%, or between the parameters `bottom` and `top`."""
-    scale = alt.Scale(domain=[alt.ExprRef("bottom"), alt.ExprRef("top")], zero=False, nice=False)
-    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=title, format="~%", tickCount=6))
+    """Return the vertical axis of accuracy, in percent."""
+    return vertical_axis(field, title, format="~%")
 
 
 def depth_colour(depths: list[int], family: str) -> alt.Color:
@@ -142,6 +182,8 @@ def figure(
     title: str,
     subtitle: list[str],
     alternative: str,
+    x: Window,
+    y: Window = ACCURACY,
     **switches: object,
 ) -> Drawing:
     """Return the layers as one chart with a title and alternative text.
@@ -152,17 +194,22 @@ def figure(
         title: Heading of the figure when it stands alone.
         subtitle: Lines that say what is drawn.
         alternative: The figure in words.
-        switches: Parameters that the page's controls set, with their first values; every figure has `bottom` and
-            `top`, the ends of its axis of accuracy.
+        x: What the horizontal axis shows: the first values of the parameters `left` and `right`.
+        y: What the vertical axis shows: the first values of the parameters `bottom` and `top`.
+        switches: Further parameters that the page's controls set, with their first values.
     """
-    parameters = {"bottom": 0, "top": 1, **switches}
+    values = {"left": x.low, "right": x.high, "bottom": y.low, "top": y.high, **switches}
+    parameters = {name: alt.VariableParameter(name=name, value=value) for name, value in values.items()}
+    if y.highs:
+        parameters["top"] = alt.VariableParameter(name="top", expr=f"({json.dumps(y.highs)})[chosen]")
     chart = alt.LayerChart(
         layer=layers,
-        params=[alt.VariableParameter(name=name, value=value) for name, value in parameters.items()],
+        params=list(parameters.values()),
         title=alt.TitleParams(title, subtitle=subtitle),
         description=alternative,
         width=WIDTH,
         height=HEIGHT,
+        usermeta={"zoom": {"x": asdict(x), "y": asdict(y)}},
     )
     return Drawing(chart, {"one": pl.DataFrame({"one": [1]}), **frames})
 

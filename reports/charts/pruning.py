@@ -39,11 +39,7 @@ def pruning(
         chosen: The capacity shown until another is chosen.
     """
     depths = curves["depth"].unique().sort().to_list()
-    x = alt.X(
-        "sparsity:Q",
-        scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(title="Weights pruned", format=".0%", tickCount=6),
-    )
+    x = parts.linear_axis("sparsity", "Weights pruned", format="~%", tickCount=6)
     tooltip = [
         alt.Tooltip("depth:Q", title="depth"),
         alt.Tooltip("capacity:Q", title="capacity", format=","),
@@ -75,6 +71,7 @@ def pruning(
             + (" Crosses: depths equally accurate." if len(crossings) else ""),
         ],
         alternative=_describe(curves, dataset, family, chosen),
+        x=parts.Window("sparsity", 0, 1),
         depths=depths,
         chosen=chosen,
     )

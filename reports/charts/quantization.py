@@ -60,6 +60,7 @@ def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: f
         ],
         alternative=f"Mean test accuracy on {dataset_name(dataset)} over {CAPACITIES[family].lower()}, "
         f"in 32 bits and in 8 bits, for {_depths(family, depths)}.",
+        x=parts.size_window("capacity", precisions),
         depths=depths,
         chosen=0,
     )
@@ -80,7 +81,7 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
     base = parts.named("cells").transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
 
     def y(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", axis=alt.Axis(title="Gap, 32-bit minus 8-bit", format="~%", tickCount=6))
+        return parts.vertical_axis(field, "Gap, 32-bit minus 8-bit", format="~%")
 
     tooltip = [
         alt.Tooltip("gap:Q", title="gap", format="+.2%"),
@@ -91,15 +92,15 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
         alt.Tooltip("dead_fp32:Q", title="dead in 32 bits"),
         alt.Tooltip("dead_int8:Q", title="dead in 8 bits"),
     ]
-    zero = parts.named("one").mark_rule(style="reference").encode(y=alt.Y(datum=0, type="quantitative"))
+    zero = parts.named("one").mark_rule(style="reference", clip=True).encode(y=alt.Y(datum=0, type="quantitative"))
     widest = gaps.sort("capacity").row(-1, named=True)
     return parts.figure(
         [
             parts.chosen_capacity(x),
             zero,
-            base.mark_rule(strokeWidth=1.5).encode(y=y("ci_low"), y2="ci_high:Q"),
-            base.mark_line(strokeWidth=2).encode(y=y("gap")),
-            base.mark_point(filled=True, size=46, opacity=1, cursor="pointer").encode(
+            base.mark_rule(strokeWidth=1.5, clip=True).encode(y=y("ci_low"), y2="ci_high:Q"),
+            base.mark_line(strokeWidth=2, clip=True).encode(y=y("gap")),
+            base.mark_point(filled=True, size=46, opacity=1, clip=True, cursor="pointer").encode(
                 y=y("gap"), shape=parts.depth_shape(depths, family), tooltip=tooltip
             ),
         ],
@@ -109,9 +110,18 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
         alternative=f"Gap between 32-bit and 8-bit test accuracy on {dataset_name(dataset)} over "
         f"{CAPACITIES[family].lower()}, for {_depths(family, depths)}. "
         f"At {widest['capacity']:,} with {depth_name(family, widest['depth'])}: {100 * widest['gap']:+.2f} points.",
+        x=parts.size_window("capacity", gaps),
+        y=_window(gaps),
         depths=depths,
         chosen=0,
     )
+
+
+def _window(gaps: pl.DataFrame) -> parts.Window:
+    """Return a window on all gaps, their intervals and zero, with a little room."""
+    ends = [0.0, *(value for name in ("gap", "ci_low", "ci_high") for value in gaps[name].drop_nulls())]
+    room = 0.06 * (max(ends) - min(ends)) or 0.01
+    return parts.Window("gap", min(ends) - room, max(ends) + room)
 
 
 def _depths(family: str, depths: list[int]) -> str:

@@ -57,5 +57,6 @@ def shapes(
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy of every topology",
         subtitle=["One line per topology: mean over replicates. Cells that the ladder's ends cut short are left out."],
         alternative=f"Mean test accuracy on {dataset_name(dataset)} over size, one line per topology: {listed}.",
+        x=parts.size_window(axis, topologies),
         depths=depths,
     )

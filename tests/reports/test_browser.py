@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome, Keys
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -130,6 +130,99 @@ def test_the_plateau_is_seen_close_up(page: Chrome) -> None:
     figure = f"#panel-{panel} .convergence .view:not(.away) .chart"
     WebDriverWait(page, 10).until(lambda window: "20%" not in _one(window, figure).text)
     assert "100%" in _one(page, figure).text
+
+
+TICKS = """
+const [panel, figure] = arguments;
+const place = document.querySelector(`#panel-${panel} .${figure} .view:not(.away) .chart`);
+const scales = {};
+for (const tick of place.querySelectorAll(".role-axis-label text")) if (+getComputedStyle(tick).opacity) {
+    const axis = tick.closest(".role-axis").getAttribute("aria-label").slice(0, 1);
+    (scales[axis] ??= []).push(tick.textContent);
+}
+for (const labels of Object.values(scales)) labels.sort((a, b) => parseFloat(a) - parseFloat(b));
+return scales;
+"""
+WHEEL = """
+const [panel, held] = arguments;
+const place = document.querySelector(`#panel-${panel} .convergence .view:not(.away) .chart`);
+const { left, top, width, height } = place.querySelector("svg").getBoundingClientRect();
+const at = { clientX: left + 0.75 * width, clientY: top + 0.15 * height, deltaY: -240 };
+const event = new WheelEvent("wheel", { ...at, bubbles: true, cancelable: true, [held]: true });
+return place.querySelector("svg").dispatchEvent(event);
+"""
+
+
+def _ticks(page: Chrome, panel: str, figure: str) -> dict[str, list[str]]:
+    """Return the labels in sight on the axes of a figure, by X and Y."""
+    found: dict[str, list[str]] = page.execute_script(TICKS, panel, figure)
+    return found
+
+
+def _wait_for_ticks(page: Chrome, panel: str, figure: str, axis: str, *, zoomed: bool, before: list[str]) -> list[str]:
+    WebDriverWait(page, 10).until(lambda w: (_ticks(w, panel, figure)[axis] != before) == zoomed)
+    return _ticks(page, panel, figure)[axis]
+
+
+def test_the_wheel_zooms_linked_figures_and_scrolls_alone(page: Chrome) -> None:
+    panel = _show(page, "digits", "dnn")
+    whole = {name: _ticks(page, panel, name) for name in ("convergence", "quantization", "pruning")}
+    # An event that nobody prevented scrolls the page.
+    assert page.execute_script(WHEEL, panel, "altKey") is True
+    assert _ticks(page, panel, "convergence") == whole["convergence"]
+    assert page.execute_script(WHEEL, panel, "ctrlKey") is False
+    sizes = _wait_for_ticks(page, panel, "convergence", "X", zoomed=True, before=whole["convergence"]["X"])
+    assert "1" not in sizes
+    assert "50" in sizes
+    # Sizes are those of the quantization figure too, accuracy that of all; the pruning ratio is another axis.
+    assert _ticks(page, panel, "quantization")["X"] != whole["quantization"]["X"]
+    assert _ticks(page, panel, "pruning")["Y"] != whole["pruning"]["Y"]
+    assert _ticks(page, panel, "pruning")["X"] == whole["pruning"]["X"]
+    _one(page, f"#panel-{panel} .convergence [data-zoom='reset']").click()
+    for name, ticks in whole.items():
+        for axis in "XY":
+            _wait_for_ticks(page, panel, name, axis, zoomed=False, before=ticks[axis])
+
+
+def test_zoom_and_pan_by_keyboard(page: Chrome) -> None:
+    panel = _show(page, "digits", "cnn")
+    whole = _ticks(page, panel, "pruning")["X"]
+    button = _one(page, f"#panel-{panel} .pruning [data-zoom='in']")
+    reset = _one(page, f"#panel-{panel} .pruning [data-zoom='reset']")
+    assert not reset.is_enabled()
+    button.send_keys(Keys.ENTER, "+", "+")
+    middle = _wait_for_ticks(page, panel, "pruning", "X", zoomed=True, before=whole)
+    assert {"0%", "100%"}.isdisjoint(middle)
+    button.send_keys(*[Keys.ARROW_RIGHT] * 12)
+    right = _wait_for_ticks(page, panel, "pruning", "X", zoomed=True, before=middle)
+    # It stops at the end of the data.
+    assert right[-1] == "100%"
+    button.send_keys(Keys.ESCAPE)
+    _wait_for_ticks(page, panel, "pruning", "X", zoomed=False, before=whole)
+    assert not reset.is_enabled()
+
+
+def test_a_zoomed_figure_is_dragged_and_a_whole_one_is_not(page: Chrome) -> None:
+    panel = _show(page, "digits", "cnn")
+    chart = _one(page, f"#panel-{panel} .convergence .view:not(.away) .chart")
+    whole = _ticks(page, panel, "convergence")["X"]
+    choice = Select(_one(page, f"#panel-{panel} [data-capacity]")).first_selected_option.text
+
+    def drag() -> None:
+        ActionChains(page).move_to_element(chart).click_and_hold().move_by_offset(-300, 0).release().perform()
+
+    drag()
+    assert _ticks(page, panel, "convergence")["X"] == whole
+    for _ in range(3):
+        _one(page, f"#panel-{panel} .convergence [data-zoom='in']").click()
+    middle = _wait_for_ticks(page, panel, "convergence", "X", zoomed=True, before=whole)
+    drag()
+    moved = _wait_for_ticks(page, panel, "convergence", "X", zoomed=True, before=middle)
+    assert whole.index(moved[0]) > whole.index(middle[0])
+    # A drag is no click: what was chosen stays.
+    assert Select(_one(page, f"#panel-{panel} [data-capacity]")).first_selected_option.text == choice
+    ActionChains(page).double_click(chart).perform()
+    _wait_for_ticks(page, panel, "convergence", "X", zoomed=False, before=whole)
 
 
 def test_the_axis_is_switched_to_parameters(page: Chrome) -> None:
