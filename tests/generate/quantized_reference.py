@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -11,13 +12,22 @@ from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
 from generate.datasets import Dataset
-from generate.engine.modules import build_module
+from generate.engine.modules import Cnn, build_module
 from generate.engine.pack import normalise
 from generate.protocol import Training
+from tests.generate.reference import initialised
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.ao import quantization
+
+
+def configuration() -> Any:
+    """Return what torch.ao trains with by default for QNNPACK: observers and rounding of weights and activations."""
+    toolbox: Any = quantization
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return toolbox.get_default_qat_qconfig("qnnpack")
 
 
 class QuantizedDnn(nn.Module):
@@ -46,7 +56,7 @@ def prepared(architecture: Architecture, image: ImageShape) -> QuantizedDnn:
         warnings.simplefilter("ignore")
         # These functions carry no annotations.
         toolbox: Any = quantization
-        model.qconfig = toolbox.get_default_qat_qconfig("qnnpack")
+        model.qconfig = configuration()
         pairs = [[f"blocks.{k}.0", f"blocks.{k}.1"] for k in range(len(model.blocks) - 1)]
         if pairs:
             toolbox.fuse_modules_qat(model, pairs, inplace=True)
@@ -79,12 +89,104 @@ def observe(model: nn.Module, *, on: bool) -> None:
     model.apply(quantization.enable_observer if on else quantization.disable_observer)
 
 
+class QuantizedCnn(nn.Module):
+    """The CNN with QNNPACK's default quantization-aware configuration, by torch.ao's own tools."""
+
+    def __init__(self, architecture: Architecture, image: ImageShape) -> None:
+        super().__init__()
+        plain = Cnn(architecture.capacity, image)
+        self.quantize = quantization.QuantStub()
+        self.convolution: Any = nn.Sequential(plain.convolution, nn.ReLU())
+        self.linear: Any = plain.linear
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            toolbox: Any = quantization
+            self.qconfig = configuration()
+            toolbox.fuse_modules_qat(self, [["convolution.0", "convolution.1"]], inplace=True)
+            toolbox.prepare_qat(self, inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.convolution(self.quantize(images)).flatten(1))
+        return logits
+
+    def layers(self) -> dict[str, Any]:
+        return {"convolution": self.convolution[0], "linear": self.linear}
+
+    def quantizers(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"input": self.quantize.activation_post_process}
+        for name, layer in self.layers().items():
+            found[name] = layer.activation_post_process
+            found[f"{name}.weight"] = layer.weight_fake_quant
+        return found
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, layer in self.layers().items():
+                layer.weight.copy_(tensors[f"{name}.weight"])
+                layer.bias.copy_(tensors[f"{name}.bias"])
+
+
+def state_of(quantizer: Any) -> list[float]:
+    observer = quantizer.activation_post_process
+    return [float(value) for value in (observer.min_val, observer.max_val, quantizer.scale, quantizer.zero_point)]
+
+
+class QuantizedVit(nn.Module):
+    """The plain module with torch.ao's fake quantization of the input, weights and outputs of linear layers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.input = quantization.QuantStub()
+        self.vit = copy.deepcopy(module)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.vit(self.input(images))
+        return logits
+
+
+def quantized_vit(module: nn.Module) -> QuantizedVit:
+    """Return the plain vision transformer, copied, ready for quantization-aware training."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        toolbox: Any = quantization
+        model: Any = QuantizedVit(module)
+        model.qconfig = configuration()
+        norms: list[Any] = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
+        for norm in norms:
+            norm.qconfig = None
+        oracle: QuantizedVit = toolbox.prepare_qat(model.train())
+    return oracle
+
+
+def quantizers_of(oracle: QuantizedVit) -> dict[str, Any]:
+    """Return torch.ao's fake quantizers, named as the pack names its own."""
+    found: dict[str, Any] = {}
+    for name, part in oracle.named_modules():
+        if hasattr(part, "activation_post_process") and (name == "input" or hasattr(part, "weight_fake_quant")):
+            found[name.removeprefix("vit.")] = part.activation_post_process
+            if hasattr(part, "weight_fake_quant"):
+                found[name.removeprefix("vit.") + ".weight"] = part.weight_fake_quant
+    return found
+
+
+def quantized(plain: nn.Module, architecture: Architecture, image: ImageShape) -> nn.Module:
+    """Return the plain module with its parameters, ready for quantization-aware training."""
+    if architecture.family == "vit":
+        return quantized_vit(plain)
+    if architecture.family == "cnn":
+        cnn = QuantizedCnn(architecture, image)
+        cnn.load(plain.state_dict())
+        return cnn
+    dnn = prepared(architecture, image)
+    load(dnn, plain.state_dict())
+    return dnn
+
+
 def train_oracle(architecture: Architecture, dataset: Dataset, *, epochs: int, seed: int) -> float:
     """Train one model as torch.ao's users would and return the test accuracy of its best validation epoch."""
-    generator, model = torch.Generator().manual_seed(seed), prepared(architecture, dataset.image)
-    for layer in layers_of(model):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)  # type: ignore[arg-type]
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model = quantized(initialised(architecture, dataset, generator), architecture, dataset.image)
     order = torch.randperm(len(dataset.train_images), generator=generator)
     held_out = round(len(order) / 10)
     validation, training = order[:held_out], order[held_out:]

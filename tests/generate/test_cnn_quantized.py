@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine.cnn import CnnKernelPack
 from generate.engine.initialise import initial_tensors
-from generate.engine.modules import Cnn
 from generate.engine.pack import normalise
 from generate.protocol import CNN_CHANNELS, CnnProtocol, Training
 from tests.generate.test_cnn import CIFAR, DIGITS, MNIST, SMALL, batch
 
-quantization: Any = pytest.importorskip("torch.ao.quantization")
+pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
+from tests.generate.quantized_reference import QuantizedCnn, observe, state_of
+
 TRAINING = Training()
-
-
-class QuantizedCnn(nn.Module):
-    """The CNN with QNNPACK's default quantization-aware configuration, by torch.ao's own tools."""
-
-    def __init__(self, architecture: Architecture, image: ImageShape) -> None:
-        super().__init__()
-        plain = Cnn(architecture.capacity, image)
-        self.quantize = quantization.QuantStub()
-        self.convolution: Any = nn.Sequential(plain.convolution, nn.ReLU())
-        self.linear: Any = plain.linear
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.qconfig = quantization.get_default_qat_qconfig("qnnpack")
-            quantization.fuse_modules_qat(self, [["convolution.0", "convolution.1"]], inplace=True)
-            quantization.prepare_qat(self, inplace=True)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.convolution(self.quantize(images)).flatten(1))
-        return logits
-
-    def layers(self) -> dict[str, Any]:
-        return {"convolution": self.convolution[0], "linear": self.linear}
-
-    def quantizers(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"input": self.quantize.activation_post_process}
-        for name, layer in self.layers().items():
-            found[name] = layer.activation_post_process
-            found[f"{name}.weight"] = layer.weight_fake_quant
-        return found
-
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, layer in self.layers().items():
-                layer.weight.copy_(tensors[f"{name}.weight"])
-                layer.bias.copy_(tensors[f"{name}.bias"])
-
-
-def state_of(quantizer: Any) -> list[float]:
-    observer = quantizer.activation_post_process
-    return [float(value) for value in (observer.min_val, observer.max_val, quantizer.scale, quantizer.zero_point)]
 
 
 def quantized_pack(channels: Sequence[int], image: ImageShape) -> CnnKernelPack:
@@ -133,7 +90,7 @@ def test_evaluation_uses_the_quantizers_as_they_are() -> None:
     for model, oracle in enumerate(oracles):
         # The last step moved the parameters once more: weights are observed with the next minibatch.
         oracle.load(pack.tensors(model))
-        oracle.apply(quantization.disable_observer)
+        observe(oracle, on=False)
         logits = oracle(normalise(images, TRAINING))
         expected = F.cross_entropy(logits, labels, reduction="sum").item()
         assert float(tally.loss[model]) == pytest.approx(expected, rel=1e-4)

@@ -135,7 +135,7 @@ def test_fake_quantization_is_that_of_the_kernels(family: Family) -> None:
 
 def test_fake_quantization_is_that_of_torch_ao() -> None:
     pytest.importorskip("torch.ao.quantization")
-    from tests.generate.test_cnn_quantized import QuantizedCnn, state_of
+    from tests.generate.quantized_reference import QuantizedCnn, state_of
 
     pack = make_pack("cnn", quantized=True)
     oracles = [QuantizedCnn(architecture, IMAGE) for architecture in pack.architectures]

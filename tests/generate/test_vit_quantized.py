@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
@@ -21,47 +19,12 @@ from generate.engine.vit import VitKernelPack
 from generate.engine.vit_kernel_quantizers import clip_weight_gradients, quantize, quantize_weights
 from generate.protocol import Training
 
-quantization = pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
+pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
+from tests.generate.quantized_reference import QuantizedVit, configuration, observe, quantized_vit, quantizers_of
 
 TRAINING = Training()
 IMAGE = ImageShape(8, 8, 1, 10)
 WIDTHS = (1, 2, 5, 8)
-
-
-class Oracle(nn.Module):
-    """The plain module with torch.ao's fake quantization of the input, weights and outputs of linear layers."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.input = quantization.QuantStub()
-        self.vit = copy.deepcopy(module)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.vit(self.input(images))
-        return logits
-
-
-def oracle_of(module: nn.Module) -> Oracle:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.ao is deprecated, but still what defines the arithmetic
-        model: Any = Oracle(module)
-        model.qconfig = quantization.get_default_qat_qconfig("qnnpack")
-        norms: list[Any] = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
-        for norm in norms:
-            norm.qconfig = None
-        oracle: Oracle = quantization.prepare_qat(model.train())
-    return oracle
-
-
-def quantizers_of(oracle: Oracle) -> dict[str, Any]:
-    """Return torch.ao's fake quantizers, named as the pack names its own."""
-    found: dict[str, Any] = {}
-    for name, part in oracle.named_modules():
-        if hasattr(part, "activation_post_process") and (name == "input" or hasattr(part, "weight_fake_quant")):
-            found[name.removeprefix("vit.")] = part.activation_post_process
-            if hasattr(part, "weight_fake_quant"):
-                found[name.removeprefix("vit.") + ".weight"] = part.weight_fake_quant
-    return found
 
 
 def minibatch(size: int, *, seed: int) -> tuple[Tensor, Tensor]:
@@ -70,15 +33,15 @@ def minibatch(size: int, *, seed: int) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, IMAGE.classes, (size,), generator=rng)
 
 
-def oracles_and_pack() -> tuple[list[Oracle], VitKernelPack]:
+def oracles_and_pack() -> tuple[list[QuantizedVit], VitKernelPack]:
     oracles = []
     for width in WIDTHS:
         torch.manual_seed(width)
-        oracles.append(oracle_of(build_module(Architecture("vit", (width,)), IMAGE)))
+        oracles.append(quantized_vit(build_module(Architecture("vit", (width,)), IMAGE)))
     return oracles, VitKernelPack([Architecture("vit", (width,)) for width in WIDTHS], IMAGE, TRAINING, quantized=True)
 
 
-def synchronise(pack: VitKernelPack, oracles: list[Oracle]) -> None:
+def synchronise(pack: VitKernelPack, oracles: list[QuantizedVit]) -> None:
     for model, oracle in enumerate(oracles):
         pack.load(model, dict(oracle.vit.state_dict()))
 
@@ -129,7 +92,7 @@ def test_outputs_equal_torch_ao_with_quantizers_as_they_are() -> None:
     tally = pack.evaluate(images, labels)
     for model, oracle in enumerate(oracles):
         assert torch.equal(torch.stack(list(pack.quantizers(model).values())), before[model])
-        oracle.apply(quantization.disable_observer)
+        observe(oracle, on=False)
         with torch.no_grad():
             expected = F.cross_entropy(oracle(normalise(images, TRAINING)), labels, reduction="sum")
         assert tally.loss[model].item() == pytest.approx(expected.item(), rel=1e-4)
@@ -180,9 +143,9 @@ def test_a_diverged_model_shows_nan() -> None:
 def test_fake_quantization_equals_torch_bit_for_bit(symmetric: bool) -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):
+        config = configuration()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            config: Any = quantization.get_default_qat_qconfig("qnnpack")
             oracle = config.weight() if symmetric else config.activation()
         quantizers = np.zeros(4, dtype=np.float32)
         reset_quantizer(quantizers, 0)
