@@ -120,7 +120,7 @@ def _regimes(row: ClaimVerdict, known: Sequence[Located], left_out: int) -> Clai
         details.append(f"depth {entry.sweep.depth}: stability {places[0]}, overfitting {places[1]}")
     if left_out:
         details.append(f"{left_out} depths left out for too little data")
-    row = replace(row, claim_low=float(len(known)))
+    row = replace(row, claim_low=float(len(known)), claim_high=float(len(known)))
     n = min(entry.stability.replicates for entry in known)
     if all(entry.stability.reason and "every size is at chance" in entry.stability.reason for entry in known):
         return missing(row, "every size is at chance", _larger(known[0]), n)
@@ -205,10 +205,11 @@ def _known(evidence: Evidence, dataset: str, family: str) -> list[Located]:
 def _least(sweeps: Sequence[Located]) -> FloatArray | None:
     """Return the fewest stable parameters over depths in each bootstrap sample.
 
-    None where no depth has a boundary, or where one is stable throughout: that bounds the figure from above only.
+    None where no depth has a boundary; where one is stable throughout, which bounds the figure from above only; and
+    where one changes gradually: what counts as stable there depends on the criterion.
     """
     drawn = [entry.drawn for entry in sweeps if entry.drawn is not None]
-    if not drawn or any(entry.stability.status == "all_stable" for entry in sweeps):
+    if not drawn or any(entry.stability.status in ("all_stable", "gradual") for entry in sweeps):
         return None
     return np.asarray(np.min(drawn, axis=0))
 

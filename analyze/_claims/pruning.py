@@ -13,20 +13,20 @@ from analyze._claims.rows import POSITIVE, ClaimVerdict, Question, Range, comman
 from analyze._paper import DECLINE, REDUNDANCY, TABLE_ONE
 from analyze._pruning import Curves, Pruning, pruning_of
 from analyze.stats.contrasts import all_small, mean_of, slopes_within
-from analyze.stats.decline import CLOSE, PARTS, first_loss, phase_evidence, tolerance
+from analyze.stats.decline import CLOSE, first_loss, phase_evidence, tolerance
 from analyze.stats.gaps import alive
 from analyze.stats.pruning import LOST
-from analyze.stats.result import MIN_REPLICATES, FloatArray
+from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, some
 
 PHASES = Question(
     claim=6,
     title="pruning: plateau, sharp decline, collapse",
-    statistic="largest share lost within 25 points",
-    unit="share",
+    statistic="properties of the three phases seen, of 4",
+    unit="count",
     method="plateau, fall, spread and collapse of the best architecture; per-replicate contrasts, t and bootstrap-t",
-    allowed=(0.5, None),
+    allowed=(4.0, 4.0),
 )
 BEGIN = Question(
     claim=7,
@@ -85,12 +85,11 @@ def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
                     row, "takes a sparsity up to 10% and one from 90% to below 100%", None, len(curves.accuracy)
                 )
                 continue
-            parts = [
-                f"{name} {'shown' if part.p_for <= 0.05 else 'reversed' if part.p_against <= 0.05 else 'open'}"
-                for name, part in zip(PARTS, seen.parts, strict=True)
-            ]
-            detail = f"{_name(curves)}: {', '.join(parts)} (5%, unadjusted)"
-            yield measured(_identified(row, curves), seen.steepest, seen.sides, detail)
+            parts = ", ".join(f"{part.seen} ({_leaning(part.sides)})" for part in seen.parts)
+            agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
+            detail = f"{_name(curves)}: {parts}; each at 5%, unadjusted"
+            row = _identified(row, curves)
+            yield found(row, seen.sides, n=len(curves.accuracy), estimate=float(agree), detail=detail)
 
 
 def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
@@ -253,6 +252,10 @@ def _placed(
 def _pruning(evidence: Evidence, curves: Curves) -> Pruning:
     """Return what `analyze pruning` says of an architecture."""
     return pruning_of(curves, evidence.stable, MARGIN, evidence.seed)
+
+
+def _leaning(sides: Sides) -> str:
+    return "shown" if sides.p_for <= LEVEL else "reverse shown" if sides.p_against <= LEVEL else "open"
 
 
 def _name(curves: Curves) -> str:

@@ -116,7 +116,8 @@ def command(phase: str, datasets: str | Sequence[str], family: str | None = None
 
 def judged(rows: Sequence[ClaimVerdict]) -> tuple[ClaimVerdict, ...]:
     """Return the rows in order, those that have evidence with their verdicts, adjusted for one another."""
-    ordered = sorted(rows, key=_place)
+    titles = list(dict.fromkeys(row.title for row in rows))
+    ordered = sorted(rows, key=lambda row: (row.claim, titles.index(row.title), _place(row)))
     tested = [Sides(row.p_for, row.p_against) for row in ordered if row.p_for is not None and row.p_against is not None]
     verdicts = iter(judge(tested))
     return tuple(row if row.p_for is None else _with(row, next(verdicts)) for row in ordered)
@@ -132,5 +133,5 @@ def difficulty(dataset: str | None) -> tuple[int, str]:
     return rank, dataset or ""
 
 
-def _place(row: ClaimVerdict) -> tuple[int, tuple[int, str], int]:
-    return row.claim, difficulty(row.dataset), family_rank(row.family or "")
+def _place(row: ClaimVerdict) -> tuple[tuple[int, str], int]:
+    return difficulty(row.dataset), family_rank(row.family or "")

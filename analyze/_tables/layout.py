@@ -29,13 +29,13 @@ def styled(status: str) -> str:
     return f"[{style}]{status}[/]" if style else status
 
 
-def new_table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return an empty table with columns of texts, then of numbers."""
+def new_table(title: str | None, texts: Sequence[str], numbers: Sequence[str], *, tight: bool = False) -> Table:
+    """Return an empty table with columns of texts, then of numbers; `tight`: a single space between them."""
     from rich import box
     from rich.table import Table
 
     # The box itself puts a space between columns; more than nine of them have no room for a second one.
-    gap = 1 if len(texts) + len(numbers) <= 9 else 0
+    gap = 1 if len(texts) + len(numbers) <= 9 and not tight else 0
     table = Table(
         title=title,
         title_justify="left",

@@ -67,11 +67,8 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
     for (number, title), rows in groupby(results, key=lambda row: (row.claim, row.title)):
         members = list(rows)
         unit = _unit(members[0].unit)
-        table = new_table(
-            f"{number}. {title}: {members[0].statistic}{unit}",
-            ["dataset", "family", "verdict"],
-            ["here", "95% CI", "claim", "p", "n"],
-        )
+        heading = f"[bold]{number}. {title}[/]: {members[0].statistic}{unit}"
+        table = new_table(None, ["dataset", "family", "verdict"], ["here", "95% CI", "claim", "p", "n"], tight=True)
         reasons = []
         for row in members:
             table.add_row(
@@ -89,7 +86,7 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
                 reasons.append((where, row.detail))
             if row.to_test:
                 reasons.append((where, row.to_test))
-        parts += [table, "", *remarks(reasons)]
+        parts += [heading, table, "", *remarks(reasons)]
     return stacked(parts)
 
 
@@ -103,8 +100,10 @@ def _unit(unit: str) -> str:
 def _value(unit: str, value: float | None) -> str:
     if value is None:
         return ""
-    if unit in ("parameters", "count"):
+    if unit == "count" or (unit == "parameters" and value < 10_000):
         return f"{value:,.0f}"
+    if unit == "parameters":
+        return f"{value / 1e6:.3g}M" if value >= 1e6 else f"{value / 1e3:.3g}k"
     if unit == "ratio":
         return f"{value:.2f}"
     return f"{100 * value:.0f}" if unit == "sparsity" and 100 * value % 1 < 1e-6 else f"{100 * value:.2f}"
@@ -115,4 +114,6 @@ def _range(unit: str, low: float | None, high: float | None) -> str:
         return ""
     if low is None:
         return f"< {_value(unit, high)}"
-    return f"> {_value(unit, low)}" if high is None else f"{_value(unit, low)} to {_value(unit, high)}"
+    if high is None:
+        return f"> {_value(unit, low)}"
+    return _value(unit, low) if low == high else f"{_value(unit, low)} to {_value(unit, high)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.stats.contrasts import Contrast, all_small, mean_of
+from analyze.stats.contrasts import all_small, mean_of
 from analyze.stats.pruning import LOST
 from analyze.stats.result import FloatArray
 from analyze.stats.sides import Sides, every, some
@@ -18,16 +18,22 @@ STEEP = 0.5
 LAST_FROM = 0.9
 GONE = 0.1
 CLOSE = 1e-9
-PARTS = ("plateau", "sharp decline", "raised variance", "collapse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One property that the three phases have: the evidence for it, and in words what was seen."""
+
+    sides: Sides
+    seen: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseEvidence:
-    """Evidence for each of `PARTS` and for all; `steepest` is the largest share lost within 25 points of sparsity."""
+    """Evidence for a plateau, a sharp decline, more spread in it, a collapse: each, and all of them together."""
 
     sides: Sides
-    parts: tuple[Sides, ...]
-    steepest: Contrast
+    parts: tuple[Part, ...]
 
 
 def phase_evidence(
@@ -43,17 +49,14 @@ def phase_evidence(
     last = np.flatnonzero((grid >= LAST_FROM - CLOSE) & (grid < 1 - CLOSE))
     if not len(mild) or not len(last):
         return None
-    unpruned = accuracy[:, :1]
-    margin = unpruned - chance
-    lost = unpruned - accuracy
-    plateau = all_small(lost[:, mild[-1:]] - LOST * margin, rng=rng)
-    ends = np.searchsorted(grid, grid + SPAN + CLOSE) - 1
-    falls = [accuracy[:, start] - accuracy[:, end] for start, end in enumerate(ends) if end > start]
-    steep = some([mean_of(fall - STEEP * margin[:, 0]).above(0.0) for fall in falls])
-    left = all_small(accuracy[:, last[-1:]] - chance - GONE * margin, rng=rng)
-    parts = (plateau, steep, _raised(accuracy, chance), left)
-    best = max(falls, key=lambda fall: float(fall.mean()))
-    return PhaseEvidence(sides=every(parts), parts=parts, steepest=mean_of(best / float(margin.mean())))
+    margin = accuracy[:, :1] - chance
+    parts = (
+        _plateau(accuracy[:, :1] - accuracy[:, mild[-1:]], margin, float(grid[mild[-1]]), rng),
+        _decline(accuracy, grid, margin),
+        _raised(accuracy, grid, chance),
+        _collapse(accuracy[:, last[-1:]] - chance, margin, float(grid[last[-1]]), rng),
+    )
+    return PhaseEvidence(sides=every([part.sides for part in parts]), parts=parts)
 
 
 def first_loss(losses: FloatArray, low: int, high: int, *, rng: np.random.Generator) -> Sides:
@@ -78,7 +81,21 @@ def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: floa
     return area
 
 
-def _raised(accuracy: FloatArray, chance: float) -> Sides:
+def _plateau(lost: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
+    share = lost.mean() / margin.mean()
+    return Part(sides=all_small(lost - LOST * margin, rng=rng), seen=f"{share:.1%} lost at {sparsity:.0%}")
+
+
+def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part:
+    """Return the evidence for half being lost within 25 points of sparsity somewhere."""
+    ends = np.searchsorted(grid, grid + SPAN + CLOSE) - 1
+    falls = [accuracy[:, [start]] - accuracy[:, [end]] for start, end in enumerate(ends) if end > start]
+    share = max(float(fall.mean()) for fall in falls) / margin.mean()
+    sides = some([mean_of((fall - STEEP * margin)[:, 0]).above(0.0) for fall in falls])
+    return Part(sides=sides, seen=f"{share:.0%} lost within {100 * SPAN:.0f} points")
+
+
+def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
     """Return the evidence for more spread where nearest to half is left than unpruned.
 
     Source: deviations from medians as in Brown and Forsythe (1974), JASA 69, 364-367.
@@ -87,4 +104,13 @@ def _raised(accuracy: FloatArray, chance: float) -> Sides:
     kept = (means - chance) / (means[0] - chance)
     middle = int(np.abs(kept[1:] - 0.5).argmin()) + 1
     deviations = np.abs(accuracy - np.median(accuracy, axis=0))
-    return mean_of(deviations[:, middle] - deviations[:, 0]).above(0.0)
+    spreads = 100 * accuracy[:, [middle, 0]].std(axis=0, ddof=1)
+    return Part(
+        sides=mean_of(deviations[:, middle] - deviations[:, 0]).above(0.0),
+        seen=f"sd {spreads[0]:.1f} points at {grid[middle]:.0%}, {spreads[1]:.1f} unpruned",
+    )
+
+
+def _collapse(left: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
+    share = left.mean() / margin.mean()
+    return Part(sides=all_small(left - GONE * margin, rng=rng), seen=f"{share:.0%} left at {sparsity:.0%}")
