@@ -1,0 +1,55 @@
+"""The cache of decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from generate.datasets import cache, load_dataset
+from tests.generate.datasets.files import TEST, TRAIN, assert_holds, make_split, truncate, write_parquet
+
+
+@pytest.fixture
+def cache_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SMALLEST_CACHED", 0)
+
+
+@pytest.mark.usefixtures("cache_all")
+def test_cache_follows_the_source(tmp_path: Path, cache_home: Path) -> None:
+    write_parquet(tmp_path / "mnist")
+    load_dataset("mnist", tmp_path)
+    write_parquet(tmp_path / "mnist", make_split(31, seed=7), TEST)
+    assert_holds(load_dataset("mnist", tmp_path), make_split(31, seed=7), TEST)
+    assert len(list((cache_home / "minarch" / "decoded").iterdir())) == 2
+
+
+@pytest.mark.usefixtures("cache_all")
+@pytest.mark.parametrize("damage", [truncate, lambda _: b"", lambda c: c[:5000] + bytes([c[5000] ^ 255]) + c[5001:]])
+def test_damaged_cache_is_ignored(tmp_path: Path, cache_home: Path, damage: Callable[[bytes], bytes]) -> None:
+    write_parquet(tmp_path / "mnist")
+    load_dataset("mnist", tmp_path)
+    (path,) = (cache_home / "minarch" / "decoded").iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    assert_holds(load_dataset("mnist", tmp_path), TRAIN, TEST)
+
+
+@pytest.mark.usefixtures("cache_all")
+def test_cache_that_cannot_be_written_is_ignored(tmp_path: Path, cache_home: Path) -> None:
+    cache_home.write_text("a file where the folder should be")
+    write_parquet(tmp_path / "mnist")
+    assert_holds(load_dataset("mnist", tmp_path), TRAIN, TEST)
+
+
+def test_small_sets_are_not_cached(tmp_path: Path, cache_home: Path) -> None:
+    write_parquet(tmp_path / "mnist")
+    load_dataset("mnist", tmp_path)
+    assert not cache_home.exists()
+
+
+def test_cache_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache.cache_folder() == Path("/home/somebody/.cache/minarch")
