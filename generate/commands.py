@@ -15,7 +15,7 @@ from rich.console import Console
 
 from generate.cost import calibrate
 from generate.datasets import Dataset, load_dataset
-from generate.display import duration, plan_table, shown
+from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.plan import Plan, Request, make_plan, training_for
 from generate.provenance import available_cores, new_invocation
@@ -41,7 +41,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     datasets = _load(request)
     plan = make_plan(request, datasets, store.run_ids())
     if not plan.units:
-        click.echo(f"nothing to do: all {plan.models:,} models are in {store_path}")
+        click.echo(f"nothing to do: {store_path} holds all of {counted(plan.models, 'model')} asked for")
         return
     free = shutil.disk_usage(store_path.resolve().parent).free
     if free < plan.disk_bytes:
@@ -66,7 +66,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         store.ingest(CLOSE_SECONDS)
         done = progress.models_done if progress else 0
         click.echo(
-            f"generate: interrupted; {done:,} of {plan.missing:,} models were trained and are safe in {store_path};"
+            f"generate: interrupted; {done:,} of {counted(plan.missing, 'model')} trained and safe in {store_path};"
             " the same command goes on from there",
             err=True,
         )
@@ -75,12 +75,13 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         pool.stop()
     store.close_out()
     click.echo(
-        f"{final.models_done:,} models trained in {duration(final.elapsed)}; {store_path} holds"
+        f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}; {store_path} holds"
         f" {plan.stored + final.models_done:,} of the {plan.models:,} asked for"
     )
     if final.failures:
         unit, error = final.failures[0]
-        more = f" and {len(final.failures) - 1} more units" if len(final.failures) > 1 else ""
+        others = len(final.failures) - 1
+        more = f" and {counted(others, 'more unit')}" if others else ""
         raise MinarchError(f"gave up on {unit.name}{more} after 3 attempts: {error}; the same command tries again")
 
 
@@ -91,13 +92,14 @@ def show_plan(request: Request, store_path: Path) -> None:
     datasets = _load(request)
     plan = make_plan(request, datasets, stored)
     click.echo(
-        f"{plan.cells:,} cells, {plan.models:,} distinct models with replicates; {plan.stored:,} of them are stored"
+        f"{counted(plan.cells, 'cell')}, {counted(plan.models, 'distinct model')} with replicates;"
+        f" {plan.stored:,} of them are stored"
     )
     if plan.units:
         seconds = _estimate(request, plan, datasets)
         Console().print(plan_table(plan, seconds))
         cores = available_cores()
-        click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {cores} cores here")
+        click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {counted(cores, 'core')} here")
 
 
 def _load(request: Request) -> list[tuple[str, Dataset]]:
@@ -125,12 +127,13 @@ def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]])
 
 def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: int | None) -> None:
     console.print(plan_table(plan, seconds))
-    where = f"{workers} workers" if workers else "the cluster"
+    where = counted(workers, "worker") if workers else "the cluster"
     disk = f" and {plan.disk_bytes / 1e6:.0f} MB of disk" if plan.disk_bytes > 1e6 else ""
     time = f", about {duration(sum(seconds.values()) / workers)}" if workers else ""
     stored = f"; {plan.stored:,} are stored already" if plan.stored else ""
     console.print(
-        f"{plan.missing:,} models in {len(plan.units):,} units on {where}{time}{disk}{stored}", highlight=False
+        f"{counted(plan.missing, 'model')} in {counted(len(plan.units), 'unit')} on {where}{time}{disk}{stored}",
+        highlight=False,
     )
 
 

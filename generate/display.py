@@ -35,6 +35,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what is counted, such as `1 model` or `2,140 models`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def plan_table(plan: Plan, seconds: dict[str, float]) -> Table:
     """Return a table of what is left to run, a row per dataset and family; `seconds` by `dataset family`, one core."""
     table = Table(title=None)
@@ -92,7 +97,7 @@ class _Lines:
             self._last = now
             current = progress.running[0].name if progress.running else ""
             self._console.print(
-                f"{progress.models_done:,} of {progress.models:,} models, {_left(progress)}; now {current}",
+                f"{progress.models_done:,} of {counted(progress.models, 'model')}, {_left(progress)}; now {current}",
                 soft_wrap=True,
                 highlight=False,
             )

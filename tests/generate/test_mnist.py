@@ -113,6 +113,11 @@ def test_short_quantized_training_reaches_the_accuracies_of_torch_ao(family: Fam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "size"), [("dnn", 5), ("dnn", 50), ("cnn", 1), ("cnn", 4), ("vit", 4), ("vit", 8)])
-def test_quantized_training_reaches_the_accuracies_of_torch_ao(family: Family, size: int, mnist: Dataset) -> None:
-    compare_quantized(family, size, mnist, epochs=5, replicates=5)
+@pytest.mark.parametrize(
+    ("family", "size", "replicates"),
+    [("dnn", 5, 20), ("dnn", 50, 20), ("cnn", 1, 5), ("cnn", 4, 5), ("vit", 4, 5), ("vit", 8, 5)],
+)
+def test_quantized_training_reaches_the_accuracies_of_torch_ao(
+    family: Family, size: int, replicates: int, mnist: Dataset
+) -> None:
+    compare_quantized(family, size, mnist, epochs=5, replicates=replicates)
