@@ -27,6 +27,14 @@ protocol_option = click.option(
     "--protocol", metavar="ID", help="Settings to report on, where a store has several; default: those of most runs."
 )
 
+claims_option = click.option(
+    "--claims/--no-claims",
+    "with_claims",
+    default=True,
+    show_default=True,
+    help="Test the paper's claims, which takes longer than all else.",
+)
+
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: reports render --out report.html"
@@ -48,13 +56,19 @@ def cli() -> None:
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
 @click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
 @protocol_option
+@claims_option
 def render(
-    out: Path, store_path: Path, datasets: tuple[str, ...], families: tuple[str, ...], protocol: str | None
+    out: Path,
+    store_path: Path,
+    datasets: tuple[str, ...],
+    families: tuple[str, ...],
+    protocol: str | None,
+    with_claims: bool,
 ) -> None:
     """Write the report: one HTML file that needs no network."""
     from reports.files import write_report
 
-    click.echo(write_report(out, store_path, datasets, families, protocol))
+    click.echo(write_report(out, store_path, datasets, families, protocol, with_claims=with_claims))
 
 
 @cli.command(epilog="Example: reports figure convergence --view parameters --format pdf --dataset mnist --family cnn")
@@ -108,13 +122,19 @@ def figure(
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
 @click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
 @protocol_option
+@claims_option
 def open_report(
-    out: Path, store_path: Path, datasets: tuple[str, ...], families: tuple[str, ...], protocol: str | None
+    out: Path,
+    store_path: Path,
+    datasets: tuple[str, ...],
+    families: tuple[str, ...],
+    protocol: str | None,
+    with_claims: bool,
 ) -> None:
     """Write the report and show it in the browser."""
     from reports.files import show, write_report
 
-    click.echo(write_report(out, store_path, datasets, families, protocol))
+    click.echo(write_report(out, store_path, datasets, families, protocol, with_claims=with_claims))
     show(out)
 
 

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    out: Path, store: Path, datasets: Sequence[str], families: Sequence[str], protocol: str | None = None
+    out: Path,
+    store: Path,
+    datasets: Sequence[str],
+    families: Sequence[str],
+    protocol: str | None = None,
+    *,
+    with_claims: bool = True,
 ) -> str:
     """Write the report to `out` and return what was done, on one line.
 
@@ -28,7 +34,7 @@ def write_report(
     from reports.page import render
 
     _check_writable(out)
-    findings = load(store, datasets, families, protocol)
+    findings = load(store, datasets, families, protocol, with_claims=with_claims)
     page = render(findings).encode()
     _write(out, page)
     notes = "".join(f"; {note}" for note in findings.notes)

@@ -22,6 +22,7 @@ from analyze import (
     Results,
     ShapeComponents,
     ShapeThreshold,
+    claims,
     curves,
     depth_crossings,
     epoch_overfitting,
@@ -122,7 +123,8 @@ class Subject:
 class Findings:
     """Everything a report shows.
 
-    `families` is the choice of the user, empty for all; `recommendations` and `table_one` are those of `analyze`.
+    `families` is the choice of the user, empty for all; `recommendations`, `table_one` and `claims` are those of
+    `analyze`, `claims` None where they were not asked for.
     """
 
     subjects: tuple[Subject, ...]
@@ -130,6 +132,7 @@ class Findings:
     notes: tuple[str, ...]
     recommendations: pl.DataFrame
     table_one: pl.DataFrame
+    claims: pl.DataFrame | None
     dataset_facts: pl.DataFrame
     models: pl.DataFrame
     invocations: pl.DataFrame
@@ -151,11 +154,17 @@ class Findings:
 
 
 def load(
-    path: Path, datasets: Sequence[str] = (), families: Sequence[str] = (), protocol: str | None = None
+    path: Path,
+    datasets: Sequence[str] = (),
+    families: Sequence[str] = (),
+    protocol: str | None = None,
+    *,
+    with_claims: bool = False,
 ) -> Findings:
     """Return what a report on the store at `path` shows, of these datasets and families (all where none is named).
 
-    A family that some of the datasets lack is no error: the report says so in its place.
+    A family that some of the datasets lack is no error: the report says so in its place. Testing the paper's claims
+    takes longer than all else.
 
     Raises:
         MinarchError: there is no store, it has no runs, or none of a dataset, of the families or of the protocol.
@@ -171,6 +180,7 @@ def load(
         notes=found.notes,
         recommendations=recommend(path, list(datasets) or None, present, protocol).rows.frame(),
         table_one=table_one(path, list(datasets) or None, present, protocol).frame(),
+        claims=claims(path, list(datasets) or None, present, protocol).frame() if with_claims else None,
         dataset_facts=facts,
         models=models,
         invocations=store.query(queries.INVOCATIONS),

@@ -11,7 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from reports import answer, paper, provenance, tables
+from reports import answer, claims, paper, provenance, tables
 from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
 
@@ -37,6 +37,7 @@ def render(findings: Findings) -> str:
         "answers": answer.answers(findings),
         "remarks": answer.remarks(findings),
         "table_one": paper.table_one(findings),
+        "claims": claims.claims(findings.claims),
         "datasets": _datasets(findings, figures, data),
         "methods": tables.methods(findings),
         "provenance": provenance.block(findings),

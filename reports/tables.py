@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from reports.charts.vocabulary import (
@@ -19,6 +19,8 @@ from reports.charts.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from reports.findings import Findings, Subject
 
 Table = Mapping[str, object]
@@ -57,15 +59,26 @@ def regimes(subject: Subject) -> Table:
 
 
 def _reasons(subject: Subject) -> list[str]:
-    """Return why boundaries were not detected, equal reasons once with the depths that they hold for."""
+    """Return why boundaries were not detected."""
+    return _grouped_reasons(
+        subject.family,
+        subject.boundaries,
+        "detected",
+        lambda row: f"{BOUNDARIES.get(str(row['boundary']), row['boundary'])}, ",
+    )
+
+
+def _grouped_reasons(
+    family: str, rows: pl.DataFrame, found: str, subject: Callable[[Mapping[str, object]], str]
+) -> list[str]:
+    """Return why rows have another status than `found`, equal reasons once with the depths that they hold for."""
     reasons: dict[tuple[str, str, str], list[int]] = {}
-    for row in subject.boundaries.iter_rows(named=True):
-        if row["reason"] and row["status"] != "detected":
-            reasons.setdefault((row["boundary"], row["status"], row["reason"]), []).append(row["depth"])
+    for row in rows.iter_rows(named=True):
+        if row["reason"] and row["status"] != found:
+            reasons.setdefault((subject(row), row["status"], row["reason"]), []).append(row["depth"])
     return [
-        f"{BOUNDARIES.get(boundary, boundary)}, {_depth_list(subject.family, depths)}: "
-        f"{STATUSES.get(status, status)}, {reason}."
-        for (boundary, status, reason), depths in reasons.items()
+        f"{whose}{_depth_list(family, depths)}: {STATUSES.get(status, status)}, {reason}."
+        for (whose, status, reason), depths in reasons.items()
     ]
 
 
@@ -211,7 +224,10 @@ def shapes(subject: Subject) -> list[Table]:
                 _column("Replicates", number=True),
             ],
             "rows": thresholds,
-            "notes": [f"Equivalent: every two topologies are shown to be less than {margin} of accuracy apart."],
+            "notes": [
+                f"Equivalent: every two topologies are shown to be less than {margin} of accuracy apart.",
+                *_grouped_reasons(subject.family, subject.shape_thresholds, "equivalent", lambda _: ""),
+            ],
         }
     ]
     if components:

@@ -1,21 +1,32 @@
-"""The pages of `docs/`: their command lines parse, their links lead somewhere, their picture is small."""
+"""The README and the pages of `docs/`: their commands and Python run, their links lead somewhere.
+
+Everything runs as it stands, in a folder with a planted store, but `generate`: training MNIST takes hours, so its
+lines are parsed as they stand and run on digits, two widths of one layer, one replicate, two epochs. The SQL of
+`store.md` runs in the store's tests.
+"""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import analyze.cli
 import generate.cli
 import reports.cli
 import store.cli
+from tests.reports.planted import plant
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("tutorial.md", "cli.md", "index.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/store.md", "docs/index.md")
+REDUCED = "--epochs 2 --repeats 1 --capacities 1,2 --depths 1 --family dnn --store reduced.duckdb"
 PROGRAMS = {
     program: next(value for value in vars(module).values() if isinstance(value, click.Group))
     for program, module in {
@@ -29,10 +40,33 @@ PROGRAMS = {
 
 def lines(page: str) -> list[str]:
     """Return the command lines of a page's code blocks."""
-    blocks = re.findall(
-        r"^```\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
+    blocks = re.findall(r"^```\n(.*?)^```", _text(page), re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.split(" ")[0] in PROGRAMS]
+
+
+def mentioned(page: str) -> list[str]:
+    """Return the command lines with options that a page mentions in its text."""
+    return re.findall(rf"`((?:{'|'.join(PROGRAMS)}) [a-z-]+ [^`|]*--[^`|]*)`", _text(page).replace("\n", " "))
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder such as a reader of the pages has: a store with the datasets that they name, and one for the data."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "data").mkdir()
+    plant(
+        place / "results.duckdb",
+        datasets=("digits", "mnist", "fashion_mnist"),
+        replicates=5,
+        epochs=3,
+        pruning=True,
+        quantization=True,
+    )
+    return place
 
 
 def parse(line: str) -> None:
@@ -53,16 +87,58 @@ def parse(line: str) -> None:
     command.parse_args(context, arguments)
 
 
-@pytest.mark.parametrize("line", [line for page in PAGES for line in lines(page)])
-def test_command_lines_parse(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
+@pytest.mark.parametrize("line", dict.fromkeys(line for page in PAGES for line in [*lines(page), *mentioned(page)]))
+def test_command_lines_parse(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     parse(line)
 
 
+@pytest.mark.parametrize(
+    "line", dict.fromkeys(line for page in PAGES for line in lines(page) if not line.startswith("generate"))
+)
+def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    program, *arguments = shlex.split(line, comments=True)
+    result = CliRunner().invoke(PROGRAMS[program], arguments)
+    assert result.exit_code == 0, result.output
+    if "--out" in arguments:
+        assert (folder / arguments[arguments.index("--out") + 1]).stat().st_size > 0
+    else:
+        assert result.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "line", dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate"))
+)
+def test_training_runs_reduced(line: str, folder: Path) -> None:
+    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line.split('#')[0]} {REDUCED}")
+    _, *arguments = shlex.split(reduced)
+    if "plan" not in arguments:
+        arguments += ["--workers", "1"]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "generate"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_examples_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", _text(page), re.MULTILINE | re.DOTALL)):
+        example = folder / f"{Path(page).stem}_{number}.py"
+        example.write_text(block, encoding="utf-8")
+        runpy.run_path(str(example))
+
+
 def test_the_tutorial_has_every_program_that_it_needs() -> None:
-    assert {line.split()[0] for line in lines("tutorial.md")} == {"generate", "analyze", "reports"}
-    assert len(lines("tutorial.md")) >= 7
+    assert {line.split()[0] for line in lines("docs/tutorial.md")} == {"generate", "analyze", "reports"}
+    assert len(lines("docs/tutorial.md")) >= 7
 
 
 def test_a_wrong_line_does_not_parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +149,8 @@ def test_a_wrong_line_does_not_parse(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(((?!http)[^)#]+)", text):
-        assert (ROOT / "docs" / target).exists(), target
+    for target in re.findall(r"\]\(((?!http)[^)#]+)", _text(page)):
+        assert ((ROOT / page).parent / target).exists(), target
 
 
 def test_the_picture_is_small() -> None:
