@@ -32,6 +32,7 @@ FOREIGN = (
     "no magic bytes found",
     "too small to be a parquet file",
 )
+INTERRUPTED = "Query interrupted"
 FULL_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -183,6 +184,11 @@ def _faults(path: Path) -> Iterator[None]:
         raise _fault(error, path) from error
     except OSError as error:
         raise system_fault(error, path) from error
+    except RuntimeError as error:
+        # DuckDB stops its query for a Ctrl-C, but then raises this instead of what the signal's handler raised.
+        if str(error) == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _fault(error: duckdb.Error, path: Path) -> MinarchError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import duckdb
 import polars as pl
@@ -12,6 +13,7 @@ from store.errors import MinarchError
 
 # What the sum of a column of integers is to DuckDB.
 _HUGEINT = pl.Decimal(38, 0)
+_SIGNAL_SECONDS = 0.1
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA)
 
 
@@ -30,7 +32,7 @@ def select(
     connection.execute("SET python_enable_replacements = false")
     try:
         _check(connection.extract_statements(sql))
-        frame: pl.DataFrame = connection.sql(sql, params=parameters).pl()
+        frame = _run(connection, sql, parameters)
         return frame.with_columns(_whole(frame, name) for name, kind in frame.schema.items() if kind == _HUGEINT)
     except duckdb.Error as error:
         raise MinarchError(f"SQL: {first_sentence(error)}") from error
@@ -38,6 +40,23 @@ def select(
         raise MinarchError(
             "SQL: a column has a type that data frames lack, such as INTERVAL; cast it, for example CAST(x AS VARCHAR)"
         ) from error
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] | Mapping[str, object] | None
+) -> pl.DataFrame:
+    # DuckDB looks for a Ctrl-C only between its own tasks, and never while another of its threads has them all. And the
+    # signal may reach one of those threads, which does not wake ours: it must not wait for long.
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(lambda: connection.sql(sql, params=parameters).pl())
+        try:
+            while not wait([future], timeout=_SIGNAL_SECONDS).done:
+                pass
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+        frame: pl.DataFrame = future.result()
+        return frame
 
 
 def _whole(frame: pl.DataFrame, name: str) -> pl.Series:

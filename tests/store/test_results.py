@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -235,6 +238,15 @@ def test_a_crash_between_commit_and_deletion_doubles_nothing(store: Store, monke
     assert store.ingest() == 0
     assert spool.waiting(store.spool) == []
     assert (count(store, "runs"), count(store, "epochs")) == (1, 3)
+
+
+def test_an_interrupt_stops_a_query(store: Store) -> None:
+    store.prepare()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        store.query("SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3")
+    timer.join()
 
 
 def test_a_store_may_be_renamed(store: Store, tmp_path: Path) -> None:
