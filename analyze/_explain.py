@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isclose
 
 from scipy.special import ndtri
 
@@ -98,7 +98,7 @@ def explanation(
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
         lines.append(
-            f"Tested: {len(tested)} stable architectures, each for being less than {100 * limits.max_drop:g} points "
+            f"Tested: {len(tested)} stable architectures, each for being less than {in_points(limits.max_drop)} "
             f"worse than every other stable one, paired by replicate{also}. The largest size of a sweep goes first "
             f"and hands its level on; 5% bound the chance that any passes wrongly. {len(passed)} passed."
         )
@@ -123,7 +123,7 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
             f"and {100 * row.ci_high:.2f}%. A chosen architecture looks better than it is, so the interval is that of "
             f"{100 * row.ci_level:.4g}%, wide enough to hold with 95% whichever of those tested is chosen."
         )
-    margin = f"{100 * limits.max_drop:g} points"
+    margin = in_points(limits.max_drop)
     if best.safe_sparsity is None:
         lines.append("Pruning: not known.")
     else:
@@ -169,7 +169,7 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits) -> tuple[str, str]:
     nearest = min(tested, key=lambda row: row.drop if row.drop is not None else 0.0)
     drop, sd = max(nearest.drop or 0.0, 0.0), nearest.sd or 0.0
     reason = (
-        f"none of {len(tested)} stable architectures is shown to be within {100 * limits.max_drop:g} points of the best"
+        f"none of {len(tested)} stable architectures is shown to be within {in_points(limits.max_drop)} of the best"
         + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
         + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
     )
@@ -237,6 +237,11 @@ def _sweep(row: Candidate, *options: str, sizes: bool = True) -> str:
     capacities = f" --capacities {row.capacity}" if sizes else ""
     command = f"generate convergence --dataset {row.dataset} --family {row.family}{depths}{capacities}"
     return " ".join([command, *options])
+
+
+def in_points(margin: float) -> str:
+    """Return a margin, a fraction, in words: `1 point`, `0.5 points`."""
+    return "1 point" if isclose(margin, 0.01) else f"{100 * margin:g} points"
 
 
 def _points(value: float) -> str:

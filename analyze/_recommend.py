@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from analyze._candidates import Candidate, Cell, Limits, judge, load_cells
-from analyze._explain import Finding, explanation, remedy
+from analyze._explain import Finding, explanation, in_points, remedy
 from analyze._pruning import Pruning, pruning
 from analyze._quantization import QuantizationGap, quantization
 from analyze._regimes import Regime
@@ -283,5 +283,5 @@ def _caveats(best: Finding, limits: Limits) -> str | None:
     if best.int8_safe is None:
         remarks.append(f"8 bits are not known: `generate quantization {what}`")
     elif not best.int8_safe:
-        remarks.append(f"8 bits are not shown to cost less than {100 * limits.max_drop:g} points")
+        remarks.append(f"8 bits are not shown to cost less than {in_points(limits.max_drop)}")
     return "; ".join(remarks) or None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from analyze._output import FORMATS, Destination, emit
 from store.console import run
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,8 +23,32 @@ def analyze() -> None:
     """
 
 
-def common_options(command: Command) -> Command:
-    """Add the options that every analysis takes."""
+@dataclass(frozen=True)
+class Request:
+    """What every analysis is asked: of which store, datasets, families and protocol, with which seed, printed where."""
+
+    what: tuple[Path, tuple[str, ...], tuple[str, ...], str | None]
+    seed: int
+    destination: Destination
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every analysis takes; the command gets them as a `Request`, its own as they are."""
+
+    @wraps(command)
+    def bundled(
+        dataset: tuple[str, ...],
+        family: tuple[str, ...],
+        protocol: str | None,
+        store: Path,
+        format_: str | None,
+        out: Path | None,
+        seed: int,
+        **own: object,
+    ) -> None:
+        command(Request((store, dataset, family, protocol), seed, Destination(format_, out)), **own)
+
+    decorated: Callable[..., None] = bundled
     for option in (
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampling."),
         click.option(
@@ -52,23 +75,20 @@ def common_options(command: Command) -> Command:
         ),
         click.option("--dataset", metavar="NAME", multiple=True, help="Only this dataset; repeatable."),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
+
+
+def margin_option(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option --margin, a fraction of accuracy."""
+    open_unit = click.FloatRange(0, 1, min_open=True, max_open=True)
+    return click.option("--margin", type=open_unit, default=0.01, show_default=True, help=meaning)
 
 
 @analyze.command()
 @click.option("--epochs", is_flag=True, help="Instead: does test loss rise again along training, size by size?")
 @common_options
-def regimes(
-    epochs: bool,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def regimes(asked: Request, epochs: bool) -> None:
     """Find the sizes from which networks are stable, and from which they overfit.
 
     For each dataset, family and depth: the boundary between unstable and learning (stability), and between learning
@@ -85,35 +105,19 @@ def regimes(
         from analyze._epochs import epoch_overfitting
         from analyze._tables import epochs_table
 
-        emit(epoch_overfitting(store, dataset, family, protocol), Destination(format_, out), epochs_table)
+        emit(epoch_overfitting(*asked.what), asked.destination, epochs_table)
         return
     from analyze._regimes import regimes as find
     from analyze._tables import regimes_table
 
-    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), regimes_table)
+    emit(find(*asked.what, seed=asked.seed), asked.destination, regimes_table)
 
 
 @analyze.command()
 @click.option("--crossings", is_flag=True, help="Instead: at which sparsity do depths of equal width cross?")
-@click.option(
-    "--margin",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Loss of accuracy that is safe, a fraction.",
-)
+@margin_option("Loss of accuracy that is safe, a fraction.")
 @common_options
-def pruning(
-    crossings: bool,
-    margin: float,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def pruning(asked: Request, crossings: bool, margin: float) -> None:
     """Find how far networks can be pruned, and the phases of their decline.
 
     For each architecture of equal widths: the largest sparsity whose accuracy is shown to be within the margin of the
@@ -130,27 +134,18 @@ def pruning(
     from analyze._tables import crossings_table, pruning_table
 
     if crossings:
-        crossed = depth_crossings(store, dataset, family, protocol, seed=seed)
-        emit(crossed, Destination(format_, out), crossings_table)
+        crossed = depth_crossings(*asked.what, seed=asked.seed)
+        emit(crossed, asked.destination, crossings_table)
         return
-    found = find(store, dataset, family, protocol, margin=margin, seed=seed)
-    emit(found, Destination(format_, out), pruning_table)
+    found = find(*asked.what, margin=margin, seed=asked.seed)
+    emit(found, asked.destination, pruning_table)
 
 
 @analyze.command()
 @click.option("--trend", "shown", flag_value="trend", help="Instead: how does the gap change with size?")
 @click.option("--integer", "shown", flag_value="integer", help="Instead: do converted integer models agree?")
 @common_options
-def quantization(
-    shown: str | None,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def quantization(asked: Request, shown: str | None) -> None:
     """Find what 8-bit quantization costs.
 
     For each architecture of equal widths: accuracy in fp32 minus that after quantization-aware training, paired by
@@ -164,15 +159,15 @@ def quantization(
     """
     from analyze import _quantization, _tables
 
-    destination = Destination(format_, out)
+    destination = asked.destination
     if shown == "trend":
-        trends = _quantization.quantization_trends(store, dataset, family, protocol, seed=seed)
+        trends = _quantization.quantization_trends(*asked.what, seed=asked.seed)
         emit(trends, destination, _tables.trends_table)
     elif shown == "integer":
-        agreement = _quantization.integer_agreement(store, dataset, family, protocol)
+        agreement = _quantization.integer_agreement(*asked.what)
         emit(agreement, destination, _tables.agreement_table)
     else:
-        gaps = _quantization.quantization(store, dataset, family, protocol, seed=seed)
+        gaps = _quantization.quantization(*asked.what, seed=asked.seed)
         emit(gaps, destination, _tables.gaps_table)
 
 
@@ -195,19 +190,13 @@ def quantization(
 @click.option("--evidence", is_flag=True, help="Instead: every architecture with its verdict.")
 @common_options
 def recommend(
+    asked: Request,
     max_drop: float,
     max_parameters: int | None,
     max_bytes: int | None,
     min_accuracy: float | None,
     explain: bool,
     evidence: bool,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
 ) -> None:
     """Recommend the smallest architecture that is stable and good enough.
 
@@ -223,45 +212,26 @@ def recommend(
     from analyze import _recommend, _tables
 
     found = _recommend.recommend(
-        store,
-        dataset,
-        family,
-        protocol,
+        *asked.what,
         max_drop=max_drop,
         max_parameters=max_parameters,
         max_bytes=max_bytes,
         min_accuracy=min_accuracy,
-        seed=seed,
+        seed=asked.seed,
     )
     if evidence:
-        emit(found.evidence, Destination(format_, out), _tables.evidence_table)
+        emit(found.evidence, asked.destination, _tables.evidence_table)
         return
     table = (lambda _: _tables.reasoning(found)) if explain else _tables.recommendations_table
-    emit(found.rows, Destination(format_, out), table)
+    emit(found.rows, asked.destination, table)
 
 
 @analyze.command()
 @click.option("--threshold", "shown", flag_value="threshold", help="Instead: from which size on are they equivalent?")
 @click.option("--components", "shown", flag_value="components", help="Instead: how much variance has which cause?")
-@click.option(
-    "--margin",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Difference in accuracy that does not matter, a fraction.",
-)
+@margin_option("Difference in accuracy that does not matter, a fraction.")
 @common_options
-def shapes(
-    shown: str | None,
-    margin: float,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def shapes(asked: Request, shown: str | None, margin: float) -> None:
     """Find whether the topologies of a DNN matter.
 
     For each size of each depth from 2 on: are all topologies shown to be within the margin of each other, or some to
@@ -276,29 +246,21 @@ def shapes(
     """
     from analyze import _shapes, _tables
 
-    destination = Destination(format_, out)
+    destination = asked.destination
     if shown == "threshold":
-        thresholds = _shapes.shape_thresholds(store, dataset, family, protocol, margin=margin, seed=seed)
+        thresholds = _shapes.shape_thresholds(*asked.what, margin=margin, seed=asked.seed)
         emit(thresholds, destination, _tables.thresholds_table)
     elif shown == "components":
-        found = _shapes.shape_components(store, dataset, family, protocol, seed=seed)
+        found = _shapes.shape_components(*asked.what, seed=asked.seed)
         emit(found, destination, _tables.components_table)
     else:
-        compared = _shapes.shapes(store, dataset, family, protocol, margin=margin, seed=seed)
+        compared = _shapes.shapes(*asked.what, margin=margin, seed=asked.seed)
         emit(compared, destination, _tables.shapes_table)
 
 
 @analyze.command(name="table-one")
 @common_options
-def table_one(
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def table_one(asked: Request) -> None:
     r"""Put the paper's Table I together, beside the paper's own figures.
 
     For each dataset and family: the fewest parameters from which networks are stable, the safe sparsity of the best
@@ -313,20 +275,12 @@ def table_one(
     from analyze._table_one import table_one as find
     from analyze._tables import table_one_table
 
-    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), table_one_table)
+    emit(find(*asked.what, seed=asked.seed), asked.destination, table_one_table)
 
 
 @analyze.command()
 @common_options
-def claims(
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def claims(asked: Request) -> None:
     r"""Test the claims of the paper on the store.
 
     One row per claim and scope: supported, contradicted, inconclusive, or not testable and what to run. 5% bound the
@@ -340,28 +294,13 @@ def claims(
     from analyze._claims import claims as find
     from analyze._tables import claims_table
 
-    emit(find(store, dataset, family, protocol, seed=seed), Destination(format_, out), claims_table)
+    emit(find(*asked.what, seed=asked.seed), asked.destination, claims_table)
 
 
 @analyze.command()
-@click.option(
-    "--margin",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.",
-)
+@margin_option("Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.")
 @common_options
-def power(
-    margin: float,
-    dataset: tuple[str, ...],
-    family: tuple[str, ...],
-    protocol: str | None,
-    store: Path,
-    format_: str | None,
-    out: Path | None,
-    seed: int,
-) -> None:
+def power(asked: Request, margin: float) -> None:
     r"""Find how many replicates each question takes.
 
     From the variances seen, size by size: replicates to show that topologies are equivalent, that pruning loses less
@@ -376,7 +315,7 @@ def power(
     from analyze._power import power as find
     from analyze._tables import power_table
 
-    emit(find(store, dataset, family, protocol, margin=margin, seed=seed), Destination(format_, out), power_table)
+    emit(find(*asked.what, margin=margin, seed=asked.seed), asked.destination, power_table)
 
 
 def main() -> None:

@@ -14,8 +14,10 @@ from functools import partial
 from statistics import mean
 
 from tests import planted
+from tests.planted_claims import WORLDS, claims_tally
 from tests.planted_curves import NULL_CURVES, RISING_CURVES
 from tests.planted_pruning import PRUNING
+from tests.planted_recommend import recommend_tally
 from tests.planted_shapes import COMPONENTS, component_coverage, equivalence_tally
 from tests.tally import (
     POINTS,
@@ -122,6 +124,30 @@ def shapes(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def recommend(seeds: range) -> Iterator[str]:
+    """Yield the lines on recommendations."""
+    columns = ("unstable", "too bad", "any wrong one passes", "larger than need be", "interval covers")
+    yield from header("R", "something is recommended", *columns)
+    for replicates in REPLICATES:
+        t = recommend_tally(replicates, seeds)
+        counts = (t.unstable, t.too_bad, t.any_wrong, t.larger, t.covered)
+        shares = (f"{count / t.made:.3f}" if t.made else "-" for count in counts)
+        yield row(replicates, f"{t.made / t.stores:.3f}", *shares)
+    yield ""
+
+
+def claims(seeds: range) -> Iterator[str]:
+    """Yield the lines on the verdicts of whole tables of claims."""
+    columns = ("tables with a wrong verdict", "rows wrong", "rows per table", "true or false ones decided")
+    yield from header("claims are", "R", *columns)
+    for name, world in WORLDS.items():
+        for replicates in REPLICATES:
+            t = claims_tally(world, replicates, seeds)
+            shares = (f"{t.tables_wrong / t.stores:.3f}", f"{t.rows_wrong / t.rows:.4f}", f"{t.rows / t.stores:.0f}")
+            yield row(name, replicates, *shares, f"{t.decided / t.decidable:.3f}")
+    yield ""
+
+
 COVERAGES: dict[str, Callable[[int, range], tuple[int, int]]] = {
     "gaps, normal noise": partial(gap_coverage, skewed=False),
     "gaps, exponential noise": partial(gap_coverage, skewed=True),
@@ -135,6 +161,8 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "pruning": pruning,
     "quantization": quantization,
     "shapes": shapes,
+    "recommend": recommend,
+    "claims": claims,
 }
 
 

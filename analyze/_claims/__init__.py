@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analyze._claims.accuracy import accuracy_claims
 from analyze._claims.boundaries import order_claims, parameters_claims, regimes_claims
-from analyze._claims.evidence import load_evidence
+from analyze._claims.evidence import Evidence, load_evidence
 from analyze._claims.pruning import decline_claims, phases_claims, safety_claims, tolerance_claims
 from analyze._claims.quantization import gap_claims, gap_trend_claims
 from analyze._claims.rows import ClaimVerdict, judged
@@ -48,5 +48,9 @@ def claims(
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
     evidence = load_evidence(store, selection(dataset, family, protocol), seed=seed)
-    rows = [row for test in TESTS for row in test(evidence)]
-    return Results(ClaimVerdict, judged(rows), evidence.notes)
+    return Results(ClaimVerdict, evaluate(evidence), evidence.notes)
+
+
+def evaluate(evidence: Evidence) -> tuple[ClaimVerdict, ...]:
+    """Return all rows that the evidence gives, in order, with their verdicts."""
+    return judged([row for test in TESTS for row in test(evidence)])

@@ -134,7 +134,7 @@ def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidenc
     )
     lenient = replace(chosen, lenient=True)
     sweeps, notes = load_sweeps(store, lenient)
-    located = tuple(_located(sweep, seed) for sweep in sweeps)
+    located = tuple(locate(sweep, seed) for sweep in sweeps)
     return Evidence(
         chosen=chosen,
         scopes=tuple(scopes),
@@ -149,7 +149,8 @@ def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidenc
     )
 
 
-def _located(sweep: Sweep, seed: int) -> Located:
+def locate(sweep: Sweep, seed: int) -> Located:
+    """Return the boundaries of a sweep, as fine as claims need them."""
     stability, overfitting = sweep_regimes(sweep, seed=seed)
     if stability.capacity is None:
         return Located(sweep, stability, overfitting, None, None)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from analyze import (
     Results,
+    claims,
     depth_crossings,
     epoch_overfitting,
     integer_agreement,
@@ -50,6 +51,7 @@ ANALYSES: list[Callable[[Path], Results[Any]]] = [
     shape_components,
     power,
     table_one,
+    claims,
     _recommended,
 ]
 COMMANDS = [
@@ -65,6 +67,7 @@ COMMANDS = [
     ["shapes", "--components"],
     ["power"],
     ["table-one"],
+    ["claims"],
     ["recommend"],
     ["recommend", "--explain"],
 ]
@@ -115,6 +118,8 @@ def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
                 assert not isinstance(value, float) or np.isfinite(value), (analysis.__name__, record)
             if record.get("status") in ("insufficient", "not_reached"):
                 assert record["reason"]
+            if record.get("verdict") == "not_testable":
+                assert record["detail"]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from analyze import Recommendation, recommend
-from analyze._candidates import Cell, Limits, judge
 from analyze._storage import storage
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import upper_bounds
@@ -21,19 +20,8 @@ from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
+from tests.planted_recommend import GOOD, accuracies, recommend_tally
 from tests.planted_store import PlantedSweep, parameters, write
-
-MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
-SDS = (0.05, 0.1, 0.1, 0.07) + (0.005,) * 8
-GOOD = 6
-"""Index of the smallest size whose mean is within a point of the best; sizes are stable from index 4 on."""
-
-
-def accuracies(rng: np.random.Generator, replicates: int) -> FloatArray:
-    """Return accuracies of 12 sizes; replicates share some of their noise."""
-    shared = 0.003 * rng.standard_normal(replicates)
-    own = np.array(SDS)[:, None] * rng.standard_normal((12, replicates))
-    return np.clip(np.array(MEANS)[:, None] + shared + own, 0.05, 1.0)
 
 
 def pruned(accuracy: FloatArray) -> list[FloatArray]:
@@ -119,25 +107,11 @@ def test_an_architecture_at_the_margin_seldom_passes(replicates: int, seeds: ran
 @pytest.mark.parametrize("replicates", [10, 30])
 @pytest.mark.parametrize("seeds", [FAST, SLOW])
 def test_what_passes_is_good_enough_and_the_interval_of_the_smallest_holds(replicates: int, seeds: range) -> None:
-    right = covered = made = 0
-    for seed in seeds:
-        drawn = accuracies(np.random.default_rng([seed, replicates]), replicates)
-        cells = [
-            Cell("planted", "f", "p", "dnn", 1, LADDER[size], parameters(LADDER[size], 1), size >= 4, drawn[size])
-            for size in range(12)
-        ]
-        passed = [row for row in judge(cells, "dnn", Limits(), seed=seed) if row.verdict == "qualifies"]
-        if not passed:
-            continue
-        best = min(passed, key=lambda row: row.parameters)
-        assert best.ci_low is not None
-        assert best.ci_high is not None
-        made += 1
-        right += all(LADDER.index(row.capacity) >= GOOD for row in passed)
-        covered += best.ci_low <= MEANS[LADDER.index(best.capacity)] <= best.ci_high
-    at_least(made, len(seeds), 0.95)
-    at_least(right, made, 0.95)
-    at_least(covered, made, 0.95)
+    tally = recommend_tally(replicates, seeds)
+    at_least(tally.made, tally.stores, 0.95)
+    at_most(tally.any_wrong, tally.made, 0.05)
+    at_most(tally.unstable, tally.made, 0.05)
+    at_least(tally.covered, tally.made, 0.95)
 
 
 def test_the_smallest_that_is_good_enough_is_recommended(store: Path) -> None:
@@ -196,7 +170,7 @@ def test_int8_that_costs_more_than_the_margin_is_not_safe(tmp_path: Path) -> Non
     assert row.int8_safe is False
     assert row.safe_form == "pruned"
     assert row.reason is not None
-    assert "not shown to cost less than 1 points" in row.reason
+    assert "not shown to cost less than 1 point" in row.reason
 
 
 def test_without_pruning_and_int8_the_rest_is_still_said(tmp_path: Path) -> None:

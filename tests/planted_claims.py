@@ -1,0 +1,391 @@
+"""Simulated stores in which it is known whether each claim of the paper is true, as evidence in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from analyze._candidates import cells_of
+from analyze._claims import evaluate
+from analyze._claims.evidence import Evidence, locate
+from analyze._claims.rows import ClaimVerdict
+from analyze._paper import LARGEST_ACCURACY, TABLE_ONE
+from analyze._pruning import Curves
+from analyze._quantization import Pairs
+from analyze._shapes import Topologies
+from analyze._sweeps import Selection, Sweep
+from analyze.stats.result import FloatArray
+from analyze.stats.safety import MARGIN
+from tests.planted import CHANCE, LADDER
+from tests.planted_pruning import SPARSITIES
+
+DATASETS = ("mnist", "cifar10")
+GRIDS = {"dnn": LADDER, "cnn": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), "vit": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)}
+DEPTHS = {"dnn": (1, 2), "cnn": (1,), "vit": (2,)}
+PER_UNIT = {
+    ("mnist", "dnn"): 800,
+    ("mnist", "cnn"): 7_000,
+    ("mnist", "vit"): 840,
+    ("cifar10", "dnn"): 100_000,
+    ("cifar10", "cnn"): 750_000,
+    ("cifar10", "vit"): 1_000,
+}
+"""Parameters per unit of capacity, such that the boundaries of a true world are those of Table I."""
+SHAPES = ("+", "-", "=")
+UNSTABLE, STABLE, PAIRED = 0.08, 0.006, 0.006
+"""Standard deviations of accuracy below and above the boundary, and of the 8-bit gap."""
+GRID = np.array(SPARSITIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is true: boundaries as indices of the sizes, differences and slopes as fractions.
+
+    `accuracy` is the place of the largest size's accuracy in the printed range (0: its lower end, 0.5: inside), `gap`
+    what the smallest stable network's gap has beyond Table I's, `safe` the loss at sparsities up to the printed one.
+    """
+
+    boundaries: dict[str, int]
+    opening: float
+    topology: float
+    accuracy: float
+    decline: tuple[float, float]
+    safe: float
+    wider: float
+    deeper: float
+    gap: float
+    slope: float
+
+
+TRUE = World(
+    boundaries={"dnn": 5, "cnn": 3, "vit": 4},
+    opening=0.012,
+    topology=0.0,
+    accuracy=0.5,
+    decline=(0.6, 0.8),
+    safe=0.0,
+    wider=0.005,
+    deeper=0.04,
+    gap=0.0,
+    slope=-0.01,
+)
+FALSE = World(
+    boundaries={"dnn": 3, "cnn": 2, "vit": 3},
+    opening=0.0,
+    topology=0.03,
+    accuracy=-8.0,
+    decline=(0.2, 1.1),
+    safe=0.03,
+    wider=-0.005,
+    deeper=-0.04,
+    gap=0.05,
+    slope=0.01,
+)
+EDGE = World(
+    boundaries={"dnn": 5, "cnn": 3, "vit": 4},
+    opening=0.0,
+    topology=MARGIN,
+    accuracy=0.0,
+    decline=(0.6, 0.8),
+    safe=MARGIN,
+    wider=0.0,
+    deeper=0.0,
+    gap=MARGIN,
+    slope=0.0,
+)
+"""Wherever a claim is about a number, the truth is at the end of what it allows: neither verdict is right."""
+WORLDS = {"true": TRUE, "false": FALSE, "at the edge": EDGE}
+
+
+def level(world: World, dataset: str, family: str) -> float:
+    """Return the mean accuracy of stable networks."""
+    low, high = LARGEST_ACCURACY.get((dataset, family), (0.9, 0.9))
+    return max(low + world.accuracy * (high - low), 0.3)
+
+
+def kept(world: World, dataset: str, family: str, depth: int, size: int) -> FloatArray:
+    """Return the mean share of accuracy above chance that a network keeps at each sparsity."""
+    start, end = world.decline
+    shift = world.wider * (size - len(GRIDS[family])) + world.deeper * (depth - 1)
+    fall = np.interp(GRID, [start + shift, end + shift], [1.0, 0.0])
+    margin = level(world, dataset, family) - CHANCE
+    printed = TABLE_ONE[dataset, family].sparsity.value
+    lost = np.where((GRID > 0) & (printed + 1e-9 >= GRID), world.safe, 0.0) / margin
+    return np.asarray(np.minimum(fall, 1.0 - lost))
+
+
+def gaps(world: World, dataset: str, family: str) -> FloatArray:
+    """Return the mean 8-bit gap of each size: at the first stable one Table I's plus what the world adds."""
+    first = world.boundaries[family]
+    decades = np.log10(np.array(GRIDS[family]) / GRIDS[family][first])
+    return np.asarray(TABLE_ONE[dataset, family].gap.value + world.gap + world.slope * decades)
+
+
+def evidence_of(world: World, rng: np.random.Generator, replicates: int) -> Evidence:
+    """Return the evidence of a planted store with two datasets and all families."""
+    sweeps: list[Sweep] = []
+    curves: list[Curves] = []
+    pairs: list[Pairs] = []
+    for dataset, (family, depths) in product(DATASETS, DEPTHS.items()):
+        for depth in depths:
+            sweep = _sweep(world, dataset, family, depth, rng, replicates)
+            sweeps.append(sweep)
+            curves += _curves(world, sweep, rng)
+            pairs.append(_pairs(world, sweep, rng))
+    located = tuple(locate(sweep, 0) for sweep in sweeps)
+    cells = tuple(cells_of(sweeps, [entry.stability for entry in located]))
+    best = {"dnn": (2, 1000), "cnn": (1, 32), "vit": (2, 16)}
+    return Evidence(
+        chosen=Selection(),
+        scopes=tuple(product(DATASETS, DEPTHS)),
+        located=located,
+        cells=cells,
+        curves={(c.dataset, c.family, c.depth, c.capacity): c for c in curves},
+        pairs=tuple(pairs),
+        topologies=tuple(_topologies(world, dataset, rng, replicates) for dataset in DATASETS),
+        validation={
+            (c.protocol_id, c.dataset_fingerprint, c.family, c.depth, c.capacity): float(
+                (c.depth, c.capacity) == best[c.family]
+            )
+            for c in cells
+        },
+        seed=0,
+        notes=(),
+    )
+
+
+def verdicts(world: World, seed: int, replicates: int) -> tuple[ClaimVerdict, ...]:
+    """Return the table of claims of a planted store."""
+    return evaluate(evidence_of(world, np.random.default_rng([seed, replicates]), replicates))
+
+
+def wrong(world: World, row: ClaimVerdict) -> bool:
+    """Return whether a verdict is wrong: supported though not true, or contradicted though not false."""
+    if row.verdict == "not_testable":
+        return False
+    true, false = truth(world, row)
+    return (row.verdict == "supported" and not true) or (row.verdict == "contradicted" and not false)
+
+
+@dataclass
+class ClaimsTally:
+    """Counts over planted stores: tables with a wrong verdict, and rows by whether theirs is right, wrong or open."""
+
+    stores: int = 0
+    tables_wrong: int = 0
+    rows: int = 0
+    rows_wrong: int = 0
+    decidable: int = 0
+    decided: int = 0
+
+
+def claims_tally(world: World, replicates: int, seeds: range) -> ClaimsTally:
+    """Return how the tables of planted stores are judged; `decidable` rows are those whose claim is true or false."""
+    tally = ClaimsTally()
+    for seed in seeds:
+        rows = [row for row in verdicts(world, seed, replicates) if row.verdict != "not_testable"]
+        errors = sum(wrong(world, row) for row in rows)
+        definite = [row for row in rows if any(truth(world, row))]
+        tally.stores += 1
+        tally.tables_wrong += errors > 0
+        tally.rows += len(rows)
+        tally.rows_wrong += errors
+        tally.decidable += len(definite)
+        tally.decided += sum(row.verdict != "inconclusive" for row in definite)
+    return tally
+
+
+def truth(world: World, row: ClaimVerdict) -> tuple[bool, bool]:
+    """Return whether the claim of a row is true, and whether it is false; neither at the ends of what it allows."""
+    named = {1: _opens, 2: _equivalent, 3: _dominates, 4: _placed, 12: _ordered}
+    if row.claim in named:
+        return named[row.claim](world, row)
+    value, low, high = _value(world, row)
+    return low < value < high, value < low or value > high
+
+
+def _opens(world: World, _: ClaimVerdict) -> tuple[bool, bool]:
+    return world.opening > 0, world.opening == 0
+
+
+def _equivalent(world: World, _: ClaimVerdict) -> tuple[bool, bool]:
+    return world.topology < MARGIN, world.topology > MARGIN
+
+
+def _dominates(world: World, _: ClaimVerdict) -> tuple[bool, bool]:
+    means = _shape_means(world)
+    between = float(means.mean(axis=1).var(ddof=1))
+    within = float(means.var(axis=1, ddof=1).mean())
+    return between > 10.001 * within, between < 0.999 * within
+
+
+def _placed(world: World, row: ClaimVerdict) -> tuple[bool, bool]:
+    """Return whether the boundary is in the printed range; across datasets the harder one always takes more."""
+    if row.dataset is None:
+        return True, False
+    family = row.family or ""
+    parameters = GRIDS[family][world.boundaries[family]] * PER_UNIT[row.dataset, family]
+    inside = (row.claim_low or 0) <= parameters <= (row.claim_high or 0)
+    return inside, not inside
+
+
+def _ordered(world: World, row: ClaimVerdict) -> tuple[bool, bool]:
+    vit, dnn, cnn = (
+        GRIDS[family][world.boundaries[family]] * PER_UNIT[row.dataset or "", family]
+        for family in ("vit", "dnn", "cnn")
+    )
+    return vit < dnn < cnn, not vit < dnn < cnn
+
+
+def _value(world: World, row: ClaimVerdict) -> tuple[float, float, float]:
+    """Return the true value of a row's statistic and the open range that the claim allows."""
+    low = -np.inf if row.claim_low is None else row.claim_low
+    high = np.inf if row.claim_high is None else row.claim_high
+    dataset, family = row.dataset or "", row.family or ""
+    if row.claim == 5:
+        return level(world, dataset, family), low, high
+    if row.claim == 10 and row.dataset is None:
+        means = [float(gaps(world, name, family).mean()) for name in DATASETS]
+        return means[1] - means[0], low, high
+    if row.claim == 10:
+        return world.slope, low, high
+    if row.claim == 11:
+        table = gaps(world, dataset, family)
+        at = {"accuracy": world.boundaries.get(family, 0)}
+        value = table[-1] if "largest" in row.title else table[at["accuracy"]]
+        return float(table.min() if "improve" in row.title else value), low, high
+    if row.claim == 8:
+        return (world.deeper if "deeper" in row.title else world.wider), low, high
+    return _pruned(world, row, low, high)
+
+
+def _pruned(world: World, row: ClaimVerdict, low: float, high: float) -> tuple[float, float, float]:
+    """Return the true value of claims 6, 7 and 9; a loss that equals the margin gives the end of the range."""
+    dataset, family = row.dataset or "", row.family or ""
+    if row.dataset and not row.family:
+        safes = [_safe(world, dataset, name) for name in DEPTHS]
+        return (0.6 if np.nan in safes or any(np.isnan(s) for s in safes) else max(safes) + 0.01), 0.6, np.inf
+    depth, last = DEPTHS[family][-1], len(GRIDS[family]) - 1
+    if row.claim == 6:
+        share = kept(world, dataset, family, depth, last)
+        falls = [share[i] - share[min(i + 5, 20)] for i in range(21)]
+        good = 1 - share[2] < 0.02 and max(falls) > 0.5 and share[19] < 0.1
+        bad = 1 - share[2] > 0.02 or max(falls) < 0.5 or share[19] > 0.1
+        return (4.0 if good else 0.0 if bad else np.nan), 3.5, np.inf
+    if row.claim == 7:
+        at = world.boundaries[family] if family == "vit" else last
+        share = kept(world, dataset, family, depth, at)
+        return float(GRID[(share < 0.98).argmax()]), low, high
+    safe = _safe(world, dataset, family)
+    return (low if np.isnan(safe) else safe), low, high
+
+
+def _safe(world: World, dataset: str, family: str) -> float:
+    """Return the true safe sparsity of the best network; NaN where a loss is just the margin."""
+    share = kept(world, dataset, family, DEPTHS[family][-1], len(GRIDS[family]) - 1)
+    losses = (1 - share) * (level(world, dataset, family) - CHANCE)
+    if np.isclose(losses, MARGIN).any():
+        return float("nan")
+    return float(GRID[(losses > MARGIN).argmax() - 1])
+
+
+def _sweep(world: World, dataset: str, family: str, depth: int, rng: np.random.Generator, replicates: int) -> Sweep:
+    grid, first = GRIDS[family], world.boundaries[family]
+    sizes = np.arange(len(grid))
+    stable = (sizes >= first)[:, None]
+    mean = level(world, dataset, family)
+    noise = rng.standard_normal((3, len(grid), replicates))
+    accuracy = np.where(stable, mean + STABLE * noise[0], CHANCE + 0.7 * (mean - CHANCE) + UNSTABLE * noise[0])
+    gap = 0.01 + world.opening * np.maximum(sizes - first - 2, 0)[:, None]
+    test = np.where(stable, mean + 0.004 * noise[1], accuracy)
+    return Sweep(
+        dataset=dataset,
+        dataset_fingerprint=f"data-of-{dataset}",
+        family=family,
+        depth=depth,
+        protocol_id="p",
+        chance=CHANCE,
+        capacities=np.array(grid, dtype=np.int64),
+        parameters=np.array([size * PER_UNIT[dataset, family] for size in grid], dtype=np.int64),
+        accuracy=accuracy,
+        last_train=test + gap + 0.002 * noise[2],
+        last_test=test,
+    )
+
+
+def _curves(world: World, sweep: Sweep, rng: np.random.Generator) -> list[Curves]:
+    found = []
+    replicates = sweep.accuracy.shape[1]
+    for size, capacity in enumerate(sweep.capacities):
+        share = kept(world, sweep.dataset, sweep.family, sweep.depth, size)
+        base = sweep.accuracy[size][:, None]
+        margin = level(world, sweep.dataset, sweep.family) - CHANCE
+        spread = np.where(GRID > 0, 0.002 + 0.35 * margin * share * (1 - share), 0.0)
+        accuracy = CHANCE + (base - CHANCE) * share + spread * rng.standard_normal((replicates, len(GRID)))
+        found.append(
+            Curves(
+                dataset=sweep.dataset,
+                dataset_fingerprint=sweep.dataset_fingerprint,
+                family=sweep.family,
+                depth=sweep.depth,
+                capacity=int(capacity),
+                parameters=int(sweep.parameters[size]),
+                protocol_id="p",
+                chance=CHANCE,
+                replicates=tuple(range(replicates)),
+                sparsities=SPARSITIES,
+                accuracy=accuracy,
+            )
+        )
+    return found
+
+
+def _pairs(world: World, sweep: Sweep, rng: np.random.Generator) -> Pairs:
+    mean = gaps(world, sweep.dataset, sweep.family)[:, None]
+    return Pairs(
+        dataset=sweep.dataset,
+        dataset_fingerprint=sweep.dataset_fingerprint,
+        family=sweep.family,
+        depth=sweep.depth,
+        protocol_id="p",
+        chance=CHANCE,
+        capacities=sweep.capacities,
+        parameters=sweep.parameters,
+        replicates=tuple(range(sweep.accuracy.shape[1])),
+        present=np.ones(sweep.accuracy.shape, dtype=np.bool_),
+        fp32=sweep.accuracy,
+        int8=sweep.accuracy - mean - PAIRED * rng.standard_normal(sweep.accuracy.shape),
+    )
+
+
+def _shape_means(world: World) -> FloatArray:
+    """Return the true mean accuracy of each size and topology.
+
+    Sizes differ by much where topologies differ little. At the edge the variance between sizes is just 10 times that
+    between topologies; where topologies differ by more, sizes do not differ at all.
+    """
+    sizes = np.arange(len(LADDER))
+    effect = np.where(np.arange(len(SHAPES)) == 0, world.topology, 0.0)
+    rising = (sizes - sizes.mean()) / sizes.std(ddof=1)
+    sd = 0.1 if world.topology < MARGIN else np.sqrt(10 / 3) * MARGIN if world.topology == MARGIN else 0.0
+    return np.asarray(0.8 + sd * rising[:, None] + effect)
+
+
+def _topologies(world: World, dataset: str, rng: np.random.Generator, replicates: int) -> Topologies:
+    means = _shape_means(world)
+    sds = np.where(np.arange(len(LADDER)) < world.boundaries["dnn"], UNSTABLE, STABLE)
+    noise = rng.standard_normal((*means.shape, replicates))
+    return Topologies(
+        dataset=dataset,
+        dataset_fingerprint=f"data-of-{dataset}",
+        family="dnn",
+        depth=2,
+        protocol_id="p",
+        chance=CHANCE,
+        capacities=LADDER,
+        shapes=(SHAPES,) * len(LADDER),
+        parameters=tuple(np.array([1.2, 0.8, 1.0]) * size * PER_UNIT[dataset, "dnn"] for size in LADDER),
+        accuracy=tuple(means[i][:, None] + sds[i] * noise[i] for i in range(len(LADDER))),
+    )

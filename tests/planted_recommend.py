@@ -1,0 +1,82 @@
+"""A simulated sweep in which it is known which sizes are stable and good enough, and what is recommended of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze._candidates import Limits, cells_of, judge
+from analyze._regimes import sweep_regimes
+from analyze._sweeps import Sweep
+from analyze.stats.result import FloatArray
+from tests.planted import CHANCE, LADDER
+from tests.planted_store import parameters
+
+MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
+SDS = (0.05, 0.1, 0.1, 0.07) + (0.005,) * 8
+STABLE = 4
+"""Index of the first stable size."""
+GOOD = 6
+"""Index of the smallest size whose mean is within a point of the best."""
+
+
+def accuracies(rng: np.random.Generator, replicates: int) -> FloatArray:
+    """Return accuracies of 12 sizes; replicates share some of their noise."""
+    shared = 0.003 * rng.standard_normal(replicates)
+    own = np.array(SDS)[:, None] * rng.standard_normal((12, replicates))
+    return np.clip(np.array(MEANS)[:, None] + shared + own, 0.05, 1.0)
+
+
+@dataclass
+class RecommendTally:
+    """Counts of planted sweeps: with a recommendation; of those, truly unstable, too bad, larger than it need be.
+
+    `any_wrong` counts those in which any size passed that should not; `covered` intervals of the accuracy with the
+    truth.
+    """
+
+    stores: int = 0
+    made: int = 0
+    unstable: int = 0
+    too_bad: int = 0
+    larger: int = 0
+    any_wrong: int = 0
+    covered: int = 0
+
+
+def recommend_tally(replicates: int, seeds: range) -> RecommendTally:
+    """Return what is recommended of planted sweeps, their stability boundary located too."""
+    tally = RecommendTally()
+    for seed in seeds:
+        sweep = _sweep(accuracies(np.random.default_rng([seed, replicates]), replicates))
+        cells = cells_of([sweep], [sweep_regimes(sweep, seed=seed)[0]])
+        judged = judge(cells, "dnn", Limits(), seed=seed)
+        passed = [(LADDER.index(row.capacity), row) for row in judged if row.verdict == "qualifies"]
+        tally.stores += 1
+        if not passed:
+            continue
+        at, row = min(passed, key=lambda item: item[0])
+        tally.made += 1
+        tally.unstable += at < STABLE
+        tally.too_bad += at < GOOD
+        tally.larger += at > GOOD
+        tally.any_wrong += any(index < GOOD for index, _ in passed)
+        tally.covered += row.ci_low is not None and row.ci_high is not None and row.ci_low <= MEANS[at] <= row.ci_high
+    return tally
+
+
+def _sweep(accuracy: FloatArray) -> Sweep:
+    return Sweep(
+        dataset="planted",
+        dataset_fingerprint="data",
+        family="dnn",
+        depth=1,
+        protocol_id="p",
+        chance=CHANCE,
+        capacities=np.array(LADDER, dtype=np.int64),
+        parameters=np.array([parameters(size, 1) for size in LADDER], dtype=np.int64),
+        accuracy=accuracy,
+        last_train=accuracy,
+        last_test=accuracy,
+    )
