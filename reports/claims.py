@@ -59,7 +59,7 @@ def _group(members: list[dict[str, Any]]) -> Mapping[str, object]:
                 "claimed": span(row["unit"], row["claim_low"], row["claim_high"]),
                 "p": p_value(row["p_adjusted"]),
                 "n": count(row["n"]),
-                "detail": _sentence(row["detail"] or ""),
+                "detail": row["detail"] or "",
             }
             for row in members
         ],
@@ -109,7 +109,7 @@ def value(unit: str, number: float | None) -> str:
         return count(number)
     if unit == "ratio":
         return f"{number:.2f}"
-    digits = 0 if unit == "sparsity" and abs(100 * number % 1) < 1e-6 else 2
+    digits = 0 if number == 0 or (unit == "sparsity" and abs(100 * number % 1) < 1e-6) else 2
     return f"{100 * number:.{digits}f}".replace("-", "−")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from reports.charts.vocabulary import FAMILIES, dataset_name
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reports.findings import Findings
 
 HOUR = 3600
+GIGABYTE = 1e9
 
 
 def duration(seconds: float) -> str:
@@ -55,6 +56,7 @@ def block(findings: Findings) -> Mapping[str, object]:
         "facts": [
             {"term": "Models", "text": f"{findings.models['models'].sum():,}"},
             {"term": "Time of training", "text": duration(float(findings.models["seconds"].sum()))},
+            {"term": "Trained on", "text": "; ".join(dict.fromkeys(map(_host, findings.invocations["host"])))},
             {"term": "Report made with", "text": ", ".join(f"{name} {number}" for name, number in packages.items())},
         ],
         "tables": [_models(findings), _datasets(findings), _invocations(findings)],
@@ -119,7 +121,6 @@ def _invocations(findings: Findings) -> Mapping[str, object]:
             duration(row["seconds"]),
             row["package_version"],
             row["torch_version"],
-            _host(row["host"]),
         ]
         for row in findings.invocations.iter_rows(named=True)
     ]
@@ -130,16 +131,24 @@ def _invocations(findings: Findings) -> Mapping[str, object]:
         _column("Time", number=True),
         _column("minarch"),
         _column("PyTorch"),
-        _column("Host"),
     ]
     return {"heading": "Commands that trained them", "columns": columns, "rows": rows}
 
 
 def _host(text: str) -> str:
+    """Return the facts on a computer in words: a number before its unit, other facts by name."""
     facts = json.loads(text)
     if not isinstance(facts, dict):
         return str(facts)
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if value not in (None, ""))
+    words: Mapping[str, Callable[[Any], str]] = {
+        "cores": lambda value: f"{value} {'core' if value == 1 else 'cores'}",
+        "memory_bytes": lambda value: f"{value / GIGABYTE:.1f} GB of memory",
+        "processor": str,
+        "system": str,
+        "python": lambda value: f"Python {value}",
+    }
+    known = [words[key](facts[key]) for key in words if facts.get(key)]
+    return ", ".join([*known, *(f"{key} {value}" for key, value in facts.items() if key not in words and value)])
 
 
 def _protocol(row: Mapping[str, object]) -> Mapping[str, object]:

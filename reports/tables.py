@@ -285,6 +285,11 @@ def methods(findings: Findings) -> list[Mapping[str, str]]:
         note("The answer", method)
     for quantity, method in findings.table_one.select("quantity", "method").unique(maintain_order=True).iter_rows():
         note(f"Table I, {quantity}", method)
+    if findings.claims is not None:
+        for number, title, method in (
+            findings.claims.select("claim", "title", "method").unique(maintain_order=True).rows()
+        ):
+            note(f"Claim {number}, {title}", method)
     for subject in findings.subjects:
         for row in subject.boundaries.iter_rows(named=True):
             note(f"{BOUNDARIES.get(row['boundary'], row['boundary'])} boundary", row["method"])

@@ -17,6 +17,8 @@ from reports.charts.vocabulary import CAPACITIES, DEPTHS
 VISIBLE = "indexof(depths, datum.depth) >= 0"
 WIDTH, HEIGHT = 620, 360
 COLOURED_DEPTHS = 4
+LABEL_ROOM = 15
+"""Pixels by which a label may reach over the end of its axis."""
 STRIP_ROW = 7
 """Height in pixels of a row at the foot of a figure, below the accuracy of guessing, where intervals are drawn."""
 
@@ -76,7 +78,7 @@ def size_axis(family: str, axis: Literal["capacity", "parameters"], cells: pl.Da
         "condition": {"test": "datum.value >= left && datum.value <= right", "value": 1},
         "value": 0,
     }
-    ticks = alt.Axis(title=CAPACITIES[family], values=values, format="d", labelBound=True, tickOpacity=within)
+    ticks = alt.Axis(title=CAPACITIES[family], values=values, format="d", labelBound=LABEL_ROOM, tickOpacity=within)
     return alt.X("capacity:Q", scale=scale, axis=ticks)
 
 

@@ -46,7 +46,7 @@ def lines(page: str) -> list[str]:
 
 def mentioned(page: str) -> list[str]:
     """Return the command lines with options that a page mentions in its text."""
-    return re.findall(rf"`((?:{'|'.join(PROGRAMS)}) [a-z-]+ [^`|]*--[^`|]*)`", _text(page).replace("\n", " "))
+    return re.findall(rf"`((?:{'|'.join(PROGRAMS)}) [a-z-]+ [^`|]*--[^`|<]*)`", _text(page).replace("\n", " "))
 
 
 def _text(page: str) -> str:
@@ -120,7 +120,7 @@ def test_training_runs_reduced(line: str, folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

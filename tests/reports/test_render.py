@@ -166,7 +166,9 @@ def test_missing_family_is_said_in_place(report: Path) -> None:
 
 def test_only_what_was_asked_for(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "one.html"
-    result = invoke("render", "--store", str(store.path), "--out", str(out), "--dataset", "digits", "--family", "cnn")
+    result = invoke(
+        "render", "--no-claims", "--store", str(store.path), "--out", str(out), "--dataset", "digits", "--family", "cnn"
+    )
     assert result.exit_code == 0
     page = out.read_text(encoding="utf-8")
     assert 'id="panel-digits-cnn"' in page
@@ -176,7 +178,7 @@ def test_only_what_was_asked_for(store: Store, tmp_path: Path) -> None:
 
 def test_text_of_the_store_cannot_become_markup(tmp_path: Path) -> None:
     store = plant(tmp_path / "odd.duckdb", datasets=("<b>mine</b>",), families=("vit",))
-    result = invoke("render", "--store", str(store.path), "--out", str(tmp_path / "odd.html"))
+    result = invoke("render", "--no-claims", "--store", str(store.path), "--out", str(tmp_path / "odd.html"))
     assert result.exit_code == 0, result.output
     page = (tmp_path / "odd.html").read_text(encoding="utf-8")
     assert "<b>mine" not in page
@@ -266,7 +268,7 @@ def test_figure_refuses_what_it_cannot_draw(
 
 def test_a_single_replicate_is_drawn_without_spread(tmp_path: Path) -> None:
     store = plant(tmp_path / "one.duckdb", replicates=1)
-    result = invoke("render", "--store", str(store.path), "--out", str(tmp_path / "one.html"))
+    result = invoke("render", "--no-claims", "--store", str(store.path), "--out", str(tmp_path / "one.html"))
     assert result.exit_code == 0, result.output
     assert "too little data" in (tmp_path / "one.html").read_text(encoding="utf-8")
 
@@ -284,7 +286,7 @@ def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) ->
         frame.filter(pl.col("run_id").str.contains("int8")).write_parquet(folder / f"{name}.parquet")
     target.import_(folder)
     out = tmp_path / "int8.html"
-    result = invoke("render", "--store", str(target.path), "--out", str(out))
+    result = invoke("render", "--no-claims", "--store", str(target.path), "--out", str(out))
     assert result.exit_code == 0, result.output
     assert "No DNN runs" in out.read_text(encoding="utf-8")
 
@@ -295,7 +297,9 @@ def test_too_few_pairs_give_no_empty_gap_figure(tmp_path: Path) -> None:
     assert subject is not None
     views = {view.key: view.possible(subject) for view in FIGURES["quantization"].views}
     assert views == {"accuracy": True, "gap": False}
-    result = invoke("render", "--store", str(tmp_path / "few.duckdb"), "--out", str(tmp_path / "few.html"))
+    result = invoke(
+        "render", "--no-claims", "--store", str(tmp_path / "few.duckdb"), "--out", str(tmp_path / "few.html")
+    )
     assert result.exit_code == 0, result.output
 
 
@@ -313,7 +317,7 @@ def test_fifty_thousand_runs_render_in_fifteen_seconds(tmp_path: Path) -> None:
     assert int(store.query("SELECT count(*) AS n FROM runs")["n"][0]) >= 50_000
     out = tmp_path / "large.html"
     start = time.process_time()
-    result = invoke("render", "--store", str(store.path), "--out", str(out))
+    result = invoke("render", "--no-claims", "--store", str(store.path), "--out", str(out))
     assert result.exit_code == 0, result.output
     assert time.process_time() - start < 15
     assert out.stat().st_size < 5_000_000
