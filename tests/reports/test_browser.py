@@ -11,6 +11,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.reports.conftest import invoke
+from tests.reports.planted import plant
+
 LOCAL = ("file:", "data:", "blob:", "chrome:", "about:")
 
 
@@ -274,6 +277,19 @@ def test_nothing_sticks_out_at_any_width(page: Chrome, width: int) -> None:
     for chart in _visible(page, ".chart svg"):
         assert chart.size["width"] <= width
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_long_name_of_ones_own_fits_a_phone(browser: Chrome, tmp_path: Path) -> None:
+    plant(tmp_path / "own.duckdb", datasets=("a_very_long_name_of_photographs_of_my_own_flowers",), families=("vit",))
+    out = tmp_path / "own.html"
+    result = invoke("render", "--no-claims", "--store", str(tmp_path / "own.duckdb"), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    metrics = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(out.as_uri())
+    _wait(browser)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_print_shows_every_family(page: Chrome) -> None:

@@ -41,7 +41,8 @@ PROGRAMS = {
 def lines(page: str) -> list[str]:
     """Return the command lines of a page's code blocks."""
     blocks = re.findall(r"^```\n(.*?)^```", _text(page), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.split(" ")[0] in PROGRAMS]
+    found = [line for block in blocks for line in block.splitlines() if line.split(" ")[0] in PROGRAMS]
+    return [shlex.join(shlex.split(line, comments=True)) for line in found]
 
 
 def mentioned(page: str) -> list[str]:
@@ -75,7 +76,7 @@ def parse(line: str) -> None:
     Raises:
         click.UsageError: it has an unknown command or option, or a wrong value.
     """
-    program, *arguments = shlex.split(line, comments=True)
+    program, *arguments = shlex.split(line)
     command: click.Command = PROGRAMS[program]
     context = click.Context(command, info_name=program)
     while isinstance(command, click.Group):
@@ -98,7 +99,7 @@ def test_command_lines_parse(line: str, folder: Path, monkeypatch: pytest.Monkey
 )
 def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    program, *arguments = shlex.split(line, comments=True)
+    program, *arguments = shlex.split(line)
     result = CliRunner().invoke(PROGRAMS[program], arguments)
     assert result.exit_code == 0, result.output
     if "--out" in arguments:
@@ -111,7 +112,7 @@ def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPa
     "line", dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate"))
 )
 def test_training_runs_reduced(line: str, folder: Path) -> None:
-    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line.split('#')[0]} {REDUCED}")
+    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line} {REDUCED}")
     _, *arguments = shlex.split(reduced)
     if "plan" not in arguments:
         arguments += ["--workers", "1"]
