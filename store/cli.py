@@ -24,7 +24,8 @@ store_option = click.option(
 )
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minarch", prog_name="store")
 def group() -> None:
     """Look into a results store, move it, merge it.
 

@@ -58,7 +58,7 @@ def _usage_message(error: click.UsageError) -> str:
     if context is None:
         return message
     if isinstance(error, click.NoSuchOption):
-        options = sorted(o for p in context.command.params for o in p.opts if o.startswith("--"))
+        options = sorted(o for p in context.command.get_params(context) for o in p.opts if o.startswith("--"))
         return f"{message.split(' Did you mean')[0].rstrip('.')}; {context.command_path} takes {', '.join(options)}"
     if isinstance(context.command, click.Group) and message.startswith("No such command"):
         commands = ", ".join(context.command.list_commands(context))

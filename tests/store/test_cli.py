@@ -181,7 +181,8 @@ def test_ingest(ask: Ask, tmp_path: Path) -> None:
     [
         (["frobnicate"], "No such command 'frobnicate'; the commands are export, import, info, ingest, sql"),
         (["info", "--format", "xml"], "'xml' is not one of 'table', 'json'"),
-        (["info", "--stor", "x"], "No such option '--stor'; store info takes --format, --store"),
+        (["info", "--stor", "x"], "No such option '--stor'; store info takes --format, --help, --store"),
+        (["--nonsense"], "No such option '--nonsense'; store takes --help, --version"),
         (["info", "extra"], "unexpected extra argument (extra)"),
         (["info", "--store"], "Option '--store' requires an argument"),
         (["sql"], "Missing argument 'QUERY'"),
