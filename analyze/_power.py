@@ -175,7 +175,7 @@ def _gap(cell: dict[str, Any], precision: float) -> Power:
 
 
 def _few(n: int, command: str) -> str:
-    return f"{n} of {MIN_REPLICATES} living replicates: {command} with --repeats {MIN_REPLICATES} or more"
+    return f"{n} of {MIN_REPLICATES} needed living replicates: {command} with --repeats {MIN_REPLICATES} or more"
 
 
 def _names(sweep: Sweep | Topologies) -> dict[str, object]:

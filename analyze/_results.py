@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args, get_type_hints, overload
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Results(Sequence[Row], Generic[Row]):
 
     def records(self) -> list[dict[str, object]]:
         """Return the rows as dictionaries, ready for JSON."""
-        return [asdict(row) for row in self.rows]
+        names = [field.name for field in fields(self.row_type)]
+        return [{name: getattr(row, name) for name in names} for row in self.rows]
 
     def frame(self) -> polars.DataFrame:
         """Return a frame with one row per result and a column per field; its types do not depend on the rows."""

@@ -152,7 +152,15 @@ def minimum_parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: 
     figure = _figure(cells[0], "parameters")
     known = [row for row in regimes if row.status != "insufficient"]
     unknown = [row for row in regimes if row.status == "insufficient"]
-    reasons = [f"depth {row.depth} is left out: {row.reason}" for row in unknown]
+    causes: dict[str | None, list[str]] = {}
+    for row in unknown:
+        causes.setdefault(row.reason, []).append(str(row.depth))
+    reasons = [
+        f"depth {depths[0]} is left out: {cause}"
+        if len(depths) == 1
+        else f"depths {', '.join(depths)} are left out: {cause}"
+        for cause, depths in causes.items()
+    ]
     if not known:
         return _beside(replace(figure, reason="; ".join(reasons)), paper.parameters if paper else None)
     sizes = {(cell.depth, cell.capacity): cell.parameters for cell in cells}

@@ -14,6 +14,7 @@ from store.console import run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minarch", prog_name="analyze")
 def analyze() -> None:
     """Statistics of a results store: where networks become stable, how far they can be cut.
 

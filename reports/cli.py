@@ -39,7 +39,7 @@ claims_option = click.option(
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: reports render --out report.html"
 )
-@click.version_option(package_name="minarch", message="%(prog)s %(version)s")
+@click.version_option(package_name="minarch", prog_name="reports")
 def cli() -> None:
     """Draw a results store: one self-contained page, or single figures."""
 

@@ -225,7 +225,8 @@ def shapes(subject: Subject) -> list[Table]:
             ],
             "rows": thresholds,
             "notes": [
-                f"Equivalent: every two topologies are shown to be less than {margin} of accuracy apart.",
+                f"Equivalent: every two topologies are less than {margin} of accuracy apart: by the means seen from the"
+                " estimate on, shown from the upper end of its interval on.",
                 *_grouped_reasons(subject.family, subject.shape_thresholds, "equivalent", lambda _: ""),
             ],
         }

@@ -29,7 +29,7 @@ def accuracy_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         cells = [c for c in evidence.cells if (c.dataset, c.family, c.capacity) == (dataset, family, size)]
         n = len(cells[0].observed) if cells else 0
         if n < MIN_REPLICATES:
-            why = f"{n} of {MIN_REPLICATES} replicates of size {size}"
+            why = f"{n} of {MIN_REPLICATES} needed replicates of size {size}"
             yield missing(row, why, command("convergence", dataset, family, f"--capacities {size}"), n)
             continue
         contrast = mean_of(cells[0].observed)

@@ -50,6 +50,10 @@ ORDER = Question(
 )
 
 
+IN_WORDS = {"all_stable": "everywhere", "not_reached": "not reached", "insufficient": "not known: too little data"}
+"""Statuses of boundaries as a sentence takes them."""
+
+
 def regimes_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     """Yield claim 1 for every dataset and family."""
     for dataset in evidence.datasets:
@@ -114,12 +118,12 @@ def _regimes(row: ClaimVerdict, known: Sequence[Located], left_out: int) -> Clai
         statuses = (entry.stability.status, entry.overfitting.status)
         both += statuses == ("detected", "detected")
         places = [
-            status if size is None else f"{status} at {size}"
+            IN_WORDS.get(status, status) if size is None else f"{status} at {size}"
             for status, size in zip(statuses, (entry.stability.capacity, entry.overfitting.capacity), strict=True)
         ]
         details.append(f"depth {entry.sweep.depth}: stability {places[0]}, overfitting {places[1]}")
     if left_out:
-        details.append(f"{left_out} depths left out for too little data")
+        details.append(f"{left_out} {'depth' if left_out == 1 else 'depths'} left out for too little data")
     row = replace(row, claim_low=float(len(known)), claim_high=float(len(known)))
     n = min(entry.stability.replicates for entry in known)
     if all(entry.stability.reason and "every size is at chance" in entry.stability.reason for entry in known):
@@ -169,7 +173,7 @@ def _within(evidence: Evidence, question: Question, dataset: str, family: str) -
     figure = minimum_parameters(members, [entry.stability for entry in sweeps], None)
     interval = (figure.ci_low, figure.ci_high)
     if drawn is None:
-        detail = f"no boundary located: {figure.status}"
+        detail = f"no boundary located: {IN_WORDS.get(figure.status, figure.status)}"
         return found(row, UNDECIDED, n=n, estimate=figure.estimate, interval=interval, detail=detail)
     low, high = question.allowed
     p = _existence(sweeps)

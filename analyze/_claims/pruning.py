@@ -219,7 +219,7 @@ def _curves(evidence: Evidence, row: ClaimVerdict, cell: Cell | None) -> tuple[C
         size = f"--capacities {cell.capacity}"
         depth = f" --depths {cell.depth}" if cell.family == "dnn" else ""
         return None, missing(
-            row, f"{n} of {MIN_REPLICATES} pruning curves of size {cell.capacity}", f"{again} {size}{depth}"
+            row, f"{n} of {MIN_REPLICATES} needed pruning curves of size {cell.capacity}", f"{again} {size}{depth}"
         )
     return curves, row
 

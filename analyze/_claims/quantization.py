@@ -152,7 +152,7 @@ def _gap(evidence: Evidence, row: ClaimVerdict, depth: int, capacity: int) -> Cl
             values = _living(pairs, int(np.flatnonzero(pairs.capacities == capacity)[0]))
     if sweep is None or len(values) < MIN_REPLICATES:
         again = command("quantization", row.dataset or "", row.family, f"--capacities {capacity}")
-        why = f"{len(values)} of {MIN_REPLICATES} pairs of size {capacity} alive in both precisions"
+        why = f"{len(values)} of {MIN_REPLICATES} needed pairs of size {capacity} alive in both precisions"
         return missing(row, why, again, len(values))
     contrast = mean_of(values)
     allowed = (row.claim_low or 0.0, row.claim_high or 0.0)

@@ -88,10 +88,11 @@ def points(value: float | None) -> str:
 
 
 def points_bracketed(value: float | None, low: float | None, high: float | None) -> str:
-    """Return a fraction in points with its interval: `1.20 [0.90, 1.50]`."""
+    """Return a fraction in points with its interval, to three digits: `1.20 [0.90, 1.50]`, `32.8 [32.3, 33.4]`."""
     if value is None or low is None or high is None:
         return ""
-    return f"{100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+    digits = 1 if 100 * value >= 10 else 2
+    return f"{100 * value:.{digits}f} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 def points_interval(low: float | None, high: float | None) -> str:

@@ -29,7 +29,10 @@ def shapes_table(results: Results[ShapeEquivalence]) -> RenderableType:
     """Return the largest differences between topologies, in points, as one table per dataset."""
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
-        title = f"{dataset} (largest difference of topologies in points, p of TOST by Holm)"
+        title = (
+            f"{dataset} (largest difference of topologies in points and between which: layer by layer wider + alike ="
+            " or narrower -; p of TOST by Holm)"
+        )
         numbers = ["largest", "95% CI", "between", "p", "power", "n"]
         table = new_table(title, ["depth", "size", "stable", "status"], numbers)
         reasons = []
@@ -85,7 +88,7 @@ def components_table(results: Results[ShapeComponents]) -> RenderableType:
         for row in rows:
             table.add_row(
                 str(row.depth),
-                row.scope + (", adj." if row.adjusted else ""),
+                row.scope + (" adj." if row.adjusted else ""),
                 points_bracketed(row.size_sd, row.size_low, row.size_high),
                 points_bracketed(row.topology_sd, row.topology_low, row.topology_high),
                 points_bracketed(row.replicate_sd, row.replicate_low, row.replicate_high),

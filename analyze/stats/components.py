@@ -262,6 +262,6 @@ def _shortage(sizes: Sequence[FloatArray], used: int, *, adjust: bool) -> str | 
     if all(len(table) < 2 for table in sizes):
         return "one topology only: run `generate shapes`"
     return (
-        f"{used} of {needed} sizes with two topologies of {MIN_REPLICATES} shared replicates: "
+        f"{used} of {needed} needed sizes with two topologies of {MIN_REPLICATES} shared replicates: "
         f"run `generate shapes` with more --capacities or --repeats {MIN_REPLICATES} or more"
     )

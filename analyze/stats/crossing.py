@@ -45,7 +45,7 @@ def crossing(
     n = len(first)
     method = f"paired t at every sparsity (Bonferroni), interpolated zero; replicate bootstrap ({resamples})"
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more"
+        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
         return Crossing(status="insufficient", method=method, n=n, reason=reason)
     difference = first - second
     between = _opposite_signs(difference)

@@ -50,7 +50,7 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
     validation, test = _cut(validation, test)
     n, epochs = test.shape
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more"
+        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
         return Rise(status="insufficient", method=METHOD, n=n, reason=reason)
     if epochs < 2 * WINDOW + 2:
         reason = f"{epochs} of {2 * WINDOW + 2} epochs: run with more --epochs"

@@ -83,7 +83,7 @@ def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: floa
 
 def _plateau(lost: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = lost.mean() / margin.mean()
-    return Part(sides=all_small(lost - LOST * margin, rng=rng), seen=f"{share:.1%} lost at {sparsity:.0%}")
+    return Part(sides=all_small(lost - LOST * margin, rng=rng), seen=f"{share:z.1%} lost at {sparsity:.0%}")
 
 
 def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part:
@@ -92,7 +92,7 @@ def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part
     falls = [accuracy[:, [start]] - accuracy[:, [end]] for start, end in enumerate(ends) if end > start]
     share = max(float(fall.mean()) for fall in falls) / margin.mean()
     sides = some([mean_of((fall - STEEP * margin)[:, 0]).above(0.0) for fall in falls])
-    return Part(sides=sides, seen=f"{share:.0%} lost within {100 * SPAN:.0f} points")
+    return Part(sides=sides, seen=f"{share:z.0%} lost within {100 * SPAN:.0f} points")
 
 
 def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
@@ -113,4 +113,4 @@ def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
 
 def _collapse(left: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = left.mean() / margin.mean()
-    return Part(sides=all_small(left - GONE * margin, rng=rng), seen=f"{share:.0%} left at {sparsity:.0%}")
+    return Part(sides=all_small(left - GONE * margin, rng=rng), seen=f"{share:z.0%} left at {sparsity:.0%}")

@@ -116,7 +116,7 @@ def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
     n = min((found[index].n for index in tested), default=max((row.n for row in found), default=0))
     if len(tested) < MIN_SIZES:
         causes = dict.fromkeys(row.reason for row in found if row.p is None and row.reason)
-        reason = "; ".join([f"{len(tested)} of {MIN_SIZES} sizes can be tested: run more --capacities", *causes])
+        reason = "; ".join([f"{len(tested)} of {MIN_SIZES} needed sizes can be tested: run more --capacities", *causes])
         return Threshold(status="insufficient", method=method, n=n, sizes=len(tested), reason=reason)
     rows = [found[index] for index in tested]
     estimate = _first_of_tail([_within(row) for row in rows])
@@ -203,7 +203,7 @@ def shortage(accuracy: FloatArray, table: FloatArray, chance: float) -> str | No
     if topologies < 2 or n < MIN_REPLICATES:
         most = int(np.max(counts(accuracy), initial=0)) if topologies < 2 else n
         return (
-            f"{most} of {MIN_REPLICATES} replicates shared by the topologies: "
+            f"{most} of {MIN_REPLICATES} needed replicates shared by the topologies: "
             f"run `generate shapes` with --repeats {MIN_REPLICATES} or more"
         )
     if dead(table, chance).all():

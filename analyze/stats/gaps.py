@@ -64,7 +64,7 @@ def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
     reason = None
     if gap is None:
         cure = "run with --repeats" if n == len(fp32) else "the others are dead: run larger sizes, or --repeats"
-        reason = f"{n} of {MIN_REPLICATES} replicates alive in both; {cure} {MIN_REPLICATES} or more"
+        reason = f"{n} of {MIN_REPLICATES} needed replicates alive in both; {cure} {MIN_REPLICATES} or more"
     status: Status = "insufficient" if gap is None else "detected" if gap.p <= LEVEL else "absent"
     return Gap(
         status=status,
@@ -92,7 +92,8 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
     n = int(usable.sum())
     if n < MIN_REPLICATES:
         reason = (
-            f"{n} of {MIN_REPLICATES} replicates with {MIN_SIZES_FOR_TREND} living sizes: run more sizes or --repeats"
+            f"{n} of {MIN_REPLICATES} needed replicates with {MIN_SIZES_FOR_TREND} living sizes:"
+            " run more sizes or --repeats"
         )
         return Trend(status="insufficient", method=method, n=n, sizes=sizes, reason=reason)
     weight = present[:, usable].astype(np.float64)

@@ -169,7 +169,9 @@ def _line_bic(accuracy: FloatArray) -> float:
 def _missing(replicates: int, sparsities: int) -> str | None:
     missing = []
     if replicates < MIN_REPLICATES:
-        missing.append(f"{replicates} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more")
+        missing.append(
+            f"{replicates} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
+        )
     if sparsities < MIN_SPARSITIES:
-        missing.append(f"{sparsities} of {MIN_SPARSITIES} sparsities: run more --sparsities")
+        missing.append(f"{sparsities} of {MIN_SPARSITIES} needed sparsities: run more --sparsities")
     return "; ".join(missing) or None

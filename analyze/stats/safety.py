@@ -50,7 +50,7 @@ def safe_ratio(
         f"larger of t and bootstrap-t ({resamples}) bounds"
     )
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more"
+        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
         return SafeRatio(status="insufficient", method=method, n=n, margin=margin, reason=reason)
     bounds = upper_bounds(accuracy[:, :1] - accuracy[:, 1:], rng=rng, resamples=resamples)
     passed = bounds < margin

@@ -73,9 +73,11 @@ def shortage(sizes: int, replicates: int) -> str:
     """Return what is missing for an estimate, and what to run."""
     missing = []
     if sizes < MIN_SIZES:
-        missing.append(f"{sizes} of {MIN_SIZES} sizes: run more --capacities")
+        missing.append(f"{sizes} of {MIN_SIZES} needed sizes: run more --capacities")
     if replicates < MIN_REPLICATES:
-        missing.append(f"{replicates} of {MIN_REPLICATES} replicates: run with --repeats {MIN_REPLICATES} or more")
+        missing.append(
+            f"{replicates} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
+        )
     return "; ".join(missing)
 
 

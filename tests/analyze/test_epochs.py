@@ -73,7 +73,9 @@ def test_a_run_with_a_missing_loss_is_left_out() -> None:
     assert left == rise_of_test_loss(curves.validation[1:11], curves.test[1:11])
 
 
-@pytest.mark.parametrize(("replicates", "epochs", "missing"), [(4, 20, "4 of 5 replicates"), (9, 3, "3 of 4 epochs")])
+@pytest.mark.parametrize(
+    ("replicates", "epochs", "missing"), [(4, 20, "4 of 5 needed replicates"), (9, 3, "3 of 4 epochs")]
+)
 def test_too_little_data_says_what_is_missing(replicates: int, epochs: int, missing: str) -> None:
     losses = np.random.default_rng(0).random((replicates, epochs))
     found = rise_of_test_loss(losses, losses)

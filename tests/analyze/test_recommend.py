@@ -209,8 +209,8 @@ def test_families_and_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sweeps", "status", "word"),
     [
-        ([PlantedSweep(accuracy=np.full((12, 2), 0.9))], "insufficient", "2 of 5 replicates"),
-        ([PlantedSweep(accuracy=np.full((1, 9), 0.9), capacities=(5,))], "insufficient", "1 of 5 sizes"),
+        ([PlantedSweep(accuracy=np.full((12, 2), 0.9))], "insufficient", "2 of 5 needed replicates"),
+        ([PlantedSweep(accuracy=np.full((1, 9), 0.9), capacities=(5,))], "insufficient", "1 of 5 needed sizes"),
         ([PlantedSweep(accuracy=np.full((12, 9), CHANCE))], "not_reached", "at chance"),
         ([PlantedSweep(accuracy=np.full((12, 9), -1.0))], "not_reached", "at chance"),
     ],

@@ -221,7 +221,7 @@ def test_a_single_size_is_compared_but_gives_no_threshold(tmp_path: Path) -> Non
     assert [row.status for row in shapes(store)] == ["equivalent"]
     (threshold,) = shape_thresholds(store)
     assert threshold.status == "insufficient"
-    assert "1 of 5 sizes" in (threshold.reason or "")
+    assert "1 of 5 needed sizes" in (threshold.reason or "")
     assert {row.status for row in shape_components(store)} == {"insufficient"}
 
 

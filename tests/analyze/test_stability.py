@@ -123,10 +123,10 @@ def test_order_of_replicates_does_not_matter_for_estimate_and_statistic() -> Non
 @pytest.mark.parametrize(
     ("sizes", "replicates", "missing"),
     [
-        (12, 4, "4 of 5 replicates: run with --repeats 5 or more"),
-        (4, 10, "4 of 5 sizes: run more --capacities"),
-        (2, 2, "2 of 5 sizes: run more --capacities; 2 of 5 replicates"),
-        (0, 0, "0 of 5 sizes"),
+        (12, 4, "4 of 5 needed replicates: run with --repeats 5 or more"),
+        (4, 10, "4 of 5 needed sizes: run more --capacities"),
+        (2, 2, "2 of 5 needed sizes: run more --capacities; 2 of 5 needed replicates"),
+        (0, 0, "0 of 5 needed sizes"),
     ],
 )
 def test_too_little_data_says_what_is_missing(sizes: int, replicates: int, missing: str) -> None:

@@ -124,8 +124,8 @@ def test_the_interval_of_the_least_over_four_depths_covers(seeds: range, tmp_pat
 @pytest.mark.parametrize(
     ("sweep", "status", "word"),
     [
-        (PlantedSweep(accuracy=np.full((12, 2), 0.9)), "insufficient", "2 of 5 replicates"),
-        (PlantedSweep(accuracy=np.full((1, 9), 0.9), capacities=(5,)), "insufficient", "1 of 5 sizes"),
+        (PlantedSweep(accuracy=np.full((12, 2), 0.9)), "insufficient", "2 of 5 needed replicates"),
+        (PlantedSweep(accuracy=np.full((1, 9), 0.9), capacities=(5,)), "insufficient", "1 of 5 needed sizes"),
         (PlantedSweep(accuracy=np.full((12, 9), CHANCE)), "not_reached", "at chance"),
     ],
 )
