@@ -25,7 +25,7 @@ def print_frame(frame: pl.DataFrame, file: TextIO) -> None:
     width = shutil.get_terminal_size((80, 24)).columns
     plain = not (file.encoding or "utf-8").lower().startswith("utf")
     cells = [[_cell(value) for value in row] for row in frame.head(MOST_ROWS).iter_rows()]
-    if _fits(frame.columns, cells, width):
+    if _fits(frame.columns, cells, width, 3 if plain else 2):
         shown, body = len(cells), _render(_table(frame, cells, plain), width)
     else:
         shown = min(len(cells), MOST_BLOCKS)
@@ -37,16 +37,17 @@ def print_frame(frame: pl.DataFrame, file: TextIO) -> None:
     file.write(f"{body}{end}\n")
 
 
-def _fits(names: Sequence[str], cells: list[list[str]], width: int) -> bool:
+def _fits(names: Sequence[str], cells: list[list[str]], width: int, gap: int) -> bool:
     if not cells:
         return True
     # A name is never folded: it must remain readable.
     needed = (max([len(name), *(min(len(row[i]), FOLD) for row in cells)]) for i, name in enumerate(names))
-    return sum(needed) + 3 * len(names) <= width
+    return sum(needed) + gap * len(names) <= width
 
 
 def _table(frame: pl.DataFrame, cells: list[list[str]], plain: bool) -> RenderableType:
-    table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    lines, padding = (box.ASCII, (0, 1)) if plain else (box.SIMPLE_HEAD, (0, 1, 0, 0))
+    table = Table(box=lines, padding=padding, show_edge=False, pad_edge=False)
     for name, kind in frame.schema.items():
         side: Literal["left", "right"] = "right" if kind.is_numeric() else "left"
         table.add_column(Text(name), justify=side, overflow="fold", min_width=min(len(name), FOLD))

@@ -55,7 +55,7 @@ def good(answer: Answer) -> str:
 
 def test_info_as_a_table_fits_the_terminal(ask: Ask, path: Path) -> None:
     out = good(ask("info", "--store", path))
-    assert "digits    dnn      fp32" in out
+    assert "digits   dnn     fp32" in out
     assert max(len(line) for line in out.splitlines()[1:]) <= 80
     assert not any(line != line.rstrip() for line in out.splitlines())
 
