@@ -31,6 +31,10 @@ def resample(values: FloatArray, resamples: int, *, rng: np.random.Generator) ->
     """
     n = counts(values)
     uniform = rng.random((resamples, 1, values.shape[-1]))
+    if (n == values.shape[-1]).all():
+        index = np.minimum((uniform[:, 0] * n[0]).astype(np.int64), n[0] - 1)
+        joint: FloatArray = values[:, index].swapaxes(0, 1)
+        return joint
     index = np.minimum((uniform * n[:, None]).astype(np.int64), np.maximum(n[:, None] - 1, 0))
     drawn = np.take_along_axis(np.broadcast_to(values, (resamples, *values.shape)), index, axis=-1)
     return np.where(np.isnan(values), np.nan, drawn)

@@ -104,8 +104,10 @@ def normal_deviation(n: int) -> float:
 
 def mean_deviation(x: FloatArray) -> FloatArray:
     """Return the mean absolute deviation from the median over the last axis; shapes as for `spread`."""
-    ordered = np.nan_to_num(np.sort(x, axis=-1), nan=0.0)
+    ordered = np.sort(x, axis=-1)
     n = counts(x.reshape(-1, *x.shape[-2:])[0])[:, None]
+    if (n < x.shape[-1]).any():
+        ordered = np.nan_to_num(ordered, nan=0.0)
     rank = np.arange(x.shape[-1])
     # Values above the median enter positively, those below negatively; the median itself cancels.
     sign = np.where(rank < n, np.sign(2 * rank + 1 - n), 0.0)
@@ -115,7 +117,9 @@ def mean_deviation(x: FloatArray) -> FloatArray:
 
 def dead(x: FloatArray, chance: float) -> BoolArray:
     """Return for each size whether its mean accuracy is within 0.05 of chance."""
-    return np.asarray(np.nanmean(x, axis=-1) < chance + DEAD_MARGIN)
+    n = counts(x.reshape(-1, *x.shape[-2:])[0])
+    means = x.mean(axis=-1) if (n == x.shape[-1]).all() else np.nanmean(x, axis=-1)
+    return np.asarray(means < chance + DEAD_MARGIN)
 
 
 def signal(x: FloatArray, chance: float) -> FloatArray:
@@ -171,9 +175,12 @@ def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: 
     """
     residuals = x[~is_dead] - np.nanmedian(x[~is_dead], axis=-1, keepdims=True)
     present = ~np.isnan(residuals)
-    shuffled = np.full((permutations, *residuals.shape), np.nan)
-    pool = np.broadcast_to(residuals[present], (permutations, int(present.sum())))
-    shuffled[:, present] = rng.permuted(pool, axis=1)
+    pool = rng.permuted(np.broadcast_to(residuals[present], (permutations, int(present.sum()))), axis=1)
+    if present.all():
+        shuffled = pool.reshape(permutations, *residuals.shape)
+    else:
+        shuffled = np.full((permutations, *residuals.shape), np.nan)
+        shuffled[:, present] = pool
     alive = _log_variance(spread(shuffled))
     z = np.broadcast_to(alive.max(axis=-1, keepdims=True), (permutations, len(x))).copy()
     z[:, ~is_dead] = alive
