@@ -13,6 +13,8 @@ DEAD_MARGIN = 0.05
 """A size whose mean accuracy is not this far above chance is unstable by definition, with at least this spread."""
 MIN_RATIO = 2.0
 UNSTABLE_SPREAD = 0.02
+PERMUTED_TOGETHER = 500
+"""Permutations at a time: arrays that stay in the cache."""
 
 
 def stability_boundary(
@@ -175,17 +177,20 @@ def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: 
     """
     residuals = x[~is_dead] - np.nanmedian(x[~is_dead], axis=-1, keepdims=True)
     present = ~np.isnan(residuals)
-    pool = rng.permuted(np.broadcast_to(residuals[present], (permutations, int(present.sum()))), axis=1)
-    if present.all():
-        shuffled = pool.reshape(permutations, *residuals.shape)
-    else:
-        shuffled = np.full((permutations, *residuals.shape), np.nan)
-        shuffled[:, present] = pool
-    alive = _log_variance(spread(shuffled))
-    z = np.broadcast_to(alive.max(axis=-1, keepdims=True), (permutations, len(x))).copy()
-    z[:, ~is_dead] = alive
-    _, gains = best_step(z)
-    return float((1 + np.sum(gains >= gain)) / (1 + permutations))
+    hits = 0
+    for start in range(0, permutations, PERMUTED_TOGETHER):
+        number = min(PERMUTED_TOGETHER, permutations - start)
+        pool = rng.permuted(np.broadcast_to(residuals[present], (number, int(present.sum()))), axis=1)
+        if present.all():
+            shuffled = pool.reshape(number, *residuals.shape)
+        else:
+            shuffled = np.full((number, *residuals.shape), np.nan)
+            shuffled[:, present] = pool
+        alive = _log_variance(spread(shuffled))
+        z = np.broadcast_to(alive.max(axis=-1, keepdims=True), (number, len(x))).copy()
+        z[:, ~is_dead] = alive
+        hits += int(np.sum(best_step(z)[1] >= gain))
+    return (1 + hits) / (1 + permutations)
 
 
 def _unchanged(z: FloatArray, found: ChangePoint) -> ChangePoint:
