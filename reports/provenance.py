@@ -18,10 +18,10 @@ GIGABYTE = 1e9
 def duration(seconds: float) -> str:
     """Return a length of time in the unit that suits it."""
     if seconds >= HOUR:
-        return f"{seconds / HOUR:,.1f} hours"
-    if seconds >= 60:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds:.0f} seconds"
+        number, unit = f"{seconds / HOUR:,.1f}", "hour"
+    else:
+        number, unit = (f"{seconds / 60:.0f}", "minute") if seconds >= 60 else (f"{seconds:.0f}", "second")
+    return f"{number} {unit}" + ("" if number == "1" else "s")
 
 
 def headline(findings: Findings) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from reports.charts.vocabulary import dataset_name, percent
 from reports.cli import main
 from reports.figures import FIGURES, View
 from reports.findings import Findings, load
+from reports.provenance import duration
 from store.records import Records
 from store.results import Store
 from tests.reports.conftest import invoke
@@ -321,3 +322,18 @@ def test_fifty_thousand_runs_render_in_fifteen_seconds(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert time.process_time() - start < 15
     assert out.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 seconds"),
+        (1, "1 second"),
+        (61, "1 minute"),
+        (120, "2 minutes"),
+        (3600, "1.0 hours"),
+        (9000, "2.5 hours"),
+    ],
+)
+def test_a_length_of_time_is_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
