@@ -1,0 +1,22 @@
+"""What replicates leave open: how large a share of trainings may fail although few of those seen did."""
+
+from __future__ import annotations
+
+from scipy.special import betaincinv
+
+
+def failure_bound(failures: int, n: int, level: float = 0.95) -> float:
+    """Return the exact upper confidence bound on the share of trainings that fail, `failures` of `n` having failed.
+
+    One-sided, at `level`. Where none of n failed it is 1 - (1 - level)^(1 / n): .45, .26 and .095 for 5, 10 and 30
+    replicates. Rare failures that the replicates do not show are within it, and nothing smaller is known.
+
+    Raises:
+        ValueError: there is no replicate, or not so many as failed.
+
+    Source: Clopper and Pearson (1934), Biometrika 26, 404-413; equal to the upper end of `proportion_confint` of
+    statsmodels with method `beta` and alpha = 2 (1 - level).
+    """
+    if not 0 <= failures <= n or n == 0:
+        raise ValueError(f"{failures} failures of {n} trainings: allowed are 0 to n of at least 1")
+    return 1.0 if failures == n else float(betaincinv(failures + 1, n - failures, level))

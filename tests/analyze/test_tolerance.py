@@ -1,0 +1,35 @@
+"""The bound on the share of failing trainings."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binom
+from statsmodels.stats.proportion import proportion_confint
+
+from analyze.stats.tolerance import failure_bound
+
+
+@pytest.mark.parametrize(("n", "bound"), [(5, 0.45), (10, 0.26), (30, 0.095)])
+def test_clean_replicates_leave_open_what_is_known(n: int, bound: float) -> None:
+    assert failure_bound(0, n) == pytest.approx(1 - 0.05 ** (1 / n))
+    assert failure_bound(0, n) == pytest.approx(bound, abs=0.005)
+
+
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_equals_statsmodels(n: int) -> None:
+    for failures in range(n + 1):
+        for level in (0.9, 0.95, 0.999):
+            upper = proportion_confint(failures, n, alpha=2 * (1 - level), method="beta")[1]
+            assert failure_bound(failures, n, level) == pytest.approx(upper)
+
+
+def test_covers_at_its_level_whatever_the_share() -> None:
+    for share in (0.01, 0.05, 0.2, 0.6, 0.95):
+        misses = sum(binom.pmf(failures, 10, share) for failures in range(11) if failure_bound(failures, 10) < share)
+        assert misses <= 0.05
+
+
+@pytest.mark.parametrize(("failures", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_impossible_counts_are_refused(failures: int, n: int) -> None:
+    with pytest.raises(ValueError, match="failures of"):
+        failure_bound(failures, n)
