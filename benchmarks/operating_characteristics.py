@@ -2,16 +2,17 @@
 
     python -m benchmarks.operating_characteristics --stores 400
 
-prints one Markdown table per method. Nothing was tuned on these seeds.
+prints one Markdown table per method, shares and means with their Monte Carlo standard errors. Nothing was tuned on
+these seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from statistics import mean
+from statistics import mean, stdev
 
 from tests import planted
 from tests.planted_claims import WORLDS, claims_tally
@@ -45,9 +46,9 @@ def stability(seeds: range) -> Iterator[str]:
     yield from header("30 replicates, from the seventh size on 5", "located", "exact", "within one size", "covered")
     for name, scenario in {**planted.BOUNDARIES, **planted.NULLS}.items():
         t = stability_tally(planted.unequal(scenario), 30, seeds)
-        hits = (f"{count / t.stores:.3f}" if name in planted.BOUNDARIES else "" for count in (t.exact, t.within_one))
-        covered = f"{t.covered / t.located:.3f}" if name in planted.BOUNDARIES else ""
-        yield row(name, f"{t.located / t.stores:.3f}", *hits, covered)
+        hits = (share(count, t.stores) if name in planted.BOUNDARIES else "" for count in (t.exact, t.within_one))
+        covered = share(t.covered, t.located) if name in planted.BOUNDARIES else ""
+        yield row(name, share(t.located, t.stores), *hits, covered)
     yield ""
 
 
@@ -63,7 +64,7 @@ def epochs(seeds: range) -> Iterator[str]:
     for name, scenario in {**RISING_CURVES, **NULL_CURVES}.items():
         for replicates in REPLICATES:
             t = curve_tally(scenario, replicates, seeds)
-            yield row(name, replicates, f"{t.located / t.stores:.3f}", f"{t.covered / t.stores:.3f}")
+            yield row(name, replicates, share(t.located, t.stores), share(t.covered, t.stores))
     yield ""
 
 
@@ -74,15 +75,15 @@ def pruning(seeds: range) -> Iterator[str]:
         for replicates in REPLICATES:
             t = pruning_tally(scenario, replicates, seeds)
             points = (
-                f"{t.exact[p] / t.having[p]:.3f}, {t.covered[p] / t.having[p]:.3f}" if t.having[p] else "-"
+                f"{share(t.exact[p], t.having[p])}, {share(t.covered[p], t.having[p])}" if t.having[p] else "-"
                 for p in POINTS
             )
-            yield row(name, replicates, f"{t.detected / t.stores:.3f}", *points)
+            yield row(name, replicates, share(t.detected, t.stores), *points)
     yield ""
     yield from header("true mean loss = margin", "R", "called safe")
     for kind in ("normal", "skewed", "rare"):
         for replicates in REPLICATES:
-            yield row(kind, replicates, f"{unsafe_calls(kind, replicates, seeds) / len(seeds):.3f}")
+            yield row(kind, replicates, share(unsafe_calls(kind, replicates, seeds), len(seeds)))
     yield ""
 
 
@@ -92,13 +93,13 @@ def quantization(seeds: range) -> Iterator[str]:
     for name, coverage in COVERAGES.items():
         for replicates in REPLICATES:
             covered, intervals = coverage(replicates, seeds)
-            yield row(name, replicates, f"{covered / intervals:.3f}")
+            yield row(name, replicates, share(covered, intervals, stores=len(seeds)))
     yield ""
     yield from header("trend of the gap, points per tenfold parameters", "R", "detected", "95% interval covers")
     for slope in (0.0, -0.005, -0.01):
         for replicates in REPLICATES:
             t = trend_tally(replicates, seeds, slope=slope)
-            yield row(100 * slope, replicates, f"{t.located / t.stores:.3f}", f"{t.covered / t.stores:.3f}")
+            yield row(100 * slope, replicates, share(t.located, t.stores), share(t.covered, t.stores))
     yield ""
 
 
@@ -112,14 +113,14 @@ def shapes(seeds: range) -> Iterator[str]:
             apart = equivalence_tally(topologies, replicates, seeds, difference=0.01, margin=0.01)
             equal = equivalence_tally(topologies, replicates, seeds, difference=0.0, margin=0.01)
             counted = (apart.equivalent, apart.different, apart.covered, equal.equivalent)
-            shares = (f"{count / len(seeds):.3f}" for count in counted)
+            shares = (share(count, len(seeds)) for count in counted)
             yield row(topologies, replicates, *shares, f"{equal.stated:.3f}")
     yield ""
     yield from header("95% intervals cover: effect, trend", "R", *COMPONENTS)
     for effect, trend in ((0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02)):
         for replicates in REPLICATES:
             covered = component_coverage(replicates, seeds, effect=effect, trend=trend)
-            shares = (f"{covered[name] / len(seeds):.3f}" for name in COMPONENTS)
+            shares = (share(covered[name], len(seeds)) for name in COMPONENTS)
             yield row(f"{100 * effect:.1f}, {100 * trend:.0f} points", replicates, *shares)
     yield ""
 
@@ -131,8 +132,7 @@ def recommend(seeds: range) -> Iterator[str]:
     for replicates in REPLICATES:
         t = recommend_tally(replicates, seeds)
         counts = (t.unstable, t.too_bad, t.any_wrong, t.larger, t.covered)
-        shares = (f"{count / t.made:.3f}" if t.made else "-" for count in counts)
-        yield row(replicates, f"{t.made / t.stores:.3f}", *shares)
+        yield row(replicates, share(t.made, t.stores), *(share(count, t.made) for count in counts))
     yield ""
 
 
@@ -143,8 +143,9 @@ def claims(seeds: range) -> Iterator[str]:
     for name, world in WORLDS.items():
         for replicates in REPLICATES:
             t = claims_tally(world, replicates, seeds)
-            shares = (f"{t.tables_wrong / t.stores:.3f}", f"{t.rows_wrong / t.rows:.4f}", f"{t.rows / t.stores:.0f}")
-            yield row(name, replicates, *shares, f"{t.decided / t.decidable:.3f}")
+            wrong = share(t.rows_wrong, t.rows, stores=t.stores, digits=4)
+            decided = share(t.decided, t.decidable, stores=t.stores)
+            yield row(name, replicates, share(t.tables_wrong, t.stores), wrong, f"{t.rows / t.stores:.0f}", decided)
     yield ""
 
 
@@ -172,10 +173,8 @@ def boundary_table(scenarios: Mapping[str, object], tally: Callable[[str, int], 
     for scenario in scenarios:
         for replicates in REPLICATES:
             t = tally(scenario, replicates)
-            covered = f"{t.covered / t.located:.3f}" if t.located else "-"
-            width = f"{mean(t.widths):.2f}" if t.widths else "-"
-            shares = (f"{count / t.stores:.3f}" for count in (t.located, t.exact, t.within_one))
-            yield row(scenario, replicates, *shares, covered, width)
+            shares = (share(count, t.stores) for count in (t.located, t.exact, t.within_one))
+            yield row(scenario, replicates, *shares, share(t.covered, t.located), average(t.widths))
     yield ""
 
 
@@ -185,9 +184,34 @@ def status_table(scenarios: Mapping[str, object], tally: Callable[[str, int], Ta
     for scenario in scenarios:
         for replicates in REPLICATES:
             t = tally(scenario, replicates)
-            said = ", ".join(f"{name} {count / t.stores:.3f}" for name, count in t.statuses.most_common())
-            yield row(scenario, replicates, f"{t.statuses['detected'] / t.stores:.3f}", said)
+            said = ", ".join(f"{name} {share(count, t.stores)}" for name, count in t.statuses.most_common())
+            yield row(scenario, replicates, share(t.statuses["detected"], t.stores), said)
     yield ""
+
+
+def share(hits: int, trials: int, *, stores: int | None = None, digits: int = 3) -> str:
+    """Return a share with its Monte Carlo standard error, `0.952 ± .011`; `-` of no trials.
+
+    Half a hit and half a miss are added for the error, so that it is not zero where all trials agree. `stores` says how
+    many stores the trials came from, where a store has several: the error is then that of as many trials as stores,
+    which is too large unless those of a store agree.
+    """
+    if not trials:
+        return "-"
+    p = (hits + 0.5) / (trials + 1)
+    error = (p * (1 - p) / min(trials, stores or trials)) ** 0.5
+    return f"{hits / trials:.{digits}f} ± {_bare(error, digits)}"
+
+
+def average(values: Sequence[float], digits: int = 2) -> str:
+    """Return a mean with its Monte Carlo standard error; `-` of fewer than two values."""
+    if len(values) < 2:
+        return "-"
+    return f"{mean(values):.{digits}f} ± {_bare(stdev(values) / len(values) ** 0.5, digits)}"
+
+
+def _bare(number: float, digits: int) -> str:
+    return f"{number:.{digits}f}".removeprefix("0")
 
 
 def header(*names: str) -> Iterator[str]:
