@@ -10,13 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analyze._candidates import Candidate
-    from analyze._claims import ClaimVerdict, claims
-    from analyze._curves import CurvePoint, EpochPoint, curves, learning_curves
-    from analyze._epochs import EpochOverfitting, epoch_overfitting
-    from analyze._power import Power, power
-    from analyze._pruning import DepthCrossing, Pruning, depth_crossings, pruning
-    from analyze._quantization import (
+    from analyze.paper.claims import ClaimVerdict, claims
+    from analyze.paper.table_one import TableOneFigure, table_one
+    from analyze.questions.candidates import Candidate
+    from analyze.questions.curves import CurvePoint, EpochPoint, curves, learning_curves
+    from analyze.questions.epochs import EpochOverfitting, epoch_overfitting
+    from analyze.questions.power import Power, power
+    from analyze.questions.pruning import DepthCrossing, Pruning, depth_crossings, pruning
+    from analyze.questions.quantization import (
         IntegerAgreement,
         QuantizationGap,
         QuantizationTrend,
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
         quantization,
         quantization_trends,
     )
-    from analyze._recommend import Recommendation, Recommendations, recommend
-    from analyze._regimes import Regime, regimes
-    from analyze._results import Results
-    from analyze._shapes import (
+    from analyze.questions.recommend import Recommendation, Recommendations, recommend
+    from analyze.questions.regimes import Regime, regimes
+    from analyze.questions.shapes import (
         ShapeComponents,
         ShapeEquivalence,
         ShapeThreshold,
@@ -35,45 +35,45 @@ if TYPE_CHECKING:
         shape_thresholds,
         shapes,
     )
-    from analyze._table_one import TableOneFigure, table_one
+    from analyze.results import Results
 
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
-    "Candidate": "analyze._candidates",
-    "CurvePoint": "analyze._curves",
-    "ClaimVerdict": "analyze._claims",
-    "DepthCrossing": "analyze._pruning",
-    "EpochOverfitting": "analyze._epochs",
-    "EpochPoint": "analyze._curves",
-    "IntegerAgreement": "analyze._quantization",
-    "Power": "analyze._power",
-    "Pruning": "analyze._pruning",
-    "QuantizationGap": "analyze._quantization",
-    "QuantizationTrend": "analyze._quantization",
-    "Recommendation": "analyze._recommend",
-    "Recommendations": "analyze._recommend",
-    "Regime": "analyze._regimes",
-    "Results": "analyze._results",
-    "ShapeComponents": "analyze._shapes",
-    "ShapeEquivalence": "analyze._shapes",
-    "ShapeThreshold": "analyze._shapes",
-    "TableOneFigure": "analyze._table_one",
-    "curves": "analyze._curves",
-    "claims": "analyze._claims",
-    "depth_crossings": "analyze._pruning",
-    "epoch_overfitting": "analyze._epochs",
-    "integer_agreement": "analyze._quantization",
-    "learning_curves": "analyze._curves",
-    "power": "analyze._power",
-    "pruning": "analyze._pruning",
-    "quantization": "analyze._quantization",
-    "quantization_trends": "analyze._quantization",
-    "recommend": "analyze._recommend",
-    "regimes": "analyze._regimes",
-    "shape_components": "analyze._shapes",
-    "shape_thresholds": "analyze._shapes",
-    "shapes": "analyze._shapes",
-    "table_one": "analyze._table_one",
+    "Candidate": "analyze.questions.candidates",
+    "CurvePoint": "analyze.questions.curves",
+    "ClaimVerdict": "analyze.paper.claims",
+    "DepthCrossing": "analyze.questions.pruning",
+    "EpochOverfitting": "analyze.questions.epochs",
+    "EpochPoint": "analyze.questions.curves",
+    "IntegerAgreement": "analyze.questions.quantization",
+    "Power": "analyze.questions.power",
+    "Pruning": "analyze.questions.pruning",
+    "QuantizationGap": "analyze.questions.quantization",
+    "QuantizationTrend": "analyze.questions.quantization",
+    "Recommendation": "analyze.questions.recommend",
+    "Recommendations": "analyze.questions.recommend",
+    "Regime": "analyze.questions.regimes",
+    "Results": "analyze.results",
+    "ShapeComponents": "analyze.questions.shapes",
+    "ShapeEquivalence": "analyze.questions.shapes",
+    "ShapeThreshold": "analyze.questions.shapes",
+    "TableOneFigure": "analyze.paper.table_one",
+    "curves": "analyze.questions.curves",
+    "claims": "analyze.paper.claims",
+    "depth_crossings": "analyze.questions.pruning",
+    "epoch_overfitting": "analyze.questions.epochs",
+    "integer_agreement": "analyze.questions.quantization",
+    "learning_curves": "analyze.questions.curves",
+    "power": "analyze.questions.power",
+    "pruning": "analyze.questions.pruning",
+    "quantization": "analyze.questions.quantization",
+    "quantization_trends": "analyze.questions.quantization",
+    "recommend": "analyze.questions.recommend",
+    "regimes": "analyze.questions.regimes",
+    "shape_components": "analyze.questions.shapes",
+    "shape_thresholds": "analyze.questions.shapes",
+    "shapes": "analyze.questions.shapes",
+    "table_one": "analyze.paper.table_one",
 }
 
 __all__ = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from analyze._output import FORMATS, Destination, emit
+from analyze.terminal.output import FORMATS, Destination, emit
 from store.console import run
 
 
@@ -103,13 +103,13 @@ def regimes(asked: Request, epochs: bool) -> None:
       analyze regimes --epochs
     """
     if epochs:
-        from analyze._epochs import epoch_overfitting
-        from analyze._tables import epochs_table
+        from analyze.questions.epochs import epoch_overfitting
+        from analyze.terminal import epochs_table
 
         emit(epoch_overfitting(*asked.what), asked.destination, epochs_table)
         return
-    from analyze._regimes import regimes as find
-    from analyze._tables import regimes_table
+    from analyze.questions.regimes import regimes as find
+    from analyze.terminal import regimes_table
 
     emit(find(*asked.what, seed=asked.seed), asked.destination, regimes_table)
 
@@ -130,9 +130,9 @@ def pruning(asked: Request, crossings: bool, margin: float) -> None:
       analyze pruning --dataset mnist --margin 0.02
       analyze pruning --crossings --format csv
     """
-    from analyze._pruning import depth_crossings
-    from analyze._pruning import pruning as find
-    from analyze._tables import crossings_table, pruning_table
+    from analyze.questions.pruning import depth_crossings
+    from analyze.questions.pruning import pruning as find
+    from analyze.terminal import crossings_table, pruning_table
 
     if crossings:
         crossed = depth_crossings(*asked.what, seed=asked.seed)
@@ -158,18 +158,19 @@ def quantization(asked: Request, shown: str | None) -> None:
       analyze quantization --trend --format json
       analyze quantization --integer
     """
-    from analyze import _quantization, _tables
+    from analyze import terminal
+    from analyze.questions import quantization as gaps_of
 
     destination = asked.destination
     if shown == "trend":
-        trends = _quantization.quantization_trends(*asked.what, seed=asked.seed)
-        emit(trends, destination, _tables.trends_table)
+        trends = gaps_of.quantization_trends(*asked.what, seed=asked.seed)
+        emit(trends, destination, terminal.trends_table)
     elif shown == "integer":
-        agreement = _quantization.integer_agreement(*asked.what)
-        emit(agreement, destination, _tables.agreement_table)
+        agreement = gaps_of.integer_agreement(*asked.what)
+        emit(agreement, destination, terminal.agreement_table)
     else:
-        gaps = _quantization.quantization(*asked.what, seed=asked.seed)
-        emit(gaps, destination, _tables.gaps_table)
+        gaps = gaps_of.quantization(*asked.what, seed=asked.seed)
+        emit(gaps, destination, terminal.gaps_table)
 
 
 @analyze.command()
@@ -210,9 +211,10 @@ def recommend(
       analyze recommend --dataset mnist --explain
       analyze recommend --dataset mnist --family dnn --max-bytes 20000
     """
-    from analyze import _recommend, _tables
+    from analyze import terminal
+    from analyze.questions.recommend import recommend as answer
 
-    found = _recommend.recommend(
+    found = answer(
         *asked.what,
         max_drop=max_drop,
         max_parameters=max_parameters,
@@ -221,9 +223,9 @@ def recommend(
         seed=asked.seed,
     )
     if evidence:
-        emit(found.evidence, asked.destination, _tables.evidence_table)
+        emit(found.evidence, asked.destination, terminal.evidence_table)
         return
-    table = (lambda _: _tables.reasoning(found)) if explain else _tables.recommendations_table
+    table = (lambda _: terminal.reasoning(found)) if explain else terminal.recommendations_table
     emit(found.rows, asked.destination, table)
 
 
@@ -245,18 +247,19 @@ def shapes(asked: Request, shown: str | None, margin: float) -> None:
       analyze shapes --threshold
       analyze shapes --components --format json
     """
-    from analyze import _shapes, _tables
+    from analyze import terminal
+    from analyze.questions import shapes as topologies
 
     destination = asked.destination
     if shown == "threshold":
-        thresholds = _shapes.shape_thresholds(*asked.what, margin=margin, seed=asked.seed)
-        emit(thresholds, destination, _tables.thresholds_table)
+        thresholds = topologies.shape_thresholds(*asked.what, margin=margin, seed=asked.seed)
+        emit(thresholds, destination, terminal.thresholds_table)
     elif shown == "components":
-        found = _shapes.shape_components(*asked.what, seed=asked.seed)
-        emit(found, destination, _tables.components_table)
+        found = topologies.shape_components(*asked.what, seed=asked.seed)
+        emit(found, destination, terminal.components_table)
     else:
-        compared = _shapes.shapes(*asked.what, margin=margin, seed=asked.seed)
-        emit(compared, destination, _tables.shapes_table)
+        compared = topologies.shapes(*asked.what, margin=margin, seed=asked.seed)
+        emit(compared, destination, terminal.shapes_table)
 
 
 @analyze.command(name="table-one")
@@ -273,8 +276,8 @@ def table_one(asked: Request) -> None:
       analyze table-one
       analyze table-one --dataset mnist --format json
     """
-    from analyze._table_one import table_one as find
-    from analyze._tables import table_one_table
+    from analyze.paper.table_one import table_one as find
+    from analyze.terminal import table_one_table
 
     emit(find(*asked.what, seed=asked.seed), asked.destination, table_one_table)
 
@@ -292,8 +295,8 @@ def claims(asked: Request) -> None:
       analyze claims
       analyze claims --dataset digits --format json
     """
-    from analyze._claims import claims as find
-    from analyze._tables import claims_table
+    from analyze.paper.claims import claims as find
+    from analyze.terminal import claims_table
 
     emit(find(*asked.what, seed=asked.seed), asked.destination, claims_table)
 
@@ -313,8 +316,8 @@ def power(asked: Request, margin: float) -> None:
       analyze power --dataset mnist
       analyze power --dataset mnist --margin 0.005 --format json
     """
-    from analyze._power import power as find
-    from analyze._tables import power_table
+    from analyze.questions.power import power as find
+    from analyze.terminal import power_table
 
     emit(find(*asked.what, margin=margin, seed=asked.seed), asked.destination, power_table)
 

@@ -7,17 +7,17 @@ from itertools import product
 
 import numpy as np
 
-from analyze._candidates import cells_of
-from analyze._claims import evaluate
-from analyze._claims.evidence import Evidence, locate
-from analyze._claims.rows import ClaimVerdict
-from analyze._paper import LARGEST_ACCURACY, TABLE_ONE
-from analyze._pruning import Curves
-from analyze._quantization import Pairs
-from analyze._shapes import Topologies
-from analyze._sweeps import Selection, Sweep
+from analyze.paper.claims import evaluate
+from analyze.paper.claims.evidence import Evidence, locate
+from analyze.paper.claims.rows import ClaimVerdict
+from analyze.paper.figures import LARGEST_ACCURACY, TABLE_ONE
+from analyze.questions.candidates import cells_of
+from analyze.questions.pruning import Curves
+from analyze.questions.quantization import Pairs
+from analyze.questions.shapes import Topologies
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import MARGIN
+from analyze.sweeps import Selection, Sweep
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
 

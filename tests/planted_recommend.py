@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze._candidates import Limits, cells_of, judge
-from analyze._regimes import sweep_regimes
-from analyze._sweeps import Sweep
+from analyze.questions.candidates import Limits, cells_of, judge
+from analyze.questions.regimes import sweep_regimes
 from analyze.stats.result import FloatArray
+from analyze.sweeps import Sweep
 from tests.planted import CHANCE, LADDER
 from tests.planted_store import parameters
 

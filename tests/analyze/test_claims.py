@@ -14,8 +14,8 @@ from scipy import stats
 
 import generate.cli
 from analyze import claims
-from analyze._claims.rows import ClaimVerdict
-from analyze._paper import DATASETS, DECLINE, LARGEST_ACCURACY, LARGEST_GAP, TABLE_ONE
+from analyze.paper.claims.rows import ClaimVerdict
+from analyze.paper.figures import DATASETS, DECLINE, LARGEST_ACCURACY, LARGEST_GAP, TABLE_ONE
 from analyze.stats.contrasts import all_small, difference_of, mean_of, slopes_within
 from analyze.stats.decline import first_loss, phase_evidence, tolerance
 from analyze.stats.dominance import dominance

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import t
 
 from analyze import CurvePoint, Results, curves, learning_curves, regimes
-from analyze._curves import Over
+from analyze.questions.curves import Over
 from store.errors import MinarchError
 from tests.planted import CHANCE
 from tests.planted_curves import PlantedCurves

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analyze import Recommendation, recommend
-from analyze._storage import storage
+from analyze.questions.storage import storage
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import upper_bounds
 from analyze.stats.selection import fallback, loss_p, worst_rival_p

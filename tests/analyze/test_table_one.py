@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from analyze import TableOneFigure, table_one
-from analyze._paper import DATASETS, TABLE_ONE
-from analyze._table_one import least_harmful
+from analyze.paper.figures import DATASETS, TABLE_ONE
+from analyze.paper.table_one import least_harmful
 from analyze.stats.result import FloatArray
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call

@@ -1,0 +1,206 @@
+"""What the claims are tested on: each kind of data of a store loaded once, each boundary computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from analyze.paper.claims.rows import ClaimVerdict, Question, command, difficulty, missing
+from analyze.paper.figures import DATASETS
+from analyze.paper.table_one import most_accurate, validation_means
+from analyze.questions.candidates import Cell, cells_of
+from analyze.questions.pruning import Curves, load_curves
+from analyze.questions.quantization import Pairs, load_pairs
+from analyze.questions.regimes import Regime, first_stable, sizes_used, sweep_regimes
+from analyze.questions.shapes import Topologies, load_topologies
+from analyze.stats.locations import existence_p, locations
+from analyze.stats.result import MIN_REPLICATES, FloatArray
+from analyze.sweeps import FAMILIES, Selection, Sweep, family_rank, load_sweeps, sweep_rng
+from store.errors import MinarchError
+from store.results import Store
+
+NAMES = "SELECT DISTINCT dataset, family, protocol_id FROM runs"
+CellKey = tuple[str, str, int, int]
+"""Dataset, family, depth, capacity."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The stability boundary of one sweep: its rows, the p value of its existence, its place in bootstrap samples.
+
+    `drawn` has parameters, of shape (9999,); None where no boundary was located.
+    """
+
+    sweep: Sweep
+    stability: Regime
+    overfitting: Regime
+    p: float | None
+    drawn: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What claims are tested on, of one protocol and version of the data per dataset and family."""
+
+    chosen: Selection
+    scopes: tuple[tuple[str, str], ...]
+    located: tuple[Located, ...]
+    cells: tuple[Cell, ...]
+    curves: dict[CellKey, Curves]
+    pairs: tuple[Pairs, ...]
+    topologies: tuple[Topologies, ...]
+    validation: dict[tuple[str, str, str, int, int], float]
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets of the store, or those chosen of them: the paper's in rising difficulty, then the others."""
+        return sorted({dataset for dataset, _ in self.scopes}, key=difficulty)
+
+    @cached_property
+    def stable(self) -> dict[tuple[str, str, int, str], float]:
+        """First stable size by dataset, family, depth and protocol."""
+        return first_stable(entry.stability for entry in self.located)
+
+    def families(self, dataset: str) -> list[str]:
+        """Return the families that the store has of a dataset."""
+        return sorted((family for name, family in self.scopes if name == dataset), key=family_rank)
+
+    def printed(self, figures: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return which of the datasets and families that the paper has figures of are asked for and in the store."""
+        families = self.chosen.families or FAMILIES
+        wanted = set(figures)
+        return [(d, f) for d in self.datasets for f in families if (d, f) in wanted]
+
+    def sweeps(self, dataset: str, family: str) -> list[Located]:
+        """Return the sweeps of a dataset and family, one per depth."""
+        return [e for e in self.located if (e.sweep.dataset, e.sweep.family) == (dataset, family)]
+
+    def stable_cells(self, dataset: str, family: str) -> list[Cell]:
+        """Return the stable architectures of a dataset and family."""
+        return [cell for cell in self.cells if (cell.dataset, cell.family) == (dataset, family) and cell.stable]
+
+    def best(self, dataset: str, family: str) -> Cell | None:
+        """Return the stable architecture with the highest mean validation accuracy."""
+        return most_accurate(self.stable_cells(dataset, family), self.validation)
+
+    def smallest(self, dataset: str, family: str) -> Cell | None:
+        """Return the stable architecture with the fewest parameters."""
+        return min(self.stable_cells(dataset, family), key=lambda cell: cell.parameters, default=None)
+
+    def curves_of(self, cell: Cell) -> Curves | None:
+        """Return the pruning curves of an architecture, if it was pruned under the same protocol."""
+        curves = self.curves.get((cell.dataset, cell.family, cell.depth, cell.capacity))
+        same = curves is not None and curves.protocol_id == cell.protocol_id
+        return curves if same else None
+
+    def gaps(self, dataset: str, family: str) -> list[Pairs]:
+        """Return the pairs of a dataset and family, one sweep per depth."""
+        return [pairs for pairs in self.pairs if (pairs.dataset, pairs.family) == (dataset, family)]
+
+    def rng(self, *key: object) -> np.random.Generator:
+        """Return a generator that depends on the seed and the key only."""
+        return sweep_rng(self.seed, "claims", *key)
+
+
+def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidence:
+    """Return the evidence in the store at this path.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    names = Store(Path(store)).query(NAMES)
+    for column, wanted in (
+        ("dataset", chosen.datasets),
+        ("family", chosen.families),
+        ("protocol_id", chosen.protocols),
+    ):
+        known = names[column].unique().sort().to_list()
+        for name in wanted:
+            if known and name not in known:
+                what = f"{column.removesuffix('_id')} {name!r}"
+                raise MinarchError(f"the store holds no runs of {what}, only of {', '.join(known)}")
+    scopes = sorted(
+        {
+            (dataset, family)
+            for dataset, family, _ in names.iter_rows()
+            if dataset in (chosen.datasets or (dataset,)) and family in (chosen.families or (family,))
+        }
+    )
+    lenient = replace(chosen, lenient=True)
+    sweeps, notes = load_sweeps(store, lenient)
+    located = tuple(locate(sweep, seed) for sweep in sweeps)
+    return Evidence(
+        chosen=chosen,
+        scopes=tuple(scopes),
+        located=located,
+        cells=tuple(cells_of(sweeps, [entry.stability for entry in located])),
+        curves={(c.dataset, c.family, c.depth, c.capacity): c for c in load_curves(store, lenient)[0]},
+        pairs=tuple(load_pairs(store, lenient)[0]),
+        topologies=tuple(load_topologies(store, lenient)[0]),
+        validation=validation_means(store),
+        seed=seed,
+        notes=notes,
+    )
+
+
+def locate(sweep: Sweep, seed: int) -> Located:
+    """Return the boundaries of a sweep, as fine as claims need them."""
+    stability, overfitting = sweep_regimes(sweep, seed=seed)
+    if stability.capacity is None:
+        return Located(sweep, stability, overfitting, None, None)
+    used = sizes_used(sweep)
+    # The same random numbers for all depths of a family: their replicates are drawn jointly.
+    rng = sweep_rng(seed, "claims", sweep.dataset, sweep.family)
+    accuracy = sweep.accuracy[used]
+    drawn = sweep.parameters[used][locations(accuracy, chance=sweep.chance, rng=rng)].astype(np.float64)
+    return Located(sweep, stability, overfitting, existence_p(accuracy, chance=sweep.chance, rng=rng), drawn)
+
+
+def absent(
+    evidence: Evidence, question: Question, figures: Iterable[tuple[str, str]], *phases: str
+) -> Iterator[ClaimVerdict]:
+    """Yield one row for all datasets with figures of the paper that the store lacks; none if datasets were named."""
+    if evidence.chosen.datasets:
+        return
+    families = evidence.chosen.families or FAMILIES
+    printed = {dataset for dataset, family in figures if family in families}
+    lacking = [dataset for dataset in DATASETS if dataset in printed - set(evidence.datasets)]
+    if lacking:
+        why = f"the store has no runs of {', '.join(lacking)}"
+        row = question.row(None, None)
+        yield missing(row, why, " && ".join(command(phase, lacking) for phase in phases))
+
+
+def shared(tables: Sequence[Mapping[int, float]]) -> FloatArray | None:
+    """Return values by replicate as (tables, replicates that all of them have); None if those are fewer than 5."""
+    replicates = sorted(set.intersection(*(set(table) for table in tables)))
+    if len(replicates) < MIN_REPLICATES:
+        return None
+    return np.array([[table[replicate] for replicate in replicates] for table in tables])
+
+
+def across(
+    evidence: Evidence,
+    question: Question,
+    phase: str,
+    test: Callable[[Evidence, ClaimVerdict, str, str], ClaimVerdict],
+) -> Iterator[ClaimVerdict]:
+    """Yield a claim on the paper's datasets per family: `test` gets the row, the easiest and the hardest dataset.
+
+    One row where the store has fewer than two of them; none if datasets were named.
+    """
+    hard = [dataset for dataset in evidence.datasets if dataset in DATASETS]
+    families = [f for f in evidence.chosen.families or FAMILIES if sum((d, f) in evidence.scopes for d in hard) > 1]
+    for family in families:
+        have = [dataset for dataset in hard if (dataset, family) in evidence.scopes]
+        yield test(evidence, question.row(None, family), have[0], have[-1])
+    if not families and not evidence.chosen.datasets:
+        lacking = [dataset for dataset in DATASETS if dataset not in hard] or DATASETS
+        row = question.row(None, None)
+        yield missing(row, "takes a family on two of the paper's datasets", command(phase, lacking))

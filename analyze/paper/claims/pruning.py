@@ -1,0 +1,266 @@
+"""Claims on pruning: 6 (phases), 7 (where the decline begins), 8 (depth and width), 9 (safe sparsities)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analyze.paper.claims.evidence import Evidence, absent, shared
+from analyze.paper.claims.rows import POSITIVE, ClaimVerdict, Question, Range, command, found, measured, missing
+from analyze.paper.figures import DECLINE, REDUNDANCY, TABLE_ONE
+from analyze.questions.candidates import Cell
+from analyze.questions.pruning import Curves, Pruning, pruning_of
+from analyze.stats.contrasts import all_small, mean_of, slopes_within
+from analyze.stats.decline import CLOSE, first_loss, phase_evidence, tolerance
+from analyze.stats.gaps import alive
+from analyze.stats.pruning import LOST
+from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
+from analyze.stats.safety import MARGIN
+from analyze.stats.sides import Sides, some
+
+PHASES = Question(
+    claim=6,
+    title="pruning: plateau, sharp decline, collapse",
+    statistic="properties of the three phases seen, of 4",
+    unit="count",
+    method="plateau, fall, spread and collapse of the best architecture; per-replicate contrasts, t and bootstrap-t",
+    allowed=(4.0, 4.0),
+)
+BEGIN = Question(
+    claim=7,
+    title="sparsity where the decline begins",
+    statistic="first sparsity with 2% lost",
+    unit="sparsity",
+    method="losses paired by replicate at and below the ends of the printed range; t and bootstrap-t",
+)
+DEPTH = Question(
+    claim=8,
+    title="deeper networks tolerate more pruning",
+    statistic="slope of the share kept on depth",
+    unit="share per layer",
+    method="per-replicate slopes at equal width over stable sizes, t",
+    allowed=POSITIVE,
+)
+WIDTH = Question(
+    claim=8,
+    title="wider networks tolerate more pruning",
+    statistic="slope of the share kept on log10 width",
+    unit="share per tenfold width",
+    method="per-replicate slopes at equal depth over stable sizes, t",
+    allowed=POSITIVE,
+)
+SAFE = Question(
+    claim=9,
+    title="safe sparsity (Table I)",
+    statistic="safe sparsity of the best architecture",
+    unit="sparsity",
+    method="losses paired by replicate up to the printed sparsity and at the next, margin 1 point; t and bootstrap-t",
+)
+REDUNDANT = Question(
+    claim=9,
+    title="redundancy as high as 60%",
+    statistic="largest safe sparsity of the best architectures",
+    unit="sparsity",
+    method="losses paired by replicate up to 60%, margin 1 point, Bonferroni over families; t and bootstrap-t",
+    allowed=(REDUNDANCY, None),
+)
+
+
+def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
+    """Yield claim 6 for every dataset and family of the store."""
+    for dataset in evidence.datasets:
+        for family in evidence.families(dataset):
+            row = PHASES.row(dataset, family)
+            cell = evidence.best(dataset, family)
+            curves, lacking = _curves(evidence, row, cell)
+            if curves is None:
+                yield lacking
+                continue
+            rng = evidence.rng("phases", dataset, family)
+            seen = phase_evidence(curves.accuracy, curves.sparsities, chance=curves.chance, rng=rng)
+            if seen is None:
+                yield missing(
+                    row, "takes a sparsity up to 10% and one from 90% to below 100%", None, len(curves.accuracy)
+                )
+                continue
+            parts = ", ".join(f"{part.seen} ({_leaning(part.sides)})" for part in seen.parts)
+            agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
+            detail = f"{_name(curves)}: {parts}; each at 5%, unadjusted"
+            row = _identified(row, curves)
+            yield found(row, seen.sides, n=len(curves.accuracy), estimate=float(agree), detail=detail)
+
+
+def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
+    """Yield claim 7 for every dataset and family that the paper prints a sparsity of."""
+    for dataset, family in evidence.printed(DECLINE):
+        allowed = DECLINE[dataset, family]
+        row = replace(BEGIN, allowed=allowed).row(dataset, family)
+        cell = evidence.smallest(dataset, family) if family == "vit" else evidence.best(dataset, family)
+        curves, lacking = _curves(evidence, row, cell)
+        if curves is None:
+            yield lacking
+            continue
+        unpruned = curves.accuracy[:, :1]
+        losses = (unpruned - curves.accuracy - LOST * (unpruned - curves.chance))[:, 1:]
+        inside = _inside(curves.sparsities[1:], allowed)
+        rng = evidence.rng("decline", dataset, family)
+        sides = first_loss(losses, inside[0], inside[-1], rng=rng) if len(inside) else None
+        pruned = _pruning(evidence, curves)
+        interval = (pruned.onset_low, pruned.onset_high)
+        yield _placed(row, curves, sides, pruned.onset, interval)
+    yield from absent(evidence, BEGIN, DECLINE, "convergence")
+
+
+def tolerance_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
+    """Yield claim 8, on depth for DNNs and on width, for every dataset and family of the store."""
+    for dataset in evidence.datasets:
+        for family in evidence.families(dataset):
+            if family == "dnn":
+                yield _slope(evidence, DEPTH.row(dataset, family), by_depth=True)
+            yield _slope(evidence, WIDTH.row(dataset, family), by_depth=False)
+
+
+def safety_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
+    """Yield claim 9: Table I's ratios, and the redundancy of 60% for every dataset."""
+    for dataset, family in evidence.printed(TABLE_ONE):
+        allowed = TABLE_ONE[dataset, family].sparsity.interval
+        row = replace(SAFE, allowed=allowed).row(dataset, family)
+        curves, lacking = _curves(evidence, row, evidence.best(dataset, family))
+        if curves is None:
+            yield lacking
+            continue
+        losses = _losses(curves)
+        inside = _inside(curves.sparsities, allowed)
+        sides = None
+        if len(inside) and inside[-1] < losses.shape[1]:
+            # The first unsafe column comes after the last safe sparsity, and columns lack sparsity 0.
+            rng = evidence.rng("safe", dataset, family)
+            sides = first_loss(losses, inside[0], inside[-1], rng=rng)
+        pruned = _pruning(evidence, curves)
+        yield _placed(row, curves, sides, pruned.safe_sparsity, (pruned.safe_sparsity, None))
+    yield from absent(evidence, SAFE, TABLE_ONE, "convergence")
+    for dataset in evidence.datasets:
+        yield _redundancy(evidence, REDUNDANT.row(dataset, None))
+
+
+def _redundancy(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
+    dataset = row.dataset or ""
+    families = evidence.families(dataset)
+    tested: list[tuple[Curves, Sides]] = []
+    reasons: dict[str, ClaimVerdict] = {}
+    for family in families:
+        curves, lacking = _curves(evidence, replace(row, family=family), evidence.best(dataset, family))
+        if curves is None:
+            reasons[family] = lacking
+            continue
+        columns = [at for at, sparsity in enumerate(curves.sparsities[1:]) if sparsity <= REDUNDANCY + CLOSE]
+        if columns and curves.sparsities[1:][columns[-1]] >= REDUNDANCY - CLOSE:
+            rng = evidence.rng("redundancy", dataset, family)
+            tested.append((curves, all_small(_losses(curves)[:, columns], rng=rng)))
+    if not tested:
+        first = next(iter(reasons.values()), None)
+        why = "no pruned network has a sparsity of 60%" if first is None else first.detail or ""
+        return missing(row, why, first.to_test if first else None)
+    safe = {_name(curves): _pruning(evidence, curves).safe_sparsity for curves, _ in tested}
+    best = max(safe, key=lambda name: safe[name] or 0.0)
+    return found(
+        row,
+        some([sides for _, sides in tested]),
+        n=min(len(curves.accuracy) for curves, _ in tested),
+        estimate=safe[best],
+        interval=(safe[best], None),
+        detail=", ".join(f"{name}: {'none' if s is None else f'{100 * s:.0f}%'}" for name, s in safe.items()),
+    )
+
+
+def _slope(evidence: Evidence, row: ClaimVerdict, *, by_depth: bool) -> ClaimVerdict:
+    """Return the slope of the mean share kept on depth at equal width, or on log10 width at equal depth."""
+    dataset, family = row.dataset or "", row.family or ""
+    pruned = [
+        curves for cell in evidence.stable_cells(dataset, family) if (curves := evidence.curves_of(cell)) is not None
+    ]
+    again = command("convergence", dataset, family)
+    groups: dict[int, list[Curves]] = {}
+    for curves in pruned:
+        if len(curves.accuracy) >= MIN_REPLICATES:
+            groups.setdefault(curves.capacity if by_depth else curves.depth, []).append(curves)
+    compared = [(group, curves) for group, members in groups.items() if len(members) > 1 for curves in members]
+    what = "two depths of a stable width" if by_depth else "two stable sizes"
+    if not compared:
+        return missing(row, f"takes pruning curves of {what}, 5 replicates each", again)
+    table = shared([_tolerances(curves) for _, curves in compared])
+    if table is None:
+        why = f"takes {MIN_REPLICATES} replicates that all pruned sizes have"
+        return missing(row, why, again)
+    x = np.array([curves.depth if by_depth else np.log10(curves.capacity) for _, curves in compared], dtype=np.float64)
+    _, group = np.unique([at for at, _ in compared], return_inverse=True)
+    contrast = mean_of(slopes_within(table, x, group))
+    detail = f"{len(compared)} networks, mean share kept {table.mean():.2f}"
+    return measured(_identified(row, compared[0][1]), contrast, contrast.above(0.0), detail)
+
+
+def _tolerances(curves: Curves) -> dict[int, float]:
+    """Return the mean share kept of each replicate that learned."""
+    living = alive(curves.accuracy[:, 0], curves.chance)
+    kept = tolerance(curves.accuracy[living], curves.sparsities, chance=curves.chance)
+    return dict(zip(np.asarray(curves.replicates)[living].tolist(), kept.tolist(), strict=True))
+
+
+def _curves(evidence: Evidence, row: ClaimVerdict, cell: Cell | None) -> tuple[Curves | None, ClaimVerdict]:
+    """Return the pruning curves of an architecture, or None and the row that says what is missing."""
+    again = command("convergence", row.dataset or "", row.family)
+    if cell is None:
+        return None, missing(row, "no stable architecture is known", again)
+    curves = evidence.curves_of(cell)
+    if curves is None or len(curves.accuracy) < MIN_REPLICATES:
+        n = 0 if curves is None else len(curves.accuracy)
+        size = f"--capacities {cell.capacity}"
+        depth = f" --depths {cell.depth}" if cell.family == "dnn" else ""
+        return None, missing(
+            row, f"{n} of {MIN_REPLICATES} needed pruning curves of size {cell.capacity}", f"{again} {size}{depth}"
+        )
+    return curves, row
+
+
+def _losses(curves: Curves) -> FloatArray:
+    """Return losses of accuracy less the margin, at every sparsity but 0."""
+    return np.asarray((curves.accuracy[:, :1] - curves.accuracy - MARGIN)[:, 1:])
+
+
+def _inside(sparsities: Sequence[float], allowed: Range) -> list[int]:
+    low, high = allowed
+    return [
+        at for at, s in enumerate(sparsities) if (low or 0.0) - CLOSE <= s <= (1.0 if high is None else high) + CLOSE
+    ]
+
+
+def _placed(
+    row: ClaimVerdict,
+    curves: Curves,
+    sides: Sides | None,
+    estimate: float | None,
+    interval: tuple[float | None, float | None],
+) -> ClaimVerdict:
+    row = _identified(row, curves)
+    if sides is None:
+        return missing(row, "the grid of sparsities has none in the printed range", None, len(curves.accuracy))
+    return found(row, sides, n=len(curves.accuracy), estimate=estimate, interval=interval, detail=_name(curves))
+
+
+def _pruning(evidence: Evidence, curves: Curves) -> Pruning:
+    """Return what `analyze pruning` says of an architecture."""
+    return pruning_of(curves, evidence.stable, MARGIN, evidence.seed)
+
+
+def _leaning(sides: Sides) -> str:
+    return "shown" if sides.p_for <= LEVEL else "reverse shown" if sides.p_against <= LEVEL else "open"
+
+
+def _name(curves: Curves) -> str:
+    return f"{curves.family}, depth {curves.depth}, size {curves.capacity}"
+
+
+def _identified(row: ClaimVerdict, curves: Curves) -> ClaimVerdict:
+    return replace(row, protocol_id=curves.protocol_id, dataset_fingerprint=curves.dataset_fingerprint)

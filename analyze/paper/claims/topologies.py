@@ -1,0 +1,153 @@
+"""Claims on topologies: 2 (equivalent above the stability boundary) and 3 (far less variance than with size)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from analyze.paper.claims.evidence import Evidence
+from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
+from analyze.questions.regimes import Regime
+from analyze.questions.shapes import Topologies
+from analyze.stats.dominance import FAR, dominance
+from analyze.stats.equivalence import complete_blocks, pairs, shortage
+from analyze.stats.result import FLOOR, FloatArray
+from analyze.stats.safety import MARGIN
+from analyze.stats.sides import Sides, every
+
+EQUIVALENCE = Question(
+    claim=2,
+    title="topologies equivalent above the boundary",
+    statistic="largest difference at stable sizes",
+    unit="accuracy",
+    method="all-pairs TOST at every stable size, paired by replicate; against: Bonferroni over pairs and sizes",
+    allowed=(0.0, MARGIN),
+)
+VARIANCE = Question(
+    claim=3,
+    title="size far above topology",
+    statistic="topology's share in the variance",
+    unit="share",
+    method="variances of means less their sampling variance; multiplier bootstrap (9,999); worst depth",
+    allowed=(0.0, 1 / (1 + FAR)),
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The pairs of topologies of one size: distances, their errors, the degrees of freedom, and where."""
+
+    distance: FloatArray
+    error: FloatArray
+    n: int
+    depth: int
+    capacity: int
+
+
+def topology_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
+    """Yield claims 2 and 3 for every dataset that may have DNNs."""
+    if evidence.chosen.families and "dnn" not in evidence.chosen.families:
+        return
+    for dataset in evidence.datasets:
+        sweeps = [sweep for sweep in evidence.topologies if sweep.dataset == dataset]
+        for question, test in ((EQUIVALENCE, _equivalence), (VARIANCE, _variance)):
+            row = question.row(dataset, "dnn")
+            if sweeps:
+                row = replace(row, protocol_id=sweeps[0].protocol_id, dataset_fingerprint=sweeps[0].dataset_fingerprint)
+            yield test(evidence, row, sweeps)
+
+
+def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topologies]) -> ClaimVerdict:
+    again = command("shapes", row.dataset or "", "dnn")
+    above: list[Compared] = []
+    surely: list[Compared] = []
+    reasons: dict[str, None] = {}
+    for sweep in sweeps:
+        boundary = _boundary(evidence, sweep)
+        if boundary is None:
+            reasons[f"depth {sweep.depth}: no stable size is known"] = None
+            continue
+        for index, capacity in enumerate(sweep.capacities):
+            if capacity < (boundary.ci_low or 0):
+                continue
+            lacking = shortage(sweep.accuracy[index], complete_blocks(sweep.accuracy[index])[1], sweep.chance)
+            if lacking:
+                reasons[lacking] = None
+                continue
+            compared = _compared(sweep, index)
+            above.append(compared)
+            if capacity >= (boundary.ci_high or 0):
+                surely.append(compared)
+    if not above:
+        return missing(row, "; ".join(reasons) or "one topology only", again)
+    shown = max(_p_equivalent(part) for part in above)
+    apart = min((_p_different(part, surely) for part in surely), default=1.0)
+    worst = max(above, key=lambda part: float(part.distance.max()))
+    count = sum(len(part.distance) for part in above)
+    low = max(float((part.distance - stdtrit(part.n - 1, 1 - 0.025 / count) * part.error).max()) for part in above)
+    high = max(float((part.distance + stdtrit(part.n - 1, 0.975) * part.error).max()) for part in above)
+    equal = sum(_p_equivalent(part) <= 0.05 for part in above)
+    detail = (
+        f"largest at depth {worst.depth}, size {worst.capacity}; {equal} of {len(above)} stable sizes equivalent "
+        "(5%, unadjusted)"
+    )
+    return found(
+        row,
+        Sides(shown, apart),
+        n=min(part.n for part in above),
+        estimate=float(worst.distance.max()),
+        interval=(max(low, 0.0), high),
+        detail=detail,
+    )
+
+
+def _boundary(evidence: Evidence, sweep: Topologies) -> Regime | None:
+    """Return the stability boundary of the equal widths of the same depth, where some size is stable."""
+    for entry in evidence.located:
+        key = (entry.sweep.dataset, entry.sweep.family, entry.sweep.depth, entry.sweep.protocol_id)
+        if key == sweep.key and entry.stability.status in ("detected", "gradual", "all_stable"):
+            return entry.stability
+    return None
+
+
+def _compared(sweep: Topologies, index: int) -> Compared:
+    table = complete_blocks(sweep.accuracy[index])[1]
+    seen = pairs(table)
+    upper = np.triu_indices(len(table), 1)
+    n = table.shape[1]
+    error = np.sqrt(seen.error[upper] ** 2 + FLOOR**2 / n)
+    return Compared(np.abs(seen.difference[upper]), error, n, sweep.depth, sweep.capacities[index])
+
+
+def _p_equivalent(part: Compared) -> float:
+    return float(stdtr(part.n - 1, (part.distance - MARGIN) / part.error).max())
+
+
+def _p_different(part: Compared, parts: Sequence[Compared]) -> float:
+    """Return the p value of some pair of a size being more than the margin apart, adjusted for all pairs and signs."""
+    pairs_in_all = sum(len(other.distance) for other in parts)
+    return min(1.0, 2 * pairs_in_all * float(stdtr(part.n - 1, (MARGIN - part.distance) / part.error).min()))
+
+
+def _variance(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topologies]) -> ClaimVerdict:
+    results = [
+        (sweep.depth, dominance(sweep.accuracy, rng=evidence.rng("variance", sweep.dataset, sweep.depth)))
+        for sweep in sweeps
+    ]
+    tested = [(depth, result) for depth, result in results if result is not None]
+    if not tested:
+        why = "takes two sizes with two topologies of 5 shared replicates"
+        return missing(row, why, command("shapes", row.dataset or "", "dnn"))
+    depth, worst = max(tested, key=lambda item: item[1].share)
+    shares = ", ".join(f"depth {at}: {100 * result.share:.1f}%" for at, result in tested)
+    return found(
+        row,
+        every([result.sides for _, result in tested]),
+        n=min(result.n for _, result in tested),
+        estimate=worst.share,
+        interval=worst.interval,
+        detail=f"worst at depth {depth}; {shares}",
+    )

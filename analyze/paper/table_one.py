@@ -1,0 +1,277 @@
+"""The paper's Table I from a store: minimum stable parameters, safe pruning ratio and 8-bit gap, beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from analyze.paper.figures import TABLE_ONE, Printed, TableOneRow
+from analyze.questions.candidates import Cell, load_cells
+from analyze.questions.pruning import Pruning, pruning
+from analyze.questions.quantization import QuantizationGap, quantization
+from analyze.questions.recommend import found_for
+from analyze.questions.regimes import Regime
+from analyze.results import Results
+from analyze.stats.result import FLOOR, LEVEL, Status
+from analyze.stats.safety import MARGIN
+from analyze.sweeps import EQUAL_WIDTHS
+from store.results import Store
+
+Key = tuple[str, str, str, int, int]
+Loss = tuple[float, int, float, float]
+Quantity = Literal["parameters", "safe sparsity", "8-bit gap"]
+
+VALIDATION = f"""
+SELECT protocol_id, dataset_fingerprint, family, depth, capacity, avg(validation_accuracy) AS validation
+FROM runs
+WHERE precision = 'fp32' AND status = 'ok' AND {EQUAL_WIDTHS}
+GROUP BY ALL
+"""
+
+LOSSES = f"""
+SELECT protocol_id, dataset_fingerprint, family, depth, capacity, sparsity, count(*) AS n,
+       avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
+FROM pruning p JOIN runs r USING (run_id)
+WHERE r.precision = 'fp32' AND r.status = 'ok' AND r.{EQUAL_WIDTHS}
+GROUP BY ALL
+ORDER BY ALL
+"""
+
+METHODS: Mapping[Quantity, str] = {
+    "parameters": "fewest parameters from which some depth is stable; least lower to least upper end of the intervals",
+    "safe sparsity": "that of the stable architecture best in validation accuracy; above the upper end all are "
+    "shown to be harmful, one-sided t tests from the top of the grid down",
+    "8-bit gap": "paired gap of the stable architecture with the fewest parameters",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOneFigure:
+    """One figure of Table I beside the paper's; `docs/method.md` defines the fields. Ratios and gaps are fractions.
+
+    `paper_inside` says whether anything that rounds to the paper's figure lies in the interval; None where either is
+    missing.
+    """
+
+    dataset: str
+    family: str
+    quantity: Quantity
+    status: Status
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_level: float
+    paper: float | None = None
+    paper_inside: bool | None = None
+    depth: int | None = None
+    capacity: int | None = None
+    replicates: int | None = None
+    method: str
+    reason: str | None = None
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+def table_one(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    seed: int = 0,
+) -> Results[TableOneFigure]:
+    """Return minimum stable parameters, safe sparsity and 8-bit gap of every dataset and family.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    cells, boundaries, notes = load_cells(store, dataset, family, protocol, seed=seed)
+    if not cells:
+        return Results(TableOneFigure, (), notes)
+    pruned = found_for(cells, partial(pruning, store, seed=seed))
+    gaps = found_for(cells, partial(quantization, store, seed=seed))
+    validation = validation_means(store)
+    losses: dict[Key, list[Loss]] = {}
+    for row in Store(Path(store)).query(LOSSES).iter_rows():
+        losses.setdefault(row[:5], []).append(row[5:])
+    rows: list[TableOneFigure] = []
+    for (name, kind), part in groupby(cells, key=lambda cell: (cell.dataset, cell.family)):
+        members = list(part)
+        paper = TABLE_ONE.get((name, kind))
+        stable = [cell for cell in members if cell.stable]
+        regimes = [row for row in boundaries if (row.dataset, row.family) == (name, kind)]
+        rows += [
+            minimum_parameters(members, regimes, paper),
+            _sparsity(members, most_accurate(stable, validation), pruned, losses, paper),
+            _gap(members, min(stable, key=lambda cell: cell.parameters, default=None), gaps, paper),
+        ]
+    return Results(TableOneFigure, tuple(rows), notes)
+
+
+def validation_means(store: str | Path) -> dict[Key, float]:
+    """Return the mean validation accuracy of every architecture of equal widths in the store."""
+    return {row[:-1]: row[-1] for row in Store(Path(store)).query(VALIDATION).iter_rows()}
+
+
+def most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:
+    """Return the stable architecture with the highest mean validation accuracy: test data must not choose it."""
+    return max(stable, key=lambda cell: validation.get(key_of(cell), -1.0), default=None)
+
+
+def key_of(cell: Cell) -> Key:
+    """Return what an architecture is known by in the store."""
+    return cell.protocol_id, cell.dataset_fingerprint, cell.family, cell.depth, cell.capacity
+
+
+def least_harmful(losses: Sequence[Loss], margin: float) -> float:
+    """Return the largest sparsity not shown, at the one-sided 5% level, to lose the margin or more.
+
+    From the top of the grid down, each sparsity is tested and the first that fails ends it: no adjustment is needed.
+    A loss is (sparsity, replicates, mean, standard deviation), in rising order of sparsity.
+    """
+    for sparsity, n, mean, sd in reversed(losses):
+        error = np.sqrt((sd**2 + FLOOR**2) / n)
+        if mean - float(stdtrit(n - 1, 1 - LEVEL)) * error <= margin:
+            return sparsity
+    return 0.0
+
+
+def minimum_parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: TableOneRow | None) -> TableOneFigure:
+    """Return the fewest parameters from which some depth is stable.
+
+    If every depth's interval holds, the least of the true boundaries lies between the least lower and the least upper
+    end.
+    """
+    figure = _figure(cells[0], "parameters")
+    known = [row for row in regimes if row.status != "insufficient"]
+    unknown = [row for row in regimes if row.status == "insufficient"]
+    causes: dict[str | None, list[str]] = {}
+    for row in unknown:
+        causes.setdefault(row.reason, []).append(str(row.depth))
+    reasons = [
+        f"depth {depths[0]} is left out: {cause}"
+        if len(depths) == 1
+        else f"depths {', '.join(depths)} are left out: {cause}"
+        for cause, depths in causes.items()
+    ]
+    if not known:
+        return _beside(replace(figure, reason="; ".join(reasons)), paper.parameters if paper else None)
+    sizes = {(cell.depth, cell.capacity): cell.parameters for cell in cells}
+    found = [(_ends(row, sizes), row) for row in known if row.status != "not_reached"]
+    if not found:
+        reasons = [f"depth {row.depth}: {row.reason}" for row in known] + reasons
+        figure = replace(figure, status="not_reached", replicates=min(row.replicates for row in known))
+        return _beside(replace(figure, reason="; ".join(reasons)), paper.parameters if paper else None)
+    (estimate, _, _), least = min(found, key=lambda item: item[0][0])
+    lows = [ends[1] for ends, _ in found]
+    smallest = min(capacity for depth, capacity in sizes if depth == least.depth)
+    if least.status != "detected" and least.reason:
+        reasons.insert(0, f"depth {least.depth}: {least.reason}")
+    figure = replace(
+        figure,
+        status=least.status,
+        estimate=float(estimate),
+        # A sweep whose smallest size is stable bounds the figure from above only.
+        ci_low=None if None in lows else float(min(low for low in lows if low is not None)),
+        ci_high=float(min(ends[2] for ends, _ in found)),
+        depth=least.depth,
+        capacity=least.capacity or smallest,
+        replicates=min(row.replicates for row in known),
+        reason="; ".join(reasons) or None,
+    )
+    return _beside(figure, paper.parameters if paper else None)
+
+
+def _ends(row: Regime, sizes: Mapping[tuple[int, int], int]) -> tuple[int, int | None, int]:
+    """Return estimate, lower and upper end of a boundary in parameters; no lower end where all sizes are stable."""
+    if row.parameters is None or row.ci_low is None or row.ci_high is None:
+        least = min(parameters for (depth, _), parameters in sizes.items() if depth == row.depth)
+        return least, None, least
+    return row.parameters, sizes[row.depth, row.ci_low], sizes[row.depth, row.ci_high]
+
+
+def _sparsity(
+    cells: Sequence[Cell],
+    best: Cell | None,
+    pruned: Sequence[Pruning],
+    losses: Mapping[Key, Sequence[Loss]],
+    paper: TableOneRow | None,
+) -> TableOneFigure:
+    """Return the safe sparsity of the best stable architecture: by construction the lower end of its interval."""
+    figure, printed = _figure(cells[0], "safe sparsity"), paper.sparsity if paper else None
+    if best is None:
+        return _beside(replace(figure, reason="no stable architecture is known"), printed)
+    figure = replace(figure, depth=best.depth, capacity=best.capacity)
+    found = next((row for row in pruned if _is(best, row)), None)
+    if found is None:
+        command = f"generate convergence --dataset {best.dataset} --family {best.family} --capacities {best.capacity}"
+        return _beside(replace(figure, reason=f"it was not pruned: `{command}`"), printed)
+    figure = replace(figure, status=found.status, replicates=found.replicates, reason=found.reason)
+    if found.safe_sparsity is None:
+        return _beside(figure, printed)
+    high = max(found.safe_sparsity, least_harmful(losses.get(key_of(best), ()), MARGIN))
+    return _beside(replace(figure, estimate=found.safe_sparsity, ci_low=found.safe_sparsity, ci_high=high), printed)
+
+
+def _gap(
+    cells: Sequence[Cell], least: Cell | None, gaps: Sequence[QuantizationGap], paper: TableOneRow | None
+) -> TableOneFigure:
+    """Return what 8 bits cost the smallest stable architecture."""
+    figure, printed = _figure(cells[0], "8-bit gap"), paper.gap if paper else None
+    if least is None:
+        return _beside(replace(figure, reason="no stable architecture is known"), printed)
+    figure = replace(figure, depth=least.depth, capacity=least.capacity)
+    found = next((row for row in gaps if _is(least, row)), None)
+    if found is None:
+        what = f"--dataset {least.dataset} --family {least.family} --capacities {least.capacity}"
+        reason = f"it was not trained in 8 bits: `generate quantization {what}`"
+        return _beside(replace(figure, reason=reason), printed)
+    deaths = f"{100 * found.death_rate:.0f}% of the models die under int8" if found.death_rate else None
+    return _beside(
+        replace(
+            figure,
+            status=found.status,
+            estimate=found.gap,
+            ci_low=found.ci_low,
+            ci_high=found.ci_high,
+            replicates=found.replicates,
+            reason="; ".join(text for text in (found.reason, deaths) if text) or None,
+        ),
+        printed,
+    )
+
+
+def _figure(cell: Cell, quantity: Quantity) -> TableOneFigure:
+    return TableOneFigure(
+        dataset=cell.dataset,
+        family=cell.family,
+        quantity=quantity,
+        status="insufficient",
+        # Two one-sided 95% bounds make a 90% interval.
+        ci_level=0.90 if quantity == "safe sparsity" else 0.95,
+        method=METHODS[quantity],
+        protocol_id=cell.protocol_id,
+        dataset_fingerprint=cell.dataset_fingerprint,
+    )
+
+
+def _beside(figure: TableOneFigure, printed: Printed | None) -> TableOneFigure:
+    """Return the figure with the paper's beside it."""
+    if printed is None:
+        return figure
+    inside = None
+    if figure.ci_high is not None:
+        low, high = printed.interval
+        inside = bool(low <= figure.ci_high and (figure.ci_low is None or high >= figure.ci_low))
+    return replace(figure, paper=printed.value, paper_inside=inside)
+
+
+def _is(cell: Cell, row: Pruning | QuantizationGap) -> bool:
+    return key_of(cell) == (row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity)

@@ -1,0 +1,220 @@
+"""Which architectures of a store are stable, and which of those are shown to be good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from analyze.questions.regimes import Regime, first_stable, sweep_regimes
+from analyze.stats.means import mean_interval
+from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
+from analyze.stats.safety import MARGIN
+from analyze.stats.selection import fallback, loss_p, worst_rival_p
+from analyze.sweeps import Sweep, load_sweeps, selection, sweep_rng
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a recommended architecture must satisfy.
+
+    `max_drop` is the accuracy, a fraction, that may be lost: against the best stable architecture, by pruning and by
+    8 bits, each.
+    """
+
+    max_drop: float = MARGIN
+    max_parameters: int | None = None
+    max_bytes: int | None = None
+    min_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One architecture of equal widths; `accuracy` by replicate number, NaN where there is no run.
+
+    `stable` is None where its sweep has too little data to tell.
+    """
+
+    dataset: str
+    dataset_fingerprint: str
+    protocol_id: str
+    family: str
+    depth: int
+    capacity: int
+    parameters: int
+    stable: bool | None
+    accuracy: FloatArray
+
+    @property
+    def observed(self) -> FloatArray:
+        """Accuracies of the runs there are."""
+        return self.accuracy[~np.isnan(self.accuracy)]
+
+    @property
+    def contends(self) -> bool:
+        """Whether it is stable and has enough replicates to say how good it is."""
+        return bool(self.stable) and len(self.observed) >= MIN_REPLICATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The evidence on one architecture in one scope, a family or `all`; `docs/method.md` defines the fields."""
+
+    dataset: str
+    scope: str
+    family: str
+    depth: int
+    capacity: int
+    parameters: int
+    verdict: str
+    stable: bool | None
+    replicates: int
+    mean: float
+    sd: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_level: float | None
+    drop: float | None
+    p_value: float | None
+    level: float | None
+    protocol_id: str
+    dataset_fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """The architecture in words."""
+        return f"{self.family}, depth {self.depth}, size {self.capacity}"
+
+
+def load_cells(
+    store: str | Path,
+    dataset: str | Sequence[str] | None,
+    family: str | Sequence[str] | None,
+    protocol: str | None,
+    *,
+    seed: int,
+) -> tuple[list[Cell], list[Regime], tuple[str, ...]]:
+    """Return all architectures of equal widths, the stability boundaries of their sweeps, and remarks.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
+    boundaries = [sweep_regimes(sweep, seed=seed)[0] for sweep in sweeps]
+    return cells_of(sweeps, boundaries), boundaries, notes
+
+
+def cells_of(sweeps: Sequence[Sweep], boundaries: Sequence[Regime]) -> list[Cell]:
+    """Return all architectures of the sweeps, given their stability boundaries."""
+    stable = first_stable(boundaries)
+    replicates = max((sweep.accuracy.shape[1] for sweep in sweeps), default=0)
+    return [cell for sweep in sweeps for cell in _cells(sweep, stable, replicates)]
+
+
+def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> list[Candidate]:
+    """Return the evidence on all architectures of one dataset and scope, those that pass marked `qualifies`.
+
+    Passing means: shown to be less than `max_drop` worse than the best stable architecture and, if asked, better than
+    `min_accuracy`. Within a sweep the largest size is tested first, at half of the sweep's share of the 5%; `fallback`
+    hands on the level of a size that passed. So 5% bound the chance that any architecture passes that should not.
+    """
+    contenders = [cell for cell in cells if cell.contends]
+    fits = [cell for cell in contenders if limits.max_parameters is None or cell.parameters <= limits.max_parameters]
+    level = 1 - LEVEL / max(len(fits), 1)
+    rng = sweep_rng(seed, "recommend", cells[0].dataset, scope)
+    accuracy = np.array([cell.accuracy for cell in contenders])
+    sweeps = [list(group) for _, group in groupby(fits, key=lambda cell: (cell.family, cell.depth))]
+    judged: dict[int, Candidate] = {}
+    for sweep in sweeps:
+        falling = sweep[::-1]
+        p = [_p(cell, contenders, accuracy, limits, rng) for cell in falling]
+        levels = fallback(p, _weights(len(falling), len(sweeps)))
+        for cell, value, at in zip(falling, p, levels, strict=True):
+            verdict = "qualifies" if value <= at else "not shown"
+            judged[id(cell)] = replace(
+                _evidence(cell, scope, verdict, level),
+                drop=_drop(cell, contenders),
+                p_value=value,
+                level=at,
+            )
+    return [judged.get(id(cell)) or _evidence(cell, scope, _why_not_tested(cell), None) for cell in cells]
+
+
+def _cells(sweep: Sweep, stable: dict[tuple[str, str, int, str], float], replicates: int) -> list[Cell]:
+    threshold = stable.get((sweep.dataset, sweep.family, sweep.depth, sweep.protocol_id))
+    missing = replicates - sweep.accuracy.shape[1]
+    padded = np.pad(sweep.accuracy, ((0, 0), (0, missing)), constant_values=np.nan)
+    return [
+        Cell(
+            dataset=sweep.dataset,
+            dataset_fingerprint=sweep.dataset_fingerprint,
+            protocol_id=sweep.protocol_id,
+            family=sweep.family,
+            depth=sweep.depth,
+            capacity=int(capacity),
+            parameters=int(parameters),
+            stable=None if threshold is None else bool(capacity >= threshold),
+            accuracy=accuracy,
+        )
+        for capacity, parameters, accuracy in zip(sweep.capacities, sweep.parameters, padded, strict=True)
+    ]
+
+
+def _weights(sizes: int, sweeps: int) -> list[float]:
+    """Return each size's share of the 5%: half of the sweep's for the largest, the rest shared by the others."""
+    others = sizes - 1
+    shares = [0.5 if others else 1.0] + [0.5 / others] * others
+    return [share / sweeps for share in shares]
+
+
+def _p(cell: Cell, contenders: Sequence[Cell], accuracy: FloatArray, limits: Limits, rng: np.random.Generator) -> float:
+    """Return the largest p value of all that the architecture has to show."""
+    at = next(index for index, other in enumerate(contenders) if other is cell)
+    p = worst_rival_p(accuracy, at, limits.max_drop, rng=rng)
+    if limits.min_accuracy is not None:
+        p = max(p, float(loss_p(limits.min_accuracy - cell.observed[:, None], 0.0, rng=rng)[0]))
+    return p
+
+
+def _drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
+    """Return by how much the best rival is better, in the mean over the replicates that both have."""
+    differences = [other.accuracy - cell.accuracy for other in contenders if other is not cell]
+    means = [float(np.nanmean(difference)) for difference in differences if not np.isnan(difference).all()]
+    return max(means, default=None)
+
+
+def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:
+    observed = cell.observed
+    interval = mean_interval(observed, level).interval if level is not None else (None, None)
+    return Candidate(
+        dataset=cell.dataset,
+        scope=scope,
+        family=cell.family,
+        depth=cell.depth,
+        capacity=cell.capacity,
+        parameters=cell.parameters,
+        verdict=verdict,
+        stable=cell.stable,
+        replicates=len(observed),
+        mean=float(observed.mean()),
+        sd=float(observed.std(ddof=1)) if len(observed) > 1 else None,
+        ci_low=interval[0],
+        ci_high=interval[1],
+        ci_level=level,
+        drop=None,
+        p_value=None,
+        level=None,
+        protocol_id=cell.protocol_id,
+        dataset_fingerprint=cell.dataset_fingerprint,
+    )
+
+
+def _why_not_tested(cell: Cell) -> str:
+    if cell.stable is None:
+        return "unknown"
+    if not cell.stable:
+        return "unstable"
+    return "too few" if len(cell.observed) < MIN_REPLICATES else "too large"

@@ -1,0 +1,248 @@
+"""A recommendation in words: the reasoning behind it, or what stands in its way and which sweep would decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isclose
+
+from scipy.special import ndtri
+
+from analyze.questions.candidates import Candidate, Limits
+from analyze.questions.pruning import Pruning
+from analyze.questions.quantization import QuantizationGap
+from analyze.questions.regimes import Regime
+from analyze.stats.result import MIN_REPLICATES, Status
+
+POWER = 0.8
+MOST_REPEATS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """An architecture that passed: what may be cut of it, and the bytes of each form; None where that is not known."""
+
+    candidate: Candidate
+    boundary: Regime
+    safe_sparsity: float | None
+    pruned: Pruning | None
+    gap: QuantizationGap | None
+    int8_safe: bool | None
+    bytes_fp32: int
+    bytes_int8: int
+    bytes_pruned: int | None
+    bytes_pruned_int8: int | None
+
+    @property
+    def _safe(self) -> dict[str, int]:
+        """Bytes of the forms that were shown to be safe; pruned and quantized at once was not tested."""
+        forms = {"fp32": self.bytes_fp32}
+        if self.bytes_pruned is not None:
+            forms["pruned"] = self.bytes_pruned
+        if self.int8_safe:
+            forms["int8"] = self.bytes_int8
+        return forms
+
+    @property
+    def safe_form(self) -> str:
+        """The smallest form that was shown to be safe."""
+        return min(self._safe, key=lambda form: self._safe[form])
+
+    @property
+    def safe_bytes(self) -> int:
+        """Its bytes."""
+        return self._safe[self.safe_form]
+
+
+def remedy(
+    judged: Sequence[Candidate], regimes: Sequence[Regime], limits: Limits, passed: Sequence[Finding]
+) -> tuple[Status, str, str]:
+    """Return the status of a scope in which nothing qualifies, why, and the command that would decide it."""
+    tested = [row for row in judged if row.p_value is not None]
+    if passed:
+        least = min(passed, key=lambda found: found.safe_bytes)
+        reason = (
+            f"the smallest safe form of those shown to be good enough is {least.candidate.name}, {least.safe_form}: "
+            f"{least.safe_bytes:,} bytes, and {limits.max_bytes:,} are allowed"
+        )
+        return "absent", reason, _smaller(least.candidate, judged)
+    if tested:
+        return "absent", *_not_shown(tested, limits)
+    contenders = [row for row in judged if row.verdict == "too large"]
+    if contenders:
+        least_parameters = min(contenders, key=lambda row: row.parameters)
+        reason = (
+            f"the smallest stable architecture, {least_parameters.name}, has {least_parameters.parameters:,} "
+            f"parameters, and {limits.max_parameters:,} are allowed"
+        )
+        return "absent", reason, _smaller(least_parameters, judged)
+    too_few = [row for row in judged if row.verdict == "too few"]
+    if too_few:
+        reason = f"every stable size has fewer than {MIN_REPLICATES} replicates"
+        return "insufficient", reason, _sweep(too_few[-1], f"--repeats {MIN_REPLICATES}")
+    return _nothing_stable(judged, regimes)
+
+
+def explanation(
+    judged: Sequence[Candidate],
+    regimes: Sequence[Regime],
+    limits: Limits,
+    best: Finding | None,
+    reason: str | None,
+    command: str | None,
+) -> str:
+    """Return the reasoning in sentences, one per line."""
+    tested = [row for row in judged if row.p_value is not None]
+    passed = [row for row in tested if row.verdict != "not shown"]
+    lines = [f"Stability: {'; '.join(_boundary(row) for row in regimes)}."]
+    if tested:
+        also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
+        lines.append(
+            f"Tested: {len(tested)} stable architectures, each for being less than {in_points(limits.max_drop)} "
+            f"worse than every other stable one, paired by replicate{also}. The largest size of a sweep goes first "
+            f"and hands its level on; 5% bound the chance that any passes wrongly. {len(passed)} passed."
+        )
+    if best is None:
+        lines.append(f"Nothing qualifies: {reason}.")
+        lines.append(f"What would decide it: {command}")
+        return "\n".join(lines)
+    return "\n".join([*lines, *_choice(best, judged, limits)])
+
+
+def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[str]:
+    row = best.candidate
+    lines = [f"Chosen: {row.name}, {row.parameters:,} parameters: the fewest among those that satisfy every limit."]
+    smaller = [other for other in judged if other.verdict == "not shown" and other.parameters < row.parameters]
+    if smaller:
+        last = max(smaller, key=lambda other: other.parameters)
+        drop = "" if last.drop is None else f", estimated {_points(last.drop)} below the best"
+        lines.append(f"Next smaller: {last.name}{drop}, did not pass (p = {last.p_value:.2g}, level {last.level:.2g}).")
+    if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
+        lines.append(
+            f"Accuracy: mean {100 * row.mean:.2f}% over {row.replicates} replicates, between {100 * row.ci_low:.2f}% "
+            f"and {100 * row.ci_high:.2f}%. A chosen architecture looks better than it is, so the interval is that of "
+            f"{100 * row.ci_level:.4g}%, wide enough to hold with 95% whichever of those tested is chosen."
+        )
+    margin = in_points(limits.max_drop)
+    if best.safe_sparsity is None:
+        lines.append("Pruning: not known.")
+    else:
+        lines.append(f"Pruning: {100 * best.safe_sparsity:.0f}% of the weights are shown to cost less than {margin}.")
+    lines.append(f"8 bits: {_quantized(best, margin)}.")
+    lines.append(
+        f"Bytes: {best.bytes_fp32:,} in fp32, {best.bytes_int8:,} in int8"
+        + ("" if best.bytes_pruned is None else f", {best.bytes_pruned:,} pruned, {best.bytes_pruned_int8:,} both")
+        + f"; smallest form shown to be safe: {best.safe_form}. Pruned and quantized at once is a projection: "
+        "the two were tested apart."
+    )
+    return lines
+
+
+def _quantized(best: Finding, margin: str) -> str:
+    gap = best.gap
+    if best.int8_safe is None or gap is None:
+        return "not known"
+    if gap.death_rate:
+        return f"not safe, {100 * gap.death_rate:.0f}% of the models die"
+    interval = (
+        "" if gap.gap is None or gap.ci_high is None else f"gap {_points(gap.gap)}, at most {_points(gap.ci_high)}"
+    )
+    return f"{interval}: {'safe' if best.int8_safe else 'not shown to be'} within {margin}"
+
+
+def _boundary(row: Regime) -> str:
+    name = f"{row.family} depth {row.depth}"
+    if row.capacity is None:
+        return f"{name} {row.status.replace('_', ' ')}"
+    return f"{name} from size {row.capacity} on (95% interval {row.ci_low} to {row.ci_high}, {row.status})"
+
+
+def _not_shown(tested: Sequence[Candidate], limits: Limits) -> tuple[str, str]:
+    """Return why no tested architecture passed, and what to run."""
+    best = max(tested, key=lambda row: row.mean)
+    if limits.min_accuracy is not None and best.mean <= limits.min_accuracy:
+        reason = (
+            f"the best stable architecture, {best.name}, has a mean accuracy of {100 * best.mean:.2f}%, "
+            f"and {100 * limits.min_accuracy:g}% are asked for"
+        )
+        return reason, _larger(best, tested)
+    nearest = min(tested, key=lambda row: row.drop if row.drop is not None else 0.0)
+    drop, sd = max(nearest.drop or 0.0, 0.0), nearest.sd or 0.0
+    reason = (
+        f"none of {len(tested)} stable architectures is shown to be within {in_points(limits.max_drop)} of the best"
+        + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
+        + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
+    )
+    if drop >= limits.max_drop:
+        return f"{reason}, estimated {_points(drop)} below the best, which is too large itself", _larger(best, tested)
+    rooms = [limits.max_drop - drop]
+    if limits.min_accuracy is not None and nearest.mean > limits.min_accuracy:
+        rooms.append(nearest.mean - limits.min_accuracy)
+    z = -float(ndtri(nearest.level or 0.05)) + float(ndtri(POWER))
+    # Two architectures of equal spread, replicates uncorrelated: the pairing can only make it fewer.
+    needed = ceil(2 * (z * sd / min(rooms)) ** 2) + 2
+    repeats = min(max(needed, nearest.replicates + 5), MOST_REPEATS)
+    return f"{reason}; about {repeats} replicates of all of them would show it", _more_replicates(tested, repeats)
+
+
+def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> tuple[Status, str, str]:
+    unreached = [row for row in regimes if row.status == "not_reached"]
+    first = judged[0]
+    if unreached:
+        about = [row for row in judged if (row.family, row.depth) == (unreached[0].family, unreached[0].depth)]
+        largest = max(about, key=lambda row: row.capacity)
+        reasons = dict.fromkeys(row.reason for row in unreached if row.reason)
+        return "not_reached", f"no size is stable: {'; '.join(reasons)}", _larger(largest, about)
+    reasons = dict.fromkeys(row.reason for row in regimes if row.reason)
+    command = f"generate convergence --dataset {first.dataset} --family {first.family} --repeats 10"
+    return "insufficient", f"too little data to find stable sizes: {'; '.join(reasons)}", command
+
+
+def _more_replicates(tested: Sequence[Candidate], repeats: int) -> str:
+    """Return the command that adds replicates to all that were tested: they are compared replicate by replicate."""
+    first = tested[0]
+    if first.scope == "all":
+        return f"generate convergence --dataset {first.dataset} --repeats {repeats}"
+    capacities = ",".join(map(str, sorted({row.capacity for row in tested})))
+    depths = ",".join(map(str, sorted({row.depth for row in tested}))) if first.family == "dnn" else ""
+    return (
+        f"generate convergence --dataset {first.dataset} --family {first.family}"
+        f"{f' --depths {depths}' if depths else ''} --capacities {capacities} --repeats {repeats}"
+    )
+
+
+def _larger(row: Candidate, among: Sequence[Candidate]) -> str:
+    """Return the command that trains sizes beyond the largest of this sweep."""
+    largest = max(other.capacity for other in among if (other.family, other.depth) == (row.family, row.depth))
+    return _sweep(row, f"--capacities {2 * largest},{4 * largest}", f"--repeats {max(row.replicates, 5)}", sizes=False)
+
+
+def _smaller(row: Candidate, judged: Sequence[Candidate]) -> str:
+    """Return the command that trains the sizes between the last unstable one of this sweep and the first stable one."""
+    sweep = [other for other in judged if (other.family, other.depth) == (row.family, row.depth)]
+    first = min(other.capacity for other in sweep if other.stable)
+    last = max((other.capacity for other in sweep if not other.stable), default=0)
+    between = range(last + 1, first)
+    if not between:
+        # No size lies between: what is left is more certainty about the ones there are.
+        return _sweep(row, f"--repeats {row.replicates + 10}", sizes=False)
+    step = ceil(len(between) / 4)
+    sizes = ",".join(map(str, between[::step]))
+    return _sweep(row, f"--capacities {sizes}", f"--repeats {max(row.replicates, 5)}", sizes=False)
+
+
+def _sweep(row: Candidate, *options: str, sizes: bool = True) -> str:
+    """Return the command that trains more of an architecture's sweep."""
+    depths = f" --depths {row.depth}" if row.family == "dnn" else ""
+    capacities = f" --capacities {row.capacity}" if sizes else ""
+    command = f"generate convergence --dataset {row.dataset} --family {row.family}{depths}{capacities}"
+    return " ".join([command, *options])
+
+
+def in_points(margin: float) -> str:
+    """Return a margin, a fraction, in words: `1 point`, `0.5 points`."""
+    return "1 point" if isclose(margin, 0.01) else f"{100 * margin:g} points"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.2f} points"

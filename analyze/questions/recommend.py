@@ -1,0 +1,287 @@
+"""The smallest stable architecture that is good enough, how far it can be cut, and why it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+from analyze.questions.candidates import Candidate, Cell, Limits, judge, load_cells
+from analyze.questions.explain import Finding, explanation, in_points, remedy
+from analyze.questions.pruning import Pruning, pruning
+from analyze.questions.quantization import QuantizationGap, quantization
+from analyze.questions.regimes import Regime
+from analyze.questions.storage import storage
+from analyze.results import Results
+from analyze.stats.result import Status
+from analyze.stats.safety import MARGIN
+from store.errors import MinarchError
+from store.results import Store
+
+METHOD = (
+    "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
+    "bootstrap-t p values, fallback procedure from the largest size down, 5% in all; accuracy by t interval, "
+    "Bonferroni over the candidates"
+)
+
+Row = TypeVar("Row")
+ArchitectureKey = tuple[str, str, int, int, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """The smallest architecture of one scope, a family or `all`; `docs/method.md` defines the fields."""
+
+    dataset: str
+    scope: str
+    status: Status
+    family: str | None = None
+    depth: int | None = None
+    capacity: int | None = None
+    parameters: int | None = None
+    accuracy: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_level: float | None = None
+    replicates: int | None = None
+    drop: float | None = None
+    max_drop: float
+    stability: str | None = None
+    stability_low: int | None = None
+    stability_high: int | None = None
+    safe_sparsity: float | None = None
+    int8_safe: bool | None = None
+    gap: float | None = None
+    gap_low: float | None = None
+    gap_high: float | None = None
+    bytes_fp32: int | None = None
+    bytes_pruned: int | None = None
+    bytes_int8: int | None = None
+    bytes_pruned_int8: int | None = None
+    safe_form: str | None = None
+    safe_bytes: int | None = None
+    runner_up_family: str | None = None
+    runner_up_depth: int | None = None
+    runner_up_capacity: int | None = None
+    runner_up_parameters: int | None = None
+    candidates: int
+    tested: int
+    method: str = METHOD
+    reason: str | None = None
+    command: str | None = None
+    explanation: str
+    protocol_id: str | None = None
+    dataset_fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Recommendations, one per scope, and the evidence behind them, a row per scope and architecture."""
+
+    rows: Results[Recommendation]
+    evidence: Results[Candidate]
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What is known about pruning and quantizing the architectures, and the classes of each version of the data."""
+
+    pruned: dict[ArchitectureKey, Pruning]
+    gaps: dict[ArchitectureKey, QuantizationGap]
+    classes: dict[str, int]
+
+
+def recommend(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    max_drop: float = MARGIN,
+    max_parameters: int | None = None,
+    max_bytes: int | None = None,
+    min_accuracy: float | None = None,
+    seed: int = 0,
+) -> Recommendations:
+    """Return the smallest stable architecture that satisfies the limits, per family and over all, of each dataset.
+
+    Accuracies are fractions. `max_drop` is what may be lost against the best stable architecture, by pruning and by
+    8 bits, each; `max_bytes` bounds the smallest form that is shown to be safe.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    limits = Limits(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
+    cells, boundaries, notes = load_cells(store, dataset, family, protocol, seed=seed)
+    cuts = _cuts(store, cells, max_drop, seed) if cells else Cuts({}, {}, {})
+    rows: list[Recommendation] = []
+    evidence: list[Candidate] = []
+    for name, members in groupby(cells, key=lambda cell: cell.dataset):
+        about = [row for row in boundaries if row.dataset == name]
+        for scope, part in _scopes(list(members)):
+            judged = judge(part, scope, limits, seed=seed)
+            regimes = [row for row in about if scope in ("all", row.family)]
+            row, judged = _recommendation(judged, regimes, limits, cuts)
+            rows.append(row)
+            evidence += judged
+    return Recommendations(Results(Recommendation, tuple(rows), notes), Results(Candidate, tuple(evidence), notes))
+
+
+def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return the families, and all together where there are several on the same version of the data."""
+    families = [(family, list(part)) for family, part in groupby(cells, key=lambda cell: cell.family)]
+    one_version = len({cell.dataset_fingerprint for cell in cells}) == 1
+    return [("all", cells), *families] if len(families) > 1 and one_version else families
+
+
+def _cuts(store: str | Path, cells: Sequence[Cell], margin: float, seed: int) -> Cuts:
+    pruned = found_for(cells, partial(pruning, store, margin=margin, seed=seed))
+    gaps = found_for(cells, partial(quantization, store, seed=seed))
+    facts = Store(Path(store)).query("SELECT dataset_fingerprint, classes FROM datasets")
+    return Cuts({_key(row): row for row in pruned}, {_key(row): row for row in gaps}, dict(facts.iter_rows()))
+
+
+def found_for(cells: Sequence[Cell], analysis: Callable[[list[str], list[str]], Iterable[Row]]) -> list[Row]:
+    """Return what an analysis finds about these architectures' datasets and families: nothing where there is nothing.
+
+    An analysis refuses a dataset that the store holds nothing of its kind for; it is then asked for each alone.
+    """
+    pairs = list(dict.fromkeys((cell.dataset, cell.family) for cell in cells))
+    try:
+        return list(analysis([name for name, _ in pairs], [family for _, family in pairs]))
+    except MinarchError:
+        found: list[Row] = []
+        for name, family in pairs:
+            with suppress(MinarchError):
+                found += analysis([name], [family])
+        return found
+
+
+def _key(row: Pruning | QuantizationGap | Candidate) -> ArchitectureKey:
+    return row.dataset, row.family, row.depth, row.capacity, row.protocol_id, row.dataset_fingerprint
+
+
+def _recommendation(
+    judged: list[Candidate], regimes: Sequence[Regime], limits: Limits, cuts: Cuts
+) -> tuple[Recommendation, list[Candidate]]:
+    """Return the recommendation, and the evidence with its verdicts made final."""
+    passed = sorted((row for row in judged if row.verdict == "qualifies"), key=lambda row: row.parameters)
+    findings = [_finding(row, regimes, limits, cuts) for row in passed]
+    small = [found for found in findings if limits.max_bytes is None or found.safe_bytes <= limits.max_bytes]
+    best = small[0] if small else None
+    second = small[1].candidate if len(small) > 1 else None
+    verdicts = {id(found.candidate): "too many bytes" for found in findings}
+    verdicts |= {id(found.candidate): "qualifies" for found in small}
+    if best:
+        verdicts[id(best.candidate)] = "recommended"
+    if second:
+        verdicts[id(second)] = "runner-up"
+    final = [replace(row, verdict=verdicts.get(id(row), row.verdict)) for row in judged]
+    status: Status = "detected"
+    reason, command = _caveats(best, limits) if best else None, None
+    if best is None:
+        status, reason, command = remedy(judged, regimes, limits, findings)
+    row = Recommendation(
+        dataset=judged[0].dataset,
+        scope=judged[0].scope,
+        status=status,
+        max_drop=limits.max_drop,
+        candidates=sum(row.stable is True for row in judged),
+        tested=sum(row.p_value is not None for row in judged),
+        reason=reason,
+        command=command,
+        explanation=explanation(final, regimes, limits, best, reason, command),
+    )
+    return _with(row, best, second), final
+
+
+def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -> Recommendation:
+    """Return the row with what was found filled in."""
+    if best is None:
+        return row
+    chosen = best.candidate
+    row = replace(
+        row,
+        family=chosen.family,
+        depth=chosen.depth,
+        capacity=chosen.capacity,
+        parameters=chosen.parameters,
+        accuracy=chosen.mean,
+        ci_low=chosen.ci_low,
+        ci_high=chosen.ci_high,
+        ci_level=chosen.ci_level,
+        replicates=chosen.replicates,
+        drop=chosen.drop,
+        stability=best.boundary.status,
+        stability_low=best.boundary.ci_low,
+        stability_high=best.boundary.ci_high,
+        safe_sparsity=best.safe_sparsity,
+        int8_safe=best.int8_safe,
+        bytes_fp32=best.bytes_fp32,
+        bytes_pruned=best.bytes_pruned,
+        bytes_int8=best.bytes_int8,
+        bytes_pruned_int8=best.bytes_pruned_int8,
+        safe_form=best.safe_form,
+        safe_bytes=best.safe_bytes,
+        protocol_id=chosen.protocol_id,
+        dataset_fingerprint=chosen.dataset_fingerprint,
+    )
+    if best.gap:
+        row = replace(row, gap=best.gap.gap, gap_low=best.gap.ci_low, gap_high=best.gap.ci_high)
+    if second:
+        row = replace(
+            row,
+            runner_up_family=second.family,
+            runner_up_depth=second.depth,
+            runner_up_capacity=second.capacity,
+            runner_up_parameters=second.parameters,
+        )
+    return row
+
+
+def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, cuts: Cuts) -> Finding:
+    boundary = next(found for found in regimes if (found.family, found.depth) == (row.family, row.depth))
+    pruned, gap = cuts.pruned.get(_key(row)), cuts.gaps.get(_key(row))
+    parts = storage(row.family, row.depth, row.capacity, row.parameters, cuts.classes[row.dataset_fingerprint])
+    sparsity = pruned.safe_sparsity if pruned else None
+    return Finding(
+        candidate=row,
+        boundary=boundary,
+        safe_sparsity=sparsity,
+        pruned=pruned,
+        gap=gap,
+        int8_safe=_int8_safe(gap, limits.max_drop),
+        bytes_fp32=parts.dense(),
+        bytes_int8=parts.int8(),
+        bytes_pruned=None if sparsity is None else parts.pruned(sparsity),
+        bytes_pruned_int8=None if sparsity is None else parts.pruned_int8(sparsity),
+    )
+
+
+def _int8_safe(gap: QuantizationGap | None, margin: float) -> bool | None:
+    """Return whether 8 bits are shown to cost less than the margin and to kill none; None where that is not known."""
+    if gap is None or (gap.ci_high is None and not gap.death_rate):
+        return None
+    return bool(gap.ci_high is not None and gap.ci_high < margin and not gap.death_rate)
+
+
+def _caveats(best: Finding, limits: Limits) -> str | None:
+    """Return what a user should know about a recommendation that was made."""
+    row, boundary = best.candidate, best.boundary
+    remarks = []
+    if boundary.status == "gradual":
+        remarks.append("its stability boundary is gradual: there is no sharp first stable size")
+    if boundary.ci_high is not None and row.capacity < boundary.ci_high:
+        remarks.append(f"the 95% interval of its stability boundary reaches up to size {boundary.ci_high}")
+    what = f"--dataset {row.dataset} --family {row.family} --capacities {row.capacity}"
+    if best.safe_sparsity is None:
+        remarks.append(f"pruning is not known: `generate convergence {what}`")
+    if best.int8_safe is None:
+        remarks.append(f"8 bits are not known: `generate quantization {what}`")
+    elif not best.int8_safe:
+        remarks.append(f"8 bits are not shown to cost less than {in_points(limits.max_drop)}")
+    return "; ".join(remarks) or None

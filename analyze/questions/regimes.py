@@ -1,0 +1,159 @@
+"""Stability and overfitting boundaries of every sweep in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from analyze.results import Results
+from analyze.stats.overfitting import overfitting_boundary
+from analyze.stats.replicates import counts
+from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Status
+from analyze.stats.stability import stability_boundary
+from analyze.sweeps import Sweep, load_sweeps, selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """A boundary between regimes along model size; `docs/method.md` defines the fields.
+
+    `capacity` is the first stable size (stability) or the last one before the gap opens (overfitting), `parameters`
+    its number of trainable parameters, `ci_low` and `ci_high` capacities.
+    """
+
+    dataset: str
+    family: str
+    depth: int
+    boundary: Literal["stability", "overfitting"]
+    status: Status
+    capacity: int | None
+    parameters: int | None
+    ci_low: int | None
+    ci_high: int | None
+    replicates: int
+    sizes: int
+    p_value: float | None
+    effect: float | None
+    method: str
+    reason: str | None
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+def regimes(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    seed: int = 0,
+) -> Results[Regime]:
+    """Return the stability and the overfitting boundary of every dataset, family and depth in a store.
+
+    Only fp32 runs of equal widths count. Where a dataset and family were run under several protocols, the one with
+    most runs is analysed unless `protocol` names another; `notes` of the result says so.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
+    rows = [row for sweep in sweeps for row in sweep_regimes(sweep, seed=seed)]
+    return Results(Regime, tuple(rows), notes)
+
+
+def first_stable(found: Iterable[Regime]) -> dict[tuple[str, str, int, str], float]:
+    """Return the first stable size of each sweep, by dataset, family, depth and protocol; infinite where none is."""
+    first: dict[tuple[str, str, int, str], float] = {}
+    for row in found:
+        if row.boundary == "stability" and row.status != "insufficient":
+            none = 0.0 if row.status == "all_stable" else float("inf")
+            key = (row.dataset, row.family, row.depth, row.protocol_id)
+            first[key] = none if row.capacity is None else float(row.capacity)
+    return first
+
+
+def sweep_regimes(sweep: Sweep, *, seed: int) -> tuple[Regime, Regime]:
+    """Return the stability and the overfitting boundary of one sweep.
+
+    Sizes with fewer than 5 replicates are left out, and `reason` says which.
+    """
+    used = sizes_used(sweep)
+    rng = sweep.rng(seed)
+    stability = stability_boundary(sweep.accuracy[used], chance=sweep.chance, rng=rng)
+    overfitting = _overfitting(sweep, used, stability, rng)
+    left_out = [int(capacity) for capacity in np.delete(sweep.capacities, used)]
+    return (
+        _regime(sweep, used, "stability", stability, left_out),
+        _regime(sweep, used, "overfitting", overfitting, left_out),
+    )
+
+
+def sizes_used(sweep: Sweep) -> IntArray:
+    """Return the indices of the sizes with 5 replicates or more.
+
+    Where those are too few, all sizes: so that the estimator can say what is missing.
+    """
+    enough = counts(sweep.accuracy) >= MIN_REPLICATES
+    return np.flatnonzero(enough) if enough.sum() >= MIN_SIZES else np.arange(len(enough))
+
+
+def _overfitting(sweep: Sweep, used: IntArray, stability: ChangePoint, rng: np.random.Generator) -> ChangePoint:
+    """Return the overfitting boundary among the sizes that are stable, as an index of `used`."""
+    first = 0 if stability.status == "all_stable" else stability.estimate
+    if first is None:
+        reason = (
+            "no size is stable yet, and the gap is looked at above the stability boundary"
+            if stability.status == "not_reached"
+            else stability.reason
+        )
+        return ChangePoint(status="insufficient", method="not tried", n=stability.n, reason=reason)
+    stable = used[first:]
+    found = overfitting_boundary(sweep.last_train[stable], sweep.last_test[stable], rng=rng)
+    if found.estimate is None or found.interval is None:
+        return found
+    low, high = found.interval
+    return ChangePoint(
+        status=found.status,
+        method=found.method,
+        n=found.n,
+        estimate=found.estimate + first,
+        interval=(low + first, high + first),
+        p=found.p,
+        effect=found.effect,
+        reason=found.reason,
+    )
+
+
+def _regime(
+    sweep: Sweep,
+    used: IntArray,
+    boundary: Literal["stability", "overfitting"],
+    found: ChangePoint,
+    left_out: list[int],
+) -> Regime:
+    capacities, parameters = sweep.capacities[used], sweep.parameters[used]
+    too_few = f"left out for fewer than {MIN_REPLICATES} replicates: {', '.join(map(str, left_out))}"
+    reasons = [text for text in (found.reason, too_few if left_out else None) if text]
+    return Regime(
+        dataset=sweep.dataset,
+        family=sweep.family,
+        depth=sweep.depth,
+        boundary=boundary,
+        status=found.status,
+        capacity=None if found.estimate is None else int(capacities[found.estimate]),
+        parameters=None if found.estimate is None else int(parameters[found.estimate]),
+        ci_low=None if found.interval is None else int(capacities[found.interval[0]]),
+        ci_high=None if found.interval is None else int(capacities[found.interval[1]]),
+        replicates=found.n,
+        sizes=len(used),
+        p_value=found.p,
+        effect=found.effect,
+        method=found.method,
+        reason="; ".join(reasons) or None,
+        protocol_id=sweep.protocol_id,
+        dataset_fingerprint=sweep.dataset_fingerprint,
+    )

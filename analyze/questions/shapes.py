@@ -1,0 +1,369 @@
+"""Topologies of DNNs: are those of one size equivalent, from which size on, and how much variance is theirs?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from analyze.questions.regimes import first_stable, regimes
+from analyze.results import Results
+from analyze.stats.components import Component, components
+from analyze.stats.equivalence import Equivalence, Verdict, equivalences, equivalent_from
+from analyze.stats.result import FloatArray, Status
+from analyze.stats.safety import MARGIN
+from analyze.sweeps import Kind, Selection, choose, selection, sweep_rng
+from store.errors import MinarchError
+from store.results import Store
+
+if TYPE_CHECKING:
+    import polars
+
+KIND = Kind("fp32 DNNs with two hidden layers or more", "generate shapes")
+TOPOLOGIES = """
+SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, l.shape, r.parameters,
+       r.replicate, d.chance_accuracy AS chance,
+       CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS accuracy
+FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerprint)
+WHERE r.precision = 'fp32' AND r.family = 'dnn' AND r.depth >= 2 AND NOT l.degenerate
+ORDER BY r.dataset, r.depth, r.capacity, l.shape, r.replicate
+"""
+
+Key = tuple[str, str, int, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeEquivalence:
+    """How far the topologies of one size are apart; `docs/method.md` defines the fields. Accuracies are fractions."""
+
+    dataset: str
+    family: str
+    depth: int
+    capacity: int
+    stable: bool | None
+    status: Verdict
+    margin: float
+    largest: float | None
+    ci_low: float | None
+    ci_high: float | None
+    better: str | None
+    worse: str | None
+    p_value: float | None
+    p_holm: float | None
+    p_different: float | None
+    p_different_holm: float | None
+    sd: float | None
+    power: float | None
+    topologies: int
+    replicates: int
+    method: str
+    reason: str | None
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeThreshold:
+    """The size from which the topologies of one depth are equivalent; `ci_low` and `ci_high` are capacities."""
+
+    dataset: str
+    family: str
+    depth: int
+    status: Verdict
+    margin: float
+    capacity: int | None
+    ci_low: int | None
+    ci_high: int | None
+    sizes: int
+    replicates: int
+    method: str
+    reason: str | None
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeComponents:
+    """Standard deviations of accuracy, fractions, between sizes, topologies and replicates of one depth."""
+
+    dataset: str
+    family: str
+    depth: int
+    scope: Literal["all", "stable"]
+    adjusted: bool
+    status: Status
+    size_sd: float | None
+    size_low: float | None
+    size_high: float | None
+    topology_sd: float | None
+    topology_low: float | None
+    topology_high: float | None
+    replicate_sd: float | None
+    replicate_low: float | None
+    replicate_high: float | None
+    sizes: int
+    cells: int
+    replicates: int
+    method: str
+    reason: str | None
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Topologies:
+    """All topologies of one dataset and depth; one entry per size, in increasing order.
+
+    `accuracy` holds tables of shape (topologies, replicates), chance where a run diverged, NaN where there is none;
+    replicates stand in the same columns at every size.
+    """
+
+    dataset: str
+    dataset_fingerprint: str
+    family: str
+    depth: int
+    protocol_id: str
+    chance: float
+    capacities: tuple[int, ...]
+    shapes: tuple[tuple[str, ...], ...]
+    parameters: tuple[FloatArray, ...]
+    accuracy: tuple[FloatArray, ...]
+
+    @property
+    def key(self) -> Key:
+        """What a stability boundary is looked up by."""
+        return self.dataset, self.family, self.depth, self.protocol_id
+
+    def rng(self, seed: int, analysis: str) -> np.random.Generator:
+        """Return a generator that depends on `seed`, the analysis and these topologies only."""
+        return sweep_rng(seed, analysis, self.dataset, self.family, self.depth)
+
+
+def shapes(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    margin: float = MARGIN,
+    seed: int = 0,
+) -> Results[ShapeEquivalence]:
+    """Return for every size of every depth from 2 on whether its topologies are equivalent.
+
+    Runs are chosen as by `regimes`, among all topologies that no end of the ladder cut short. `margin` is the
+    difference in accuracy that does not matter, a fraction.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
+    stable = stable_from(store, sweeps, protocol, seed=seed)
+    rows = [
+        _equivalence(sweep, index, found, margin, stable)
+        for sweep in sweeps
+        for index, found in enumerate(_compared(sweep, margin, seed))
+    ]
+    return Results(ShapeEquivalence, tuple(rows), notes)
+
+
+def shape_thresholds(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    margin: float = MARGIN,
+    seed: int = 0,
+) -> Results[ShapeThreshold]:
+    """Return for every depth from 2 on the size from which its topologies are equivalent.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
+    return Results(ShapeThreshold, tuple(_threshold(sweep, margin, seed) for sweep in sweeps), notes)
+
+
+def shape_components(
+    store: str | Path,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    seed: int = 0,
+) -> Results[ShapeComponents]:
+    """Return the variance components of every depth from 2 on, over all and over stable sizes, raw and adjusted.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
+    stable = stable_from(store, sweeps, protocol, seed=seed)
+    rows = [row for sweep in sweeps for row in _components(sweep, stable, seed)]
+    return Results(ShapeComponents, tuple(rows), notes)
+
+
+def load_topologies(store: str | Path, chosen: Selection) -> tuple[list[Topologies], tuple[str, ...]]:
+    """Return the topologies of every dataset and depth in the store at this path, and remarks on the choice.
+
+    Raises:
+        MinarchError: the store holds none of a dataset, family or protocol that was named.
+    """
+    runs, notes = choose(Store(Path(store)).query(TOPOLOGIES), chosen, KIND)
+    return [_topologies(group) for group in runs.partition_by(["dataset", "depth"], maintain_order=True)], notes
+
+
+def stable_from(
+    store: str | Path, sweeps: Sequence[Topologies], protocol: str | None, *, seed: int
+) -> dict[Key, float]:
+    """Return the first stable size by dataset, family, depth and protocol, where the equal widths tell it."""
+    found: dict[Key, float] = {}
+    for dataset in sorted({sweep.dataset for sweep in sweeps}):
+        try:
+            found |= first_stable(regimes(store, dataset, "dnn", protocol, seed=seed))
+        except MinarchError:
+            continue  # No network of equal widths there: nothing is known of its stability.
+    return found
+
+
+def _topologies(group: polars.DataFrame) -> Topologies:
+    first = group.row(0, named=True)
+    replicates, columns = np.unique(group["replicate"].to_numpy(), return_inverse=True)
+    capacities = group["capacity"].to_numpy()
+    starts = [0, *(np.flatnonzero(np.diff(capacities)) + 1).tolist(), len(capacities)]
+    names, parameters, tables = [], [], []
+    for start, end in pairwise(starts):
+        part = group[start:end]
+        shapes, at, rows = np.unique(part["shape"].to_numpy(), return_index=True, return_inverse=True)
+        table = np.full((len(shapes), len(replicates)), np.nan)
+        table[rows, columns[start:end]] = part["accuracy"].cast(float).fill_null(np.nan).to_numpy()
+        names.append(tuple(str(shape) for shape in shapes))
+        parameters.append(part["parameters"].to_numpy()[at].astype(np.float64))
+        tables.append(table)
+    return Topologies(
+        dataset=first["dataset"],
+        dataset_fingerprint=first["dataset_fingerprint"],
+        family=first["family"],
+        depth=first["depth"],
+        protocol_id=first["protocol_id"],
+        chance=first["chance"],
+        capacities=tuple(int(capacities[start]) for start in starts[:-1]),
+        shapes=tuple(names),
+        parameters=tuple(parameters),
+        accuracy=tuple(tables),
+    )
+
+
+def _compared(sweep: Topologies, margin: float, seed: int) -> list[Equivalence]:
+    return equivalences(sweep.accuracy, chance=sweep.chance, margin=margin, rng=sweep.rng(seed, "shapes"))
+
+
+def _equivalence(
+    sweep: Topologies, index: int, found: Equivalence, margin: float, stable: dict[Key, float]
+) -> ShapeEquivalence:
+    threshold = stable.get(sweep.key)
+    better, worse = (None, None) if found.pair is None else (sweep.shapes[index][row] for row in found.pair)
+    low, high = found.interval or (None, None)
+    return ShapeEquivalence(
+        dataset=sweep.dataset,
+        family=sweep.family,
+        depth=sweep.depth,
+        capacity=sweep.capacities[index],
+        stable=None if threshold is None else sweep.capacities[index] >= threshold,
+        status=found.status,
+        margin=margin,
+        largest=found.largest,
+        ci_low=low,
+        ci_high=high,
+        better=better,
+        worse=worse,
+        p_value=found.p,
+        p_holm=found.p_holm,
+        p_different=found.p_different,
+        p_different_holm=found.p_different_holm,
+        sd=found.sd,
+        power=found.power,
+        topologies=found.topologies,
+        replicates=found.n,
+        method=found.method,
+        reason=found.reason,
+        protocol_id=sweep.protocol_id,
+        dataset_fingerprint=sweep.dataset_fingerprint,
+    )
+
+
+def _threshold(sweep: Topologies, margin: float, seed: int) -> ShapeThreshold:
+    found = equivalent_from(_compared(sweep, margin, seed))
+    capacity, low, high = (
+        None if index is None else sweep.capacities[index] for index in (found.estimate, found.low, found.high)
+    )
+    return ShapeThreshold(
+        dataset=sweep.dataset,
+        family=sweep.family,
+        depth=sweep.depth,
+        status=found.status,
+        margin=margin,
+        capacity=capacity,
+        ci_low=low,
+        ci_high=high,
+        sizes=found.sizes,
+        replicates=found.n,
+        method=found.method,
+        reason=found.reason,
+        protocol_id=sweep.protocol_id,
+        dataset_fingerprint=sweep.dataset_fingerprint,
+    )
+
+
+def _components(sweep: Topologies, stable: dict[Key, float], seed: int) -> list[ShapeComponents]:
+    threshold = stable.get(sweep.key)
+    everywhere = list(range(len(sweep.capacities)))
+    scopes: list[tuple[Literal["all", "stable"], list[int]]] = [("all", everywhere)]
+    if threshold is not None:
+        scopes.append(("stable", [i for i in everywhere if sweep.capacities[i] >= threshold]))
+    return [
+        _component_row(sweep, scope, members, adjusted, seed) for scope, members in scopes for adjusted in (False, True)
+    ]
+
+
+def _component_row(
+    sweep: Topologies, scope: Literal["all", "stable"], members: Sequence[int], adjusted: bool, seed: int
+) -> ShapeComponents:
+    found = components(
+        [sweep.accuracy[i] for i in members],
+        [sweep.parameters[i] for i in members] if adjusted else None,
+        rng=sweep.rng(seed, f"components of {scope} sizes"),
+    )
+
+    def parts(component: Component | None) -> tuple[float, float, float] | tuple[None, None, None]:
+        return (None, None, None) if component is None else (component.sd, *component.interval)
+
+    size, topology, replicate = map(parts, (found.size, found.topology, found.replicate))
+    return ShapeComponents(
+        dataset=sweep.dataset,
+        family=sweep.family,
+        depth=sweep.depth,
+        scope=scope,
+        adjusted=adjusted,
+        status=found.status,
+        size_sd=size[0],
+        size_low=size[1],
+        size_high=size[2],
+        topology_sd=topology[0],
+        topology_low=topology[1],
+        topology_high=topology[2],
+        replicate_sd=replicate[0],
+        replicate_low=replicate[1],
+        replicate_high=replicate[2],
+        sizes=found.sizes,
+        cells=found.cells,
+        replicates=found.n,
+        method=found.method,
+        reason=found.reason,
+        protocol_id=sweep.protocol_id,
+        dataset_fingerprint=sweep.dataset_fingerprint,
+    )

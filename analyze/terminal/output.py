@@ -1,0 +1,72 @@
+"""Printing results as a table, JSON, CSV or Parquet, to a terminal, a pipe or a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from store.errors import MinarchError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from analyze.results import Results
+
+FORMATS = ("table", "json", "csv", "parquet")
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results go and in which format; no file means standard output, no format the file's ending or a table."""
+
+    format: str | None = None
+    file: Path | None = None
+
+    @property
+    def resolved(self) -> str:
+        """The format asked for, else the one that the file's ending names, else a table."""
+        ending = self.file.suffix.removeprefix(".") if self.file else ""
+        return self.format or (ending if ending in FORMATS else "table")
+
+
+def emit(results: Results[Any], destination: Destination, table: Callable[[Results[Any]], RenderableType]) -> None:
+    """Write the results where and as the destination says; remarks go to standard error.
+
+    Raises:
+        click.UsageError: Parquet was asked for without a file.
+        MinarchError: the file cannot be written.
+    """
+    chosen, file = destination.resolved, destination.file
+    if chosen == "parquet" and file is None:
+        raise click.UsageError("--format parquet needs --out FILE", click.get_current_context(silent=True))
+    for note in results.notes:
+        click.echo(f"analyze: {note}", err=True)
+    if chosen == "table":
+        _emit_table(table(results), file)
+        return
+    from store import output
+
+    output.emit(results.frame(), chosen, file)
+
+
+def _emit_table(renderable: RenderableType, file: Path | None) -> None:
+    from rich.console import Console
+
+    if file is None:
+        console = Console(highlight=False)
+        # A pipe has no width of its own: 80 columns there, and no more are needed on a wide terminal.
+        console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+        console.print(renderable)
+        return
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, no_color=True).print(renderable)
+    try:
+        file.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise MinarchError(f"cannot write {file}: {error.strerror}") from error
