@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from benchmarks.grids import Images
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 
 LEARNING_RATE = 1e-3
 State = dict[str, Tensor]

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.grids import Images
 from benchmarks.peers import LEARNING_RATE, Peer, State
 from generate.architectures import Architecture, ImageShape, PatchGrid, patch_grid
-from generate.engine.modules import ENCODER_BLOCKS, sine_positions
+from generate.engine.plain.modules import ENCODER_BLOCKS, sine_positions
 
 Tree = dict[str, jax.Array]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

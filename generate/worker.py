@@ -19,8 +19,8 @@ from generate.cost import training_flops
 from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
-from generate.engine.integer import available, integer_accuracy
 from generate.engine.pack import Pack, normalise
+from generate.engine.plain.integer import available, integer_accuracy
 from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Curves, Trained, split_data, train
 from generate.plan import Unit

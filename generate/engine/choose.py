@@ -36,7 +36,7 @@ def build_pack(
     if engine == "kernel" and obstacle:
         raise MinarchError(f"the compiled kernels cannot be used: {obstacle}; use --engine auto or torch")
     if engine == "torch" or obstacle:
-        from generate.engine.torch_pack import TorchPack
+        from generate.engine.plain.pack import TorchPack
 
         return TorchPack(architectures, image, training, device=device, quantized=quantized)
     return _kernel_pack(architectures[0].family)(architectures, image, training, quantized=quantized)
@@ -49,7 +49,7 @@ def kernel_obstacle(training: Training, device: str) -> str:
     if training.compute != "float32":
         return f"they compute in float32, not in {training.compute}"
     try:
-        import generate.engine.simd  # noqa: F401
+        import generate.engine.simd.vector  # noqa: F401
     except ImportError as error:
         return f"Numba does not work here ({error})"
     return ""
@@ -58,13 +58,13 @@ def kernel_obstacle(training: Training, device: str) -> str:
 def _kernel_pack(family: Family) -> Callable[..., Pack]:
     # Imported one by one: a worker compiles or loads only the kernels that it needs.
     if family == "dnn":
-        from generate.engine.dnn import DnnKernelPack
+        from generate.engine.dnn.pack import DnnKernelPack
 
         return DnnKernelPack
     if family == "cnn":
-        from generate.engine.cnn import CnnKernelPack
+        from generate.engine.cnn.pack import CnnKernelPack
 
         return CnnKernelPack
-    from generate.engine.vit import VitKernelPack
+    from generate.engine.vit.pack import VitKernelPack
 
     return VitKernelPack

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 from generate.protocol import CnnProtocol, FamilyProtocol, VitProtocol
 
 

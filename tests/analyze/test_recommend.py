@@ -15,7 +15,7 @@ from analyze.stats.result import FloatArray
 from analyze.stats.safety import upper_bounds
 from analyze.stats.selection import fallback, loss_p, worst_rival_p
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from benchmarks.grids import GRIDS, Images, initial_states, load_images, reduced
 from benchmarks.peers import DataLoaderLoop, EagerLoop, Peer, VmapReplicates
 from generate.architectures import Architecture, ImageShape, parameter_count
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 
 CASES = [
     pytest.param(Architecture("dnn", (5, 10)), "mnist", id="dnn-mnist"),

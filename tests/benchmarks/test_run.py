@@ -19,7 +19,7 @@ from benchmarks.roofline import BATCH, LIBRARIES, Roofline, operations
 from benchmarks.run import GRID_NAMES
 from benchmarks.table import GridResult, as_json, render
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 from store.errors import MinarchError
 
 MACHINE: dict[str, str | int] = {"processor": "a processor", "cores": 2}

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
 from generate.datasets import Dataset
-from generate.engine.modules import Cnn, build_module
 from generate.engine.pack import normalise
+from generate.engine.plain.modules import Cnn, build_module
 from generate.protocol import Training
 from tests.generate.reference import initialised
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from generate.architectures import Architecture
 from generate.datasets import Dataset
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 
 
 @dataclass(frozen=True)

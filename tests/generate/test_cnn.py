@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape, parameter_count
-from generate.engine.cnn import CnnKernelPack, supported
+from generate.engine.cnn.pack import CnnKernelPack, supported
 from generate.engine.initialise import initial_tensors
-from generate.engine.modules import Cnn
 from generate.engine.pack import normalise
-from generate.engine.simd import LANES
+from generate.engine.plain.modules import Cnn
+from generate.engine.simd.vector import LANES
 from generate.protocol import CNN_CHANNELS, CnnProtocol, Training
 from tests.generate.test_simd import run_python
 

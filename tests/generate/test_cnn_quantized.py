@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
-from generate.engine.cnn import CnnKernelPack
+from generate.engine.cnn.pack import CnnKernelPack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
 from generate.protocol import CNN_CHANNELS, CnnProtocol, Training

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape, dnn_cells
-from generate.engine.dnn import DnnKernelPack
+from generate.engine.dnn.pack import DnnKernelPack
 from generate.engine.initialise import initial_tensors
-from generate.engine.modules import build_module
 from generate.engine.pack import normalise
+from generate.engine.plain.modules import build_module
 from generate.protocol import DNN_LADDER, DnnProtocol, Training
 
 SHAPES = {"mnist": ImageShape(28, 28, 1, 10), "cifar10": ImageShape(32, 32, 3, 10), "digits": ImageShape(8, 8, 1, 10)}

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
 from generate.datasets import Dataset
-from generate.engine.dnn import DnnKernelPack
+from generate.engine.dnn.pack import DnnKernelPack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
-from generate.engine.quantizer_kernel import COLUMNS
+from generate.engine.quantize.observer import COLUMNS
 from generate.engine.training import split_data, train
 from generate.protocol import DnnProtocol, Training
 

@@ -12,8 +12,8 @@ from generate.architectures import Architecture
 from generate.datasets import Dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
-from generate.engine.integer import integer_accuracy, qnnpack
 from generate.engine.pack import Pack, normalise
+from generate.engine.plain.integer import integer_accuracy, qnnpack
 from generate.engine.training import split_data, train
 from generate.protocol import Family, Training, protocol_for
 

@@ -13,7 +13,7 @@ from generate.architectures import (
     single_layer_cells,
     step,
 )
-from generate.engine.modules import build_module
+from generate.engine.plain.modules import build_module
 from generate.plan import run_id
 from generate.protocol import (
     CNN_CHANNELS,

@@ -10,8 +10,8 @@ from generate.architectures import Architecture
 from generate.datasets import Dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
-from generate.engine.modules import build_module
 from generate.engine.pack import Pack, normalise
+from generate.engine.plain.modules import build_module
 from generate.engine.pruning import evaluate_pruned, magnitude_ranks
 from generate.engine.training import split_data, train
 from generate.protocol import SPARSITIES, Family, Training, protocol_for

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generate.engine import simd, simd_rows
-from generate.engine.simd import LANES
+from generate.engine.simd import tiles
+from generate.engine.simd import vector as simd
+from generate.engine.simd.vector import LANES
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float32]]
 ROOT = Path(__file__).parents[2]
@@ -46,16 +47,16 @@ def _exp(a: Any, out: Any) -> None:
 
 @simd.kernel("void(float32[::1], float32[::1])")
 def _tiles(a: Any, out: Any) -> None:
-    rows = simd_rows.load_rows(a, 1, 40, THREE)
-    simd.store(out, 0, simd_rows.combine(a, 2, rows))
-    columns = simd_rows.load_rows(a, 7, 3, TWO)
-    tile = simd_rows.load_tile(a, 0, 10, 5, THREE, TWO)
-    tile = simd_rows.add_scaled(tile, a, 4, columns)
-    tile = simd_rows.add_products(tile, a, 11, 6, columns)
-    simd_rows.store_tile(out, LANES, 2 * LANES, LANES, TWO, tile)
-    simd_rows.store_rows(out, 7 * LANES, LANES, simd_rows.positive_part(rows))
-    simd_rows.store_rows(out, 10 * LANES, LANES, simd_rows.spread_tile(a, 3, TWO, TWO))
-    simd_rows.store_rows(out, 14 * LANES, LANES, simd_rows.zero_tile(TWO, TWO))
+    rows = tiles.load_rows(a, 1, 40, THREE)
+    simd.store(out, 0, tiles.combine(a, 2, rows))
+    columns = tiles.load_rows(a, 7, 3, TWO)
+    tile = tiles.load_tile(a, 0, 10, 5, THREE, TWO)
+    tile = tiles.add_scaled(tile, a, 4, columns)
+    tile = tiles.add_products(tile, a, 11, 6, columns)
+    tiles.store_tile(out, LANES, 2 * LANES, LANES, TWO, tile)
+    tiles.store_rows(out, 7 * LANES, LANES, tiles.positive_part(rows))
+    tiles.store_rows(out, 10 * LANES, LANES, tiles.spread_tile(a, 3, TWO, TWO))
+    tiles.store_rows(out, 14 * LANES, LANES, tiles.zero_tile(TWO, TWO))
 
 
 def _random(size: int) -> Floats:
@@ -124,11 +125,11 @@ def test_lanes_follow_the_features_of_the_machine(features: str, lanes: int) -> 
     assert simd.lanes_for(features) == lanes
 
 
-def run_python(code: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a fresh interpreter in the checkout with its own kernel cache."""
+def run_python(code: str, cache: Path, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+    """Start a fresh interpreter in a folder, the checkout by default, with its own kernel cache."""
     settings = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT), **environment}
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=cwd, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -152,7 +153,7 @@ def test_operations_agree_with_numpy_on_smaller_machines(tmp_path: Path, feature
 
 
 KERNEL = """
-from generate.engine.simd import kernel
+from generate.engine.simd.vector import kernel
 from toy_kernel_part import offset
 
 @kernel("float64(float64)")
@@ -162,7 +163,7 @@ def shifted(x):
 print(shifted(1.0), sum(shifted.stats.cache_hits.values()))
 """
 PART = """
-from generate.engine.simd import part
+from generate.engine.simd.vector import part
 
 @part
 def offset():
@@ -170,22 +171,55 @@ def offset():
 """
 
 
-def test_cached_kernels_follow_changes_in_the_modules_they_call(tmp_path: Path) -> None:
-    (tmp_path / "toy_kernel.py").write_text(KERNEL)
-    path = f"{ROOT}{os.pathsep}{tmp_path}"
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """A copy of the vector type's package, with a kernel in one folder that calls a part in another."""
+    engine = tmp_path / "generate" / "engine"
+    for folder in ("", "simd"):
+        (engine / folder).mkdir(parents=True, exist_ok=True)
+        for source in (ROOT / "generate" / "engine" / folder).glob("*.py"):
+            (engine / folder / source.name).write_bytes(source.read_bytes())
+    for folder in ("toy", "deep", "deep/deeper"):
+        (engine / folder).mkdir()
+    (tmp_path / "generate" / "__init__.py").write_text("")
+    (engine / "toy" / "kernel.py").write_text(KERNEL.replace("toy_kernel_part", "generate.engine.deep.deeper.part"))
+    (engine / "deep" / "deeper" / "part.py").write_text(PART.format(1))
+    return engine
+
+
+def test_cached_kernels_follow_changes_anywhere_in_the_engine(engine: Path, tmp_path: Path) -> None:
+    part = engine / "deep" / "deeper" / "part.py"
 
     def answer() -> str:
-        return run_python("import toy_kernel", tmp_path / "cache", PYTHONPATH=path).communicate(timeout=120)[0].strip()
+        process = run_python(
+            "import generate.engine.toy.kernel", tmp_path / "cache", tmp_path, PYTHONPATH=str(tmp_path)
+        )
+        out, error = process.communicate(timeout=120)
+        return out.strip() or error
 
-    (tmp_path / "toy_kernel_part.py").write_text(PART.format(1))
     assert [answer(), answer()] == ["2.0 0", "2.0 1"]
-    (tmp_path / "toy_kernel_part.py").write_text(PART.format(20))
-    assert answer() == "21.0 0"
+    # As long as before, and as old: only the content tells.
+    age = part.stat()
+    part.write_text(PART.format(7))
+    os.utime(part, ns=(age.st_atime_ns, age.st_mtime_ns))
+    assert answer() == "8.0 0"
+
+
+def test_the_stamp_of_the_cache_covers_the_whole_engine(engine: Path) -> None:
+    seen = [simd.tree_digest(engine), simd.tree_digest(engine)]
+    assert len(set(seen)) == 1
+    for path in sorted(engine.rglob("*.py")):
+        path.write_bytes(path.read_bytes() + b"\n")
+        seen.append(simd.tree_digest(engine))
+        path.rename(path.with_name("moved.py"))
+        seen.append(simd.tree_digest(engine))
+        path.with_name("moved.py").rename(path)
+    assert len(set(seen)) == len(seen) - 1
 
 
 TYPED_KERNEL = """
 from numba import typeof, types
-from generate.engine.simd import kernel
+from generate.engine.simd.vector import kernel
 from {module} import Pair
 
 @kernel(types.float64(typeof(Pair(1.0, 2.0))))

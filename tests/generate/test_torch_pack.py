@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
-from generate.engine.modules import build_module
 from generate.engine.pack import normalise
-from generate.engine.torch_pack import EVALUATION_BATCH, TorchPack
+from generate.engine.plain.modules import build_module
+from generate.engine.plain.pack import EVALUATION_BATCH, TorchPack
 from generate.protocol import PROTOCOLS, Family, Training
 
 IMAGE = ImageShape(8, 8, 1, 10)

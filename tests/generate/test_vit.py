@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
 from generate.engine.pack import normalise
-from generate.engine.simd import LANES
-from generate.engine.vit import VitKernelPack, supported
-from generate.engine.vit_kernel_forward import activate, exponentiate
-from generate.engine.vit_kernel_tiles import linear, product
-from generate.engine.vit_kernel_weights import adam
+from generate.engine.plain.modules import build_module
+from generate.engine.simd.vector import LANES
+from generate.engine.vit.forward import activate, exponentiate
+from generate.engine.vit.pack import VitKernelPack, supported
+from generate.engine.vit.tiles import linear, product
+from generate.engine.vit.weights import adam
 from generate.protocol import VIT_WIDTHS, Training
 
 TRAINING = Training()

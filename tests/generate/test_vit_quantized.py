@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
-from generate.engine.modules import build_module
 from generate.engine.pack import normalise
-from generate.engine.quantizer_kernel import SCALE, ZERO_POINT, reset_quantizer, update_quantizer
-from generate.engine.simd import LANES
-from generate.engine.vit import VitKernelPack
-from generate.engine.vit_kernel_quantizers import clip_weight_gradients, quantize, quantize_weights
+from generate.engine.plain.modules import build_module
+from generate.engine.quantize.observer import SCALE, ZERO_POINT, reset_quantizer, update_quantizer
+from generate.engine.simd.vector import LANES
+from generate.engine.vit.pack import VitKernelPack
+from generate.engine.vit.rounding import clip_weight_gradients, quantize, quantize_weights
 from generate.protocol import Training
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")

@@ -1,0 +1,1 @@
+"""Fully connected networks on compiled kernels."""

@@ -1,0 +1,104 @@
+"""Fake quantization of fully connected layers: weights before the product, outputs after the ReLU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from generate.engine.dnn.layout import BOOL, FLOATS, INPUTS, INT, INTS, OUTPUTS, ROW, STATE, VOID, WEIGHTS, WORK
+from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.simd.vector import (
+    LANES,
+    kernel,
+    largest,
+    load,
+    maximum,
+    minimum,
+    round_even,
+    smallest,
+    splat,
+    store,
+    where_greater,
+)
+
+
+@kernel(VOID(STATE, INTS, INT, BOOL))
+def quantize_weights(state: Any, layer: Any, quantizer: int, observe: bool) -> None:
+    """Write a layer's fake-quantized weights to `state.weights`; observe the weights first if asked to."""
+    inputs, row, outputs, start = layer[INPUTS], layer[ROW], layer[OUTPUTS], layer[WEIGHTS]
+    parameters = state.parameters
+    if observe:
+        low = high = parameters[start]
+        whole = inputs // LANES * LANES
+        lows, highs = splat(low), splat(high)
+        for o in range(outputs):
+            at = start + o * row
+            for j in range(at, at + whole, LANES):
+                value = load(parameters, j)
+                lows, highs = minimum(value, lows), maximum(value, highs)
+            for j in range(at + whole, at + inputs):
+                low, high = min(low, parameters[j]), max(high, parameters[j])
+        update_quantizer(state.quantizers, quantizer, min(low, smallest(lows)), max(high, largest(highs)), True)
+    scale = state.quantizers[quantizer * COLUMNS + SCALE]
+    zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
+    inverse, first, last = splat(np.float32(1) / scale), splat(np.float32(-128)), splat(np.float32(127))
+    for j in range(start, start + outputs * row, LANES):
+        level = round_even(load(parameters, j) * inverse) + zero
+        store(state.weights, j, (minimum(last, maximum(first, level)) - zero) * scale)
+
+
+@kernel(VOID(FLOATS, FLOATS, INT, INT, FLOATS, INT))
+def clip_weight_gradient(
+    parameters: Any, quantizers: Any, quantizer: int, start: int, gradient: Any, floats: int
+) -> None:
+    """Zero the gradient of the weights from `start` on where these lie beyond their quantizer's range."""
+    scale = quantizers[quantizer * COLUMNS + SCALE]
+    zero = splat(quantizers[quantizer * COLUMNS + ZERO_POINT])
+    inverse, nothing = splat(np.float32(1) / scale), splat(np.float32(0))
+    above, below = splat(np.float32(127.5)), splat(np.float32(-128.5))
+    for j in range(0, floats, LANES):
+        level = round_even(load(parameters, start + j) * inverse) + zero
+        g = where_greater(level, above, nothing, load(gradient, j))
+        store(gradient, j, where_greater(below, level, nothing, g))
+
+
+@kernel(VOID(STATE, WORK, INT, INT, INT, INT, INT, BOOL, BOOL))
+def quantize_outputs(
+    state: Any, work: Any, at: int, outputs: int, lanes: int, images: int, quantizer: int, relu: bool, observe: bool
+) -> None:
+    """Fake-quantize a layer's outputs in place and note in `work.gate` where a gradient passes.
+
+    It passes where the value was not clipped and, with `relu`, was positive. Lanes behind the last image are not
+    observed.
+    """
+    hidden, gate = work.hidden, work.gate
+    if observe:
+        low = high = hidden[at]
+        whole = images // LANES * LANES
+        lows, highs = splat(low), splat(high)
+        for row in range(at, at + outputs * lanes, lanes):
+            for b in range(row, row + whole, LANES):
+                value = load(hidden, b)
+                lows, highs = minimum(value, lows), maximum(value, highs)
+            for b in range(row + whole, row + images):
+                low, high = min(low, hidden[b]), max(high, hidden[b])
+        update_quantizer(state.quantizers, quantizer, min(low, smallest(lows)), max(high, largest(highs)), False)
+    scale = state.quantizers[quantizer * COLUMNS + SCALE]
+    zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
+    inverse, first, last = splat(np.float32(1) / scale), splat(np.float32(0)), splat(np.float32(255))
+    above, below = splat(np.float32(255.5)), splat(np.float32(-0.5))
+    passes = splat(np.float32(1))
+    for b in range(at, at + outputs * lanes, LANES):
+        value = load(hidden, b)
+        level = round_even(value * inverse) + zero
+        inside = where_greater(level, above, first, where_greater(below, level, first, passes))
+        store(gate, b, where_greater(value, first, inside, first) if relu else inside)
+        store(hidden, b, (minimum(last, maximum(first, level)) - zero) * scale)
+
+
+@kernel(VOID(FLOATS, INT, FLOATS, INT))
+def pass_gate(gate: Any, at: int, gradient: Any, floats: int) -> None:
+    """Multiply a gradient by the gate that begins at `at`."""
+    for j in range(0, floats, LANES):
+        store(gradient, j, load(gradient, j) * load(gate, at + j))

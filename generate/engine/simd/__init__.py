@@ -1,0 +1,1 @@
+"""Vectors in registers, tiles of them and the compiler of the kernels."""
