@@ -8,17 +8,17 @@ DEMO := .demo
 # The stamp is renewed when the project's dependencies change.
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e .
+	$(BIN)/pip install -q -e '.[train]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[test]'
+	$(BIN)/pip install -q -e '.[train,test]'
 	touch $(VENV)/.base $@
 
 $(VENV)/.bench: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[bench,test]'
+	$(BIN)/pip install -q -e '.[train,bench,test]'
 	touch $(VENV)/.base $(VENV)/.test $@
 
 demo: $(VENV)/.base

@@ -9,6 +9,7 @@ import click
 
 from generate.options import sweep_options, worker_options
 from generate.protocol import FAMILIES, SPARSITIES
+from generate.requirements import require_training
 from store.console import run
 from store.errors import MinarchError
 
@@ -79,10 +80,11 @@ def plan(phase: str, **options: Any) -> None:
 
     Example: generate plan convergence --dataset paper --repeats 10
     """
+    store_path: Path = options.pop("store_path")
+    request = _request(phase, options)
     from generate.commands import show_plan
 
-    store_path: Path = options.pop("store_path")
-    show_plan(_request(phase, options), store_path)
+    show_plan(request, store_path)
 
 
 def _sweep(phase: str, options: dict[str, Any]) -> None:
@@ -92,12 +94,14 @@ def _sweep(phase: str, options: dict[str, Any]) -> None:
     if executor == "local" and scheduler:
         raise click.UsageError("--scheduler goes with --executor dask", click.get_current_context())
     store_path: Path = options.pop("store_path")
+    request = _request(phase, options)
     from generate.commands import sweep
 
-    sweep(_request(phase, options), store_path, workers=workers, scheduler=scheduler)
+    sweep(request, store_path, workers=workers, scheduler=scheduler)
 
 
 def _request(phase: str, options: dict[str, Any]) -> Request:
+    require_training()
     from generate.datasets import resolve_names
     from generate.plan import Request
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.reports.planted import plant
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
@@ -16,7 +20,9 @@ ALLOWED = {
     "analyze": {"analyze", "store"},
     "reports": {"reports", "analyze", "store"},
 }
-HEAVY = {"torch", "torchvision", "numba"}
+MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "vl-convert-python": "vl_convert"}
+"""Distributions whose module has another name."""
+HEAVY = {"torch", "torchvision", "numba", "llvmlite", "sklearn", "PIL"}
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -50,3 +56,65 @@ def test_help_loads_nothing_heavy(program: str) -> None:
     code = f"import sys, {program}.cli; print(*sorted({slow!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+def without_training(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where nothing of the extra `train` can be imported, as if it were not installed."""
+    code = f"""
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(HEAVY)!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in {sorted(HEAVY)!r} else found(name, package)
+from {program}.cli import main
+main()
+"""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_results_are_read_analysed_and_drawn_without_the_training_extra(tmp_path: Path) -> None:
+    path = tmp_path / "planted.duckdb"
+    plant(path)
+    page = tmp_path / "report.html"
+    for program, *arguments in (
+        ("store", "info"),
+        ("analyze", "regimes"),
+        ("reports", "render", "--no-claims", "--out", str(page)),
+    ):
+        done = without_training(program, *arguments, "--store", str(path))
+        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert "</html>" in page.read_text()
+
+
+def test_training_says_what_is_not_installed(tmp_path: Path) -> None:
+    done = without_training("generate", "convergence", "--store", str(tmp_path / "new.duckdb"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "generate: training needs torch, torchvision, numba, scikit-learn, pillow: pip install 'minarch[train]'"
+    ]
+
+
+def test_every_import_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+
+    def modules(requirements: list[str]) -> set[str]:
+        names = {re.split(r"[<>=!~;\[ ]", line)[0] for line in requirements}
+        return {MODULES.get(name, name.replace("-", "_")) for name in names}
+
+    base, training, cluster = (modules(part) for part in (project["dependencies"], extras["train"], extras["cluster"]))
+    used: dict[str, set[str]] = {
+        package: set().union(*(imported_packages(path) for path in (ROOT / package).rglob("*.py")))
+        - sys.stdlib_module_names
+        - {"_typeshed", *ALLOWED}
+        for package in ALLOWED
+    }
+    for package in ("store", "analyze", "reports"):
+        assert used[package] <= base, package
+    assert used["generate"] <= base | training | cluster

@@ -1,0 +1,27 @@
+"""What training needs beyond the packages that reading results needs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from store.errors import MinarchError
+
+TRAINING = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numba": "numba",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+}
+"""Modules of the extra `train`, and the distributions they come with."""
+
+
+def require_training() -> None:
+    """Check that the extra `train` is installed, without importing any of it.
+
+    Raises:
+        MinarchError: it is not, or not all of it.
+    """
+    missing = [distribution for module, distribution in TRAINING.items() if find_spec(module) is None]
+    if missing:
+        raise MinarchError(f"training needs {', '.join(missing)}: pip install 'minarch[train]'")
