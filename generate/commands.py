@@ -18,7 +18,7 @@ from generate.datasets import Dataset, load_dataset
 from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.plan import Plan, Request, make_plan, training_for
-from generate.provenance import available_cores, new_invocation
+from generate.provenance import available_cores, new_invocation, request_spec
 from generate.sweep import Progress, run_sweep
 from store.errors import MinarchError
 from store.results import Store
@@ -60,7 +60,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
 
     try:
         with _termination_as_interrupt(), shown(console) as display:
-            final = run_sweep(plan.units, store, pool, new_invocation(), show=keep)
+            final = run_sweep(plan.units, store, pool, new_invocation(request_spec(request, datasets)), show=keep)
     except KeyboardInterrupt:
         pool.stop()
         store.ingest(CLOSE_SECONDS)

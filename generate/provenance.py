@@ -7,18 +7,22 @@ import platform
 import shlex
 import sys
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from generate.protocol import canonical_json
+from generate.datasets import DATASETS, Dataset
+from generate.plan import Request
+from generate.protocol import SPARSITIES, canonical_json
 from store.records import Invocation
 
 
-def new_invocation() -> Invocation:
-    """Return the record of this call: command line, versions, and the machine (its name is left out)."""
+def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
+    """Return the record of this call: command line, request, versions, and the machine (its name is left out)."""
     return Invocation(
         invocation_id=uuid.uuid4().hex[:16],
         argv=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -34,7 +38,27 @@ def new_invocation() -> Invocation:
                 "python": platform.python_version(),
             }
         ),
+        request=None if request is None else canonical_json(request),
     )
+
+
+def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> dict[str, object]:
+    """Return a request as a JSON-ready dictionary, for `store.advice`: None stands for the protocol's own value.
+
+    Folders are absolute, so that the request can be made again from any other folder.
+    """
+    spec = asdict(request)
+    spec["datasets"] = [
+        {
+            "source": source if source in DATASETS else str(Path(source).expanduser().resolve()),
+            "dataset": dataset.name,
+            "fingerprint": dataset.fingerprint,
+        }
+        for source, dataset in datasets
+    ]
+    spec["data_dir"] = None if request.data_dir is None else str(request.data_dir.resolve())
+    spec["sparsities"] = None if request.sparsities == SPARSITIES else request.sparsities
+    return spec
 
 
 def available_cores() -> int:

@@ -1,4 +1,7 @@
-"""Rows of the store's tables, typed. Field names are column names; `store/migrations` documents each."""
+"""Rows of the store's tables, typed. Field names are column names; `store/migrations` documents each.
+
+A field with a default is a column that a later version added: exports of an earlier one lack it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One call of `generate`; `started_at` is UTC without a zone, `host` is JSON."""
+    """One call of `generate`; `started_at` is UTC without a zone, `host` and `request` (what it was asked) are JSON."""
 
     invocation_id: str
     argv: str
@@ -44,6 +47,7 @@ class Invocation:
     package_version: str
     torch_version: str
     host: str
+    request: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

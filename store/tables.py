@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from datetime import datetime
@@ -49,3 +50,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     name: _schema(typing.get_args(rows)[0]) for name, rows in typing.get_type_hints(Records).items()
 }
 TABLES = tuple(SCHEMAS)
+# Columns that earlier versions lack.
+ADDED: dict[str, tuple[str, ...]] = {
+    name: tuple(
+        field.name for field in dataclasses.fields(typing.get_args(rows)[0]) if field.default is not dataclasses.MISSING
+    )
+    for name, rows in typing.get_type_hints(Records).items()
+}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from store import merge, spool
 from store.database import system_fault
 from store.errors import MinarchError
-from store.tables import KEYS, SCHEMAS, TABLES
+from store.tables import ADDED, KEYS, SCHEMAS, TABLES
 
 _WIDTHS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 WHOLE = (*_WIDTHS, *(f"U{width}" for width in _WIDTHS))
@@ -116,6 +116,11 @@ def _read_table(path: Path, table: str) -> pa.Table:
     for column in rows.column_names:
         if column not in expected:
             raise MinarchError(f"{table}: column {column} is unknown; the store has {', '.join(expected)}")
+    for column in ADDED[table]:
+        if column not in rows.column_names:
+            rows = rows.append_column(
+                SCHEMAS[table].field(column), pa.nulls(len(rows), SCHEMAS[table].field(column).type)
+            )
     for column in expected:
         if rows.column_names.count(column) != 1:
             raise MinarchError(f"{table}: column {column} is {'double' if column in rows.column_names else 'missing'}")

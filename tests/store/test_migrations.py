@@ -8,10 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from store import migrations
+from store import merge, migrations, spool
 from store.errors import MinarchError
 from store.migrations import Migration
 from store.results import Store
+from store.tables import TABLES
 from tests.store.build import make_records, make_store
 
 NEXT = Migration(migrations.latest() + 1, "add_note", "ALTER TABLE runs ADD COLUMN note VARCHAR")
@@ -55,6 +56,22 @@ def test_an_older_store_is_brought_up_to_date(way: str, tmp_path: Path, monkeypa
         store.prepare()
     assert store.query("SELECT note FROM runs").rows() == [(None,)]
     assert store.info().schema_version == NEXT.number
+
+
+def test_a_store_of_version_1_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    rows = spool.read(spool.write(tmp_path / "spool", make_records(), "unit"))
+    with duckdb.connect(path) as connection:
+        migrations.apply(connection, migrations.packaged()[:1])
+        merge.merge(connection, {**rows, "invocations": rows["invocations"].drop_columns(["request"])})
+        before = {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in TABLES}
+    after = {table: Store(path).query(f"FROM {table} ORDER BY ALL").rows() for table in TABLES}
+    assert {table: len(found) for table, found in after.items()} == {table: len(rows[table]) for table in TABLES}
+    assert after.pop("invocations") == [(*row, None) for row in before.pop("invocations")]
+    assert {t: [list(row) for row in found] for t, found in after.items()} == {
+        t: [list(row) for row in found] for t, found in before.items()
+    }
+    assert Store(path).info().schema_version == migrations.latest()
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ def test_an_import_rebuilds_the_store(store: Store, tmp_path: Path) -> None:
     assert contents(copy) == contents(store)
 
 
+def test_an_export_of_an_earlier_version_is_taken_in(store: Store, tmp_path: Path) -> None:
+    counts = store.export(tmp_path / "out")
+    path = tmp_path / "out" / "invocations.parquet"
+    pl.read_parquet(path).drop("request").write_parquet(path)
+    copy = Store(tmp_path / "copy.duckdb")
+    assert copy.import_(tmp_path / "out") == counts
+    assert contents(copy) == contents(store)
+
+
+def test_a_request_survives_an_export(tmp_path: Path) -> None:
+    invocation = replace(INVOCATION, request='{"phase":"all"}')
+    store = make_store(tmp_path / "a.duckdb", make_records(invocation=invocation))
+    store.export(tmp_path / "out")
+    copy = Store(tmp_path / "copy.duckdb")
+    copy.import_(tmp_path / "out")
+    assert copy.query("SELECT request FROM invocations").rows() == [('{"phase":"all"}',)]
+
+
 def test_stores_merge(tmp_path: Path) -> None:
     ours, theirs, shared = make_run((2,)), make_run((3,)), make_run((5,), test_accuracy=0.8)
     other = replace(INVOCATION, invocation_id="other")

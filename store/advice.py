@@ -1,0 +1,329 @@
+"""Commands of `generate` that add to what a store holds, in full: as its user asked for the runs that are there.
+
+Analyses write commands in a short form, `generate convergence --dataset mnist --repeats 10`. As it stands that would
+train other models than those stored, or none: the user's own data lies in some folder, and grids, epochs, seed, folder
+of data and store may be others than the defaults. `Advice` knows them, from the requests that `generate` records and
+from the runs themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from store.results import Store
+
+PHASES = ("all", "shapes", "convergence", "quantization")
+FAMILIES = ("dnn", "cnn", "vit")
+
+# What `generate` does unless told otherwise; a test holds these to the protocol.
+GRIDS: dict[str, tuple[int, ...]] = {
+    "dnn": (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
+    "cnn": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32),
+    "vit": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16),
+}
+DEPTHS = (1, 2, 3, 4)
+REPEATS = {"dnn": 30, "cnn": 10, "vit": 10}
+EPOCHS = 20
+DIGITS_EPOCHS, DIGITS_WIDEST = 100, 200
+DEFAULT_STORE = "results.duckdb"
+
+_RUNS = """
+SELECT dataset, dataset_fingerprint, family, protocol_id, len(list_distinct(hidden_sizes)) < 2 AS equal,
+       list(DISTINCT capacity) AS capacities, list(DISTINCT depth) AS depths, max(replicate) + 1 AS repeats,
+       count(*) AS runs
+FROM runs GROUP BY ALL ORDER BY runs DESC, dataset, dataset_fingerprint, family, protocol_id, equal
+"""
+_ASKED = "SELECT request, argv FROM invocations ORDER BY started_at DESC, invocation_id"
+
+# A shell word, which in a text ends at the mark that ends a quoted command, or with the sentence.
+_QUOTED = r"'[^']*'|\"[^\"]*\""
+_VALUE = rf"(?:{_QUOTED}|[^\s`'\";|()])*(?:{_QUOTED}|[^\s`'\";|().,:])"
+_OPTIONS = ("family", "capacities", "depths", "repeats", "epochs", "patience")
+_COMMAND = re.compile(rf"\bgenerate ({'|'.join(PHASES)})\b")
+
+Values = dict[str, str | None]
+"""Values of options by name, without the dashes; None for what `generate` does by itself."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Runs of one dataset, family and protocol, all of equal widths or none: which sizes and replicates there are."""
+
+    dataset: str
+    fingerprint: str
+    family: str
+    protocol_id: str
+    equal: bool
+    capacities: tuple[int, ...]
+    depths: tuple[int, ...]
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset was taken from: its name or folder, the folder of data, and the request that named it."""
+
+    source: str
+    data_dir: str | None = None
+    request: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is known of a store, to write commands with: its runs, its protocols and what was asked for.
+
+    `asked` has what `invocations` keeps, the newest first: requests as dictionaries, or the command lines of an older
+    version as text.
+    """
+
+    store: Path
+    runs: tuple[Stored, ...]
+    protocols: Mapping[str, Mapping[str, Any]]
+    asked: tuple[Mapping[str, Any] | str, ...]
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that the store has runs of."""
+        return tuple(sorted({row.dataset for row in self.runs}))
+
+    def command(
+        self,
+        phase: str,
+        datasets: str | Sequence[str] = (),
+        families: str | Sequence[str] = (),
+        *,
+        protocol: str | None = None,
+        **values: object,
+    ) -> str:
+        """Return the command line, quoted for a shell, that runs a phase the way the stored runs were made.
+
+        Args:
+            phase: a command of `generate`.
+            datasets: names as in the store; none: all of the store.
+            families: none: those that the store has of the dataset.
+            protocol: the one to continue; None: the one with most runs.
+            values: `capacities`, `depths`, `repeats`, `epochs`, `patience`; those left out are as in the store.
+
+        Where datasets or families take other options than one another, several commands are joined by `&&`.
+        """
+        given: Values = {name: _text(value) for name, value in values.items() if value is not None}
+        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+        for dataset in _names(datasets) or self.datasets:
+            lines = tuple(self._lines(phase, dataset, _names(families), given, protocol))
+            alike.setdefault(lines, []).append(dataset)
+        if not alike:
+            named = [word for family in _names(families) for word in ("--family", family)]
+            alike = {((*named, *_words(given), *self._places(None)),): []}
+        commands = []
+        for lines, members in alike.items():
+            named = [word for member in members for word in ("--dataset", self.source(member).source)]
+            commands += [shlex.join(["generate", phase, *named, *line]) for line in lines]
+        return " && ".join(commands)
+
+    def complete(
+        self, text: str, *, dataset: str | None = None, family: str | None = None, protocol: str | None = None
+    ) -> str:
+        """Return a text with every command in it in full; `dataset` and `family` are what it is about."""
+        parts, end = [], 0
+        for found in _COMMAND.finditer(text):
+            options, after = self._read(text, found.end())
+            if text.startswith(" --", after):
+                continue  # A command with options of its own is complete.
+            about = () if found[1] == "shapes" else _names(family)
+            parts.append(text[end : found.start()])
+            parts.append(
+                self.command(
+                    found[1],
+                    options.pop("dataset", _names(dataset)),
+                    options.pop("family", about),
+                    protocol=protocol,
+                    **{name: values[-1] for name, values in options.items()},
+                )
+            )
+            end = after
+        return "".join([*parts, text[end:]])
+
+    def source(self, dataset: str) -> Source:
+        """Return where a dataset was taken from; where that is not known, its name."""
+        fingerprints = {row.fingerprint for row in self.runs if row.dataset == dataset}
+        found = [source for asked in self.asked for source in _sources(asked, dataset, fingerprints)]
+        there = [source for source in found if "/" not in source.source or Path(source.source).is_dir()]
+        return next(iter(there or found), Source(dataset))
+
+    def _read(self, text: str, start: int) -> tuple[dict[str, list[str]], int]:
+        """Return the options that follow a command in a text, and where they end."""
+        # A folder's name may have blanks and more in it.
+        names = "|".join(re.escape(name) for name in sorted(self.datasets, key=len, reverse=True))
+        known = rf"{names}|{_VALUE}" if names else _VALUE
+        pattern = re.compile(rf" --(?:(dataset) ({known})|({'|'.join(_OPTIONS)}) ({_VALUE}))(?![\w/-])")
+        options: dict[str, list[str]] = {}
+        while found := pattern.match(text, start):
+            name, value = found[1] or found[3], found[2] or found[4]
+            options.setdefault(name, []).append(value if value in self.datasets else " ".join(shlex.split(value)))
+            start = found.end()
+        return options, start
+
+    def _lines(
+        self, phase: str, dataset: str, families: Sequence[str], given: Values, protocol: str | None
+    ) -> list[tuple[str, ...]]:
+        """Return the words after the datasets of the commands that a dataset takes: one, or one per family."""
+        have = {row.family for row in self.runs if row.dataset == dataset}
+        chosen = ["dnn"] if phase == "shapes" else list(families) or [name for name in FAMILIES if name in have]
+        places = self._places(self.source(dataset))
+        values = {name: self._values(phase, dataset, name, given, protocol) for name in chosen or FAMILIES}
+        together = _together(values)
+        if together is not None:
+            every = len(values) == len(FAMILIES) or (phase == "shapes" and not families)
+            named = [] if every else [word for name in values for word in ("--family", name)]
+            return [(*named, *_words(together), *places)]
+        return [("--family", name, *_words(_plain(name, own)), *places) for name, own in values.items()]
+
+    def _values(self, phase: str, dataset: str, family: str, given: Values, protocol: str | None) -> Values:
+        """Return the values of all options for one dataset and family, defaults spelled out where they differ."""
+        rows = [row for row in self.runs if (row.dataset, row.family) == (dataset, family)]
+        rows = [row for row in rows if row.protocol_id == protocol] or [
+            row for row in rows if row.protocol_id == rows[0].protocol_id
+        ]
+        source = self.source(dataset)
+        request: Mapping[str, Any] = source.request or {}
+        training = self.protocols.get(rows[0].protocol_id, {}).get("training", request) if rows else request
+        requests = [asked for asked in self.asked if not isinstance(asked, str) and _sources(asked, dataset, set())]
+        digits = source.source == "digits"
+        widest = DIGITS_WIDEST if digits else max(GRIDS["dnn"])
+        grid = [size for size in GRIDS[family] if family != "dnn" or size <= widest]
+        values: Values = {
+            "depths": _sizes("depths", DEPTHS, phase, family, rows, requests) if family == "dnn" else None,
+            "capacities": _sizes("capacities", grid, phase, family, rows, requests),
+            "repeats": str(max((row.repeats for row in rows), default=request.get("repeats") or REPEATS[family])),
+            "epochs": _unless(training.get("epochs"), DIGITS_EPOCHS if digits else EPOCHS),
+            "patience": _unless(training.get("patience"), None),
+            "sparsities": _unless(request.get("sparsities"), None) if phase in ("all", "convergence") else None,
+            "integer-check": _unless(request.get("integer_checks"), 1) if phase in ("all", "quantization") else None,
+            "seed": _unless(training.get("seed"), 0),
+            "engine": _unless(request.get("engine"), "auto"),
+            "compute": _unless(training.get("compute"), "float32"),
+            "device": _unless(request.get("device"), "cpu"),
+        }
+        return values | given
+
+    def _places(self, source: Source | None) -> tuple[str, ...]:
+        """Return the options that say where data and results lie."""
+        words: list[str] = []
+        if source is not None and source.data_dir and "/" not in source.source:
+            words += ["--data-dir", source.data_dir]
+        if str(self.store) != os.environ.get("MINARCH_STORE", DEFAULT_STORE):
+            words += ["--store", str(self.store)]
+        return tuple(words)
+
+
+def load_advice(store: Path | str) -> Advice:
+    """Return what is known of the store at this path.
+
+    Raises:
+        MinarchError: there is no store, or it cannot be read.
+    """
+    opened = Store(Path(store))
+    runs = opened.query(_RUNS)
+    protocols = opened.query("SELECT protocol_id, spec FROM protocols")
+    asked = opened.query(_ASKED)
+    return Advice(
+        store=Path(store),
+        runs=tuple(
+            Stored(dataset, fingerprint, family, protocol, equal, tuple(capacities), tuple(depths), repeats)
+            for dataset, fingerprint, family, protocol, equal, capacities, depths, repeats, _ in runs.iter_rows()
+        ),
+        protocols={protocol: _object(spec) for protocol, spec in protocols.iter_rows()},
+        asked=tuple(_object(request) if request else argv for request, argv in asked.iter_rows()),
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the object that a JSON text holds; an empty one where it holds something else."""
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _sources(asked: Mapping[str, Any] | str, dataset: str, fingerprints: set[str]) -> Iterator[Source]:
+    """Yield where a request, or a command line of old, took a dataset from."""
+    if isinstance(asked, str):
+        words = asked.replace("=", " ").split()
+        pairs = list(pairwise(words))
+        data_dir = next((value for option, value in pairs if option == "--data-dir"), None)
+        for option, value in pairs:
+            if option == "--dataset" and dataset in (value, Path(value).name):
+                yield Source(value, data_dir)
+        return
+    for entry in asked.get("datasets", ()):
+        if entry.get("dataset") == dataset or entry.get("fingerprint") in fingerprints:
+            yield Source(entry["source"], asked.get("data_dir"), asked)
+
+
+def _sizes(
+    name: Literal["capacities", "depths"],
+    default: Sequence[int],
+    phase: str,
+    family: str,
+    rows: Sequence[Stored],
+    requests: Sequence[Mapping[str, Any]],
+) -> str | None:
+    """Return the sizes that the store has or that were asked for, None where they are the protocol's."""
+    shapes = phase == "shapes"
+    kind = [row for row in rows if phase == "all" or row.equal != shapes] or rows
+    sizes = {size for row in kind for size in getattr(row, name)}
+    for request in requests:
+        if family in request.get("families", FAMILIES) and (request.get("phase") == "shapes") == shapes:
+            sizes |= set(request.get(name) or default)
+    plain = set(default)
+    if shapes and name == "depths":
+        sizes, plain = sizes - {1}, plain - {1}  # One topology only.
+    return None if sizes in (set(), plain) else _text(sorted(sizes))
+
+
+def _together(values: Mapping[str, Values]) -> Values | None:
+    """Return the values of one command for all these families, None where they differ."""
+    joint: Values = {}
+    for name in next(iter(values.values())):
+        found = {own[name] for family, own in values.items() if name != "depths" or family == "dnn"} or {None}
+        if name == "repeats" and all(own[name] == str(REPEATS[family]) for family, own in values.items()):
+            found = {None}
+        if len(found) > 1:
+            return None
+        joint[name] = found.pop()
+    return joint
+
+
+def _plain(family: str, values: Values) -> Values:
+    """Return one family's values, None for the protocol's number of replicates."""
+    together = _together({family: values})
+    assert together is not None
+    return together
+
+
+def _words(values: Values) -> list[str]:
+    return [word for name, value in values.items() if value is not None for word in (f"--{name}", value)]
+
+
+def _unless(value: object, default: object) -> str | None:
+    """Return a value as an option's text, None where it is the default or not known."""
+    return None if value is None or value == default else _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)

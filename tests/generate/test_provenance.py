@@ -1,0 +1,26 @@
+"""What is recorded of a call: enough to give it again from anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from generate.datasets import Dataset
+from generate.plan import Request
+from generate.provenance import new_invocation, request_spec
+
+
+def test_a_request_is_recorded_with_absolute_folders(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    request = Request(phase="convergence", datasets=("mine",), families=("dnn",), capacities=(1, 2), data_dir=Path("d"))
+    recorded = new_invocation(request_spec(request, [("mine", digits), ("digits", digits)])).request
+    assert recorded is not None
+    spec = json.loads(recorded)
+    assert [entry["source"] for entry in spec["datasets"]] == [str(tmp_path / "mine"), "digits"]
+    assert {entry["fingerprint"] for entry in spec["datasets"]} == {digits.fingerprint}
+    assert (spec["phase"], spec["families"], spec["capacities"]) == ("convergence", ["dnn"], [1, 2])
+    assert (spec["data_dir"], spec["sparsities"], spec["epochs"]) == (str(tmp_path / "d"), None, None)
