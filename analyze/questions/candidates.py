@@ -165,9 +165,9 @@ def _cells(sweep: Sweep, stable: dict[tuple[str, str, int, str], float], replica
 
 def _weights(sizes: int, sweeps: int) -> list[float]:
     """Return each size's share of the 5%: half of the sweep's for the largest, the rest shared by the others."""
-    others = sizes - 1
-    shares = [0.5 if others else 1.0] + [0.5 / others] * others
-    return [share / sweeps for share in shares]
+    if sizes == 1:
+        return [1 / sweeps]
+    return [0.5 / sweeps] + [0.5 / (sizes - 1) / sweeps] * (sizes - 1)
 
 
 def _p(cell: Cell, contenders: Sequence[Cell], accuracy: FloatArray, limits: Limits, rng: np.random.Generator) -> float:

@@ -165,6 +165,17 @@ def test_a_limit_that_fits_changes_nothing(store: Path) -> None:
     assert bound.capacity == free.capacity
 
 
+def test_a_single_candidate_is_judged(store: Path, tmp_path: Path) -> None:
+    """One size that fits, or one that is stable: nothing is left to share the level with."""
+    smallest = parameters(LADDER[4], 1)
+    row = only(store, max_parameters=smallest, max_drop=0.09)
+    assert (row.status, row.capacity, row.tested) == ("detected", LADDER[4], 1)
+    means, sds = np.linspace(0.3, 0.95, 12)[:, None], np.where(np.arange(12) < 11, 0.08, 0.003)[:, None]
+    accuracy = means + sds * np.random.default_rng(0).standard_normal((12, 10))
+    row = only(write(tmp_path / "one.duckdb", PlantedSweep(accuracy=accuracy)))
+    assert (row.status, row.capacity, row.candidates, row.tested) == ("detected", LADDER[-1], 1, 1)
+
+
 def test_int8_that_costs_more_than_the_margin_is_not_safe(tmp_path: Path) -> None:
     row = only(planted(tmp_path / "gap.duckdb", gap=0.02))
     assert row.int8_safe is False
