@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -19,7 +19,7 @@ from analyze.questions.quantization import QuantizationGap, quantization
 from analyze.questions.recommend import found_for
 from analyze.questions.regimes import Regime
 from analyze.results import Results
-from analyze.stats.result import FLOOR, LEVEL, Status
+from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, Status
 from analyze.stats.safety import MARGIN
 from analyze.sweeps import EQUAL_WIDTHS
 from store.results import Store
@@ -46,9 +46,9 @@ ORDER BY ALL
 
 METHODS: Mapping[Quantity, str] = {
     "parameters": "fewest parameters from which some depth is stable; least lower to least upper end of the intervals",
-    "safe sparsity": "that of the stable architecture best in validation accuracy; above the upper end all are "
-    "shown to be harmful, one-sided t tests from the top of the grid down",
-    "8-bit gap": "paired gap of the stable architecture with the fewest parameters",
+    "safe sparsity": "that of the stable architecture best in validation accuracy, of those with 5 replicates; above "
+    "the upper end all are shown to be harmful, one-sided t tests from the top of the grid down",
+    "8-bit gap": "paired gap of the stable architecture with the fewest parameters of those with 5 pairs",
 }
 
 
@@ -97,6 +97,8 @@ def table_one(
         return Results(TableOneFigure, (), notes)
     pruned = found_for(cells, partial(pruning, store, seed=seed))
     gaps = found_for(cells, partial(quantization, store, seed=seed))
+    replicates_pruned = {_key_of_row(row): row.replicates for row in pruned}
+    pairs = {_key_of_row(row): row.pairs for row in gaps}
     validation = validation_means(store)
     losses: dict[Key, list[Loss]] = {}
     for row in Store(Path(store)).query(LOSSES).iter_rows():
@@ -105,12 +107,12 @@ def table_one(
     for (name, kind), part in groupby(cells, key=lambda cell: (cell.dataset, cell.family)):
         members = list(part)
         paper = TABLE_ONE.get((name, kind))
-        stable = [cell for cell in members if cell.stable]
         regimes = [row for row in boundaries if (row.dataset, row.family) == (name, kind)]
+        cut, quantized = contest(members, replicates_pruned), contest(members, pairs)
         rows += [
             minimum_parameters(members, regimes, paper),
-            _sparsity(members, most_accurate(stable, validation), pruned, losses, paper),
-            _gap(members, min(stable, key=lambda cell: cell.parameters, default=None), gaps, paper),
+            _sparsity(members, cut, most_accurate(cut.contenders, validation), pruned, losses, paper),
+            _gap(members, quantized, gaps, paper),
         ]
     return Results(TableOneFigure, tuple(rows), notes)
 
@@ -121,8 +123,42 @@ def validation_means(store: str | Path) -> dict[Key, float]:
 
 
 def most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:
-    """Return the stable architecture with the highest mean validation accuracy: test data must not choose it."""
-    return max(stable, key=lambda cell: validation.get(key_of(cell), -1.0), default=None)
+    """Return the stable architecture with the highest mean validation accuracy: test data must not choose it.
+
+    Those with fewer than 5 replicates do not contend: a first run of a wider one takes no answer away.
+    """
+    contenders = [cell for cell in stable if cell.contends]
+    return max(contenders, key=lambda cell: validation.get(key_of(cell), -1.0), default=None)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The stable architectures that a figure can be of, and those that wait, with the replicates they have so far."""
+
+    contenders: tuple[Cell, ...]
+    waiting: tuple[tuple[Cell, int], ...]
+
+    def remark(self, word: str, waits: Callable[[Cell], bool]) -> str | None:
+        """Return which of those that wait would matter, in words."""
+        names = [f"depth {cell.depth} size {cell.capacity} ({n})" for cell, n in self.waiting if waits(cell)]
+        return (
+            f"{word} with fewer than {MIN_REPLICATES} replicates do not contend yet: {', '.join(names)}"
+            if names
+            else None
+        )
+
+
+def contest(cells: Sequence[Cell], seen: Mapping[Key, int]) -> Contest:
+    """Return which stable architectures have 5 replicates or more, of their runs and of what `seen` counts.
+
+    Where none has enough of what was counted, their runs decide: the figure then says what to run.
+    """
+    stable = [cell for cell in cells if cell.stable]
+    have = [(cell, min(len(cell.observed), seen.get(key_of(cell), 0))) for cell in stable]
+    enough = tuple(cell for cell, n in have if n >= MIN_REPLICATES)
+    if not enough:
+        return Contest(tuple(cell for cell in stable if cell.contends), ())
+    return Contest(enough, tuple((cell, n) for cell, n in have if n < MIN_REPLICATES))
 
 
 def key_of(cell: Cell) -> Key:
@@ -199,6 +235,7 @@ def _ends(row: Regime, sizes: Mapping[tuple[int, int], int]) -> tuple[int, int |
 
 def _sparsity(
     cells: Sequence[Cell],
+    contest: Contest,
     best: Cell | None,
     pruned: Sequence[Pruning],
     losses: Mapping[Key, Sequence[Loss]],
@@ -213,7 +250,9 @@ def _sparsity(
     if found is None:
         command = f"generate convergence --dataset {best.dataset} --family {best.family} --capacities {best.capacity}"
         return _beside(replace(figure, reason=f"it was not pruned: `{command}`"), printed)
-    figure = replace(figure, status=found.status, replicates=found.replicates, reason=found.reason)
+    wider = contest.remark("wider ones", lambda cell: cell.parameters > best.parameters)
+    reason = "; ".join(text for text in (found.reason, wider) if text) or None
+    figure = replace(figure, status=found.status, replicates=found.replicates, reason=reason)
     if found.safe_sparsity is None:
         return _beside(figure, printed)
     high = max(found.safe_sparsity, least_harmful(losses.get(key_of(best), ()), MARGIN))
@@ -221,10 +260,11 @@ def _sparsity(
 
 
 def _gap(
-    cells: Sequence[Cell], least: Cell | None, gaps: Sequence[QuantizationGap], paper: TableOneRow | None
+    cells: Sequence[Cell], contest: Contest, gaps: Sequence[QuantizationGap], paper: TableOneRow | None
 ) -> TableOneFigure:
     """Return what 8 bits cost the smallest stable architecture."""
     figure, printed = _figure(cells[0], "8-bit gap"), paper.gap if paper else None
+    least = min(contest.contenders, key=lambda cell: cell.parameters, default=None)
     if least is None:
         return _beside(replace(figure, reason="no stable architecture is known"), printed)
     figure = replace(figure, depth=least.depth, capacity=least.capacity)
@@ -233,6 +273,7 @@ def _gap(
         what = f"--dataset {least.dataset} --family {least.family} --capacities {least.capacity}"
         reason = f"it was not trained in 8 bits: `generate quantization {what}`"
         return _beside(replace(figure, reason=reason), printed)
+    smaller = contest.remark("smaller ones", lambda cell: cell.parameters < least.parameters)
     deaths = f"{100 * found.death_rate:.0f}% of the models die under int8" if found.death_rate else None
     return _beside(
         replace(
@@ -242,7 +283,7 @@ def _gap(
             ci_low=found.ci_low,
             ci_high=found.ci_high,
             replicates=found.replicates,
-            reason="; ".join(text for text in (found.reason, deaths) if text) or None,
+            reason="; ".join(text for text in (found.reason, deaths, smaller) if text) or None,
         ),
         printed,
     )
@@ -273,5 +314,9 @@ def _beside(figure: TableOneFigure, printed: Printed | None) -> TableOneFigure:
     return replace(figure, paper=printed.value, paper_inside=inside)
 
 
+def _key_of_row(row: Pruning | QuantizationGap) -> Key:
+    return row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity
+
+
 def _is(cell: Cell, row: Pruning | QuantizationGap) -> bool:
-    return key_of(cell) == (row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity)
+    return key_of(cell) == _key_of_row(row)

@@ -23,7 +23,8 @@ def table_one_table(results: Results[TableOneFigure]) -> RenderableType:
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
         title = f"{dataset} (ratios and gaps in %)"
-        table = new_table(title, ["family", "figure", "status"], ["here", "interval", "paper", "inside", "n"])
+        columns = ["here", "interval", "paper", "inside", "n"]
+        table = new_table(title, ["family", "figure", "status"], columns, tight=True)
         reasons = []
         for row in rows:
             table.add_row(
@@ -43,10 +44,13 @@ def table_one_table(results: Results[TableOneFigure]) -> RenderableType:
 
 
 def _figure(quantity: str, value: float | None) -> str:
-    """Return a figure of Table I: a count, a ratio in percent, or a gap in points."""
+    """Return a figure of Table I: a count (`1.15M` from a million on), a ratio in percent, or a gap in points."""
     if value is None:
         return ""
-    return {"parameters": f"{value:,.0f}", "safe sparsity": f"{100 * value:.0f}"}.get(quantity, f"{100 * value:.2f}")
+    if quantity == "parameters":
+        # Millions in three digits: two ends of seven digits each would push the other columns out of 80.
+        return f"{value / 1e6:.3g}M" if value >= 1e6 else f"{value:,.0f}"
+    return {"safe sparsity": f"{100 * value:.0f}"}.get(quantity, f"{100 * value:.2f}")
 
 
 def _figures(quantity: str, low: float | None, high: float | None) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from analyze import TableOneFigure, table_one
+from analyze import Results, TableOneFigure, table_one
 from analyze.paper.figures import DATASETS, TABLE_ONE
 from analyze.paper.table_one import least_harmful
 from analyze.stats.result import FloatArray
+from analyze.terminal import table_one_table
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER, SIZES
@@ -147,6 +151,91 @@ def test_what_was_not_pruned_or_quantized_says_what_to_run(tmp_path: Path) -> No
     found = figures(write(tmp_path / "plain.duckdb", sweep), "planted")
     assert "`generate convergence --dataset planted --family dnn" in (found["safe sparsity"].reason or "")
     assert "`generate quantization --dataset planted --family dnn" in (found["8-bit gap"].reason or "")
+
+
+def begun(accuracy: FloatArray, replicates: int) -> FloatArray:
+    """Return accuracies of which the widest architecture has the first few replicates only."""
+    accuracy = accuracy.copy()
+    accuracy[-1, replicates:] = np.nan
+    return accuracy
+
+
+@pytest.mark.parametrize("replicates", [1, 4])
+def test_a_wider_one_with_few_replicates_takes_no_answer_away(tmp_path: Path, replicates: int) -> None:
+    accuracy = accuracies(np.random.default_rng(0), 6, 10)
+    cut = curves(accuracy, 0.6)
+    sweep = PlantedSweep(accuracy=begun(accuracy, replicates), pruned=[*cut[:-1], cut[-1][:replicates]])
+    row = figures(write(tmp_path / "begun.duckdb", sweep), "planted")["safe sparsity"]
+    assert (row.status, row.estimate, row.capacity, row.replicates) == ("detected", 0.6, LADDER[-2], 10)
+    assert row.reason == f"wider ones with fewer than 5 replicates do not contend yet: depth 1 size 1000 ({replicates})"
+
+
+def test_what_was_not_pruned_or_quantized_yet_takes_no_answer_away(tmp_path: Path) -> None:
+    """The best is trained but not pruned, the smallest stable one not in 8 bits: others answer, and the rows say so."""
+    accuracy = accuracies(np.random.default_rng(0), 6, 10)
+    int8 = accuracy - 0.0015
+    int8[:8] = np.nan
+    path = write(
+        tmp_path / "partly.duckdb",
+        PlantedSweep(accuracy=accuracy, pruned=curves(accuracy, 0.6)[:-1]),
+        PlantedSweep(accuracy=int8, precision="int8"),
+    )
+    found = figures(path, "planted")
+    assert (found["safe sparsity"].estimate, found["safe sparsity"].capacity) == (0.6, LADDER[-2])
+    assert "depth 1 size 1000 (0)" in (found["safe sparsity"].reason or "")
+    assert found["8-bit gap"].capacity == LADDER[8]
+    assert "smaller ones" in (found["8-bit gap"].reason or "")
+    assert "depth 1 size 50 (0)" in (found["8-bit gap"].reason or "")
+
+
+def test_table_of_a_full_store_fits() -> None:
+    """The longest statuses and numbers that the paper's protocol can give, side by side."""
+    common: dict[str, Any] = {"dataset": "fashion_mnist", "ci_level": 0.95, "method": "m", "replicates": 30}
+    common |= {"protocol_id": "p", "dataset_fingerprint": "d"}
+    rows = (
+        TableOneFigure(
+            family="dnn",
+            quantity="parameters",
+            status="not_reached",
+            estimate=5_803_010,
+            ci_low=1_796_010,
+            ci_high=5_803_010,
+            paper=3e6,
+            paper_inside=True,
+            **common,
+        ),
+        TableOneFigure(family="dnn", quantity="safe sparsity", status="insufficient", paper=0.6, **common),
+        TableOneFigure(
+            family="vit",
+            quantity="parameters",
+            status="all_stable",
+            estimate=648_010,
+            ci_low=397_510,
+            ci_high=898_510,
+            paper=2e6,
+            paper_inside=False,
+            **common,
+        ),
+        TableOneFigure(
+            family="vit",
+            quantity="8-bit gap",
+            status="detected",
+            estimate=0.1234,
+            ci_low=-0.1034,
+            ci_high=0.3456,
+            paper=0.148,
+            paper_inside=True,
+            **common,
+        ),
+    )
+    text = io.StringIO()
+    Console(file=text, width=80, no_color=True).print(table_one_table(Results(TableOneFigure, rows)))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in text.getvalue()
+    assert sum(line.rstrip().endswith(" 30") for line in lines) == len(rows)
+    assert "1.8M to 5.8M" in text.getvalue()
+    assert "397,510 to 898,510" in text.getvalue()
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
