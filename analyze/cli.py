@@ -9,8 +9,11 @@ from pathlib import Path
 
 import click
 
+from analyze.arguments import FAMILIES, RULES, Count
 from analyze.terminal.output import FORMATS, Destination, emit
 from store.console import run
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,6 +36,32 @@ class Request:
     destination: Destination
 
 
+def number_option(name: str, meaning: str, default: float | None = None) -> Decorator:
+    """Return the option of a number, held to the rule of the argument with its name."""
+    rule = RULES[name]
+    kind = (
+        click.IntRange(min=rule.least)
+        if isinstance(rule, Count)
+        else click.FloatRange(0, 1, min_open=True, max_open=True)
+    )
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        help=meaning,
+        callback=_held,
+    )
+
+
+def _held(context: click.Context, option: click.Parameter, value: object) -> object:
+    """Return the value of an option, which click's range lets through where it is no number at all."""
+    fault = None if value is None else RULES[str(option.name)].fault(value)
+    if fault:
+        raise click.BadParameter(fault, context, option)
+    return value
+
+
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that every analysis takes; the command gets them as a `Request`, its own as they are."""
 
@@ -51,7 +80,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     decorated: Callable[..., None] = bundled
     for option in (
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampling."),
+        number_option("seed", "Of the resampling.", default=0),
         click.option(
             "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to the screen."
         ),
@@ -71,19 +100,11 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
             help="The results store.",
         ),
         click.option("--protocol", metavar="ID", help="Runs of this protocol; default: the one with most runs."),
-        click.option(
-            "--family", type=click.Choice(["dnn", "cnn", "vit"]), multiple=True, help="Only this family; repeatable."
-        ),
+        click.option("--family", type=click.Choice(FAMILIES), multiple=True, help="Only this family; repeatable."),
         click.option("--dataset", metavar="NAME", multiple=True, help="Only this dataset; repeatable."),
     ):
         decorated = option(decorated)
     return decorated
-
-
-def margin_option(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option --margin, a fraction of accuracy."""
-    open_unit = click.FloatRange(0, 1, min_open=True, max_open=True)
-    return click.option("--margin", type=open_unit, default=0.01, show_default=True, help=meaning)
 
 
 @analyze.command()
@@ -116,7 +137,7 @@ def regimes(asked: Request, epochs: bool) -> None:
 
 @analyze.command()
 @click.option("--crossings", is_flag=True, help="Instead: at which sparsity do depths of equal width cross?")
-@margin_option("Loss of accuracy that is safe, a fraction.")
+@number_option("margin", "Loss of accuracy that is safe, a fraction.", default=0.01)
 @common_options
 def pruning(asked: Request, crossings: bool, margin: float) -> None:
     """Find how far networks can be pruned, and the phases of their decline.
@@ -174,20 +195,12 @@ def quantization(asked: Request, shown: str | None) -> None:
 
 
 @analyze.command()
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Accuracy, a fraction, that may be lost against the best, by pruning, by 8 bits.",
+@number_option(
+    "max_drop", "Accuracy, a fraction, that may be lost against the best, by pruning, by 8 bits.", default=0.01
 )
-@click.option("--max-parameters", type=click.IntRange(min=1), help="Largest number of parameters.")
-@click.option("--max-bytes", type=click.IntRange(min=1), help="Most bytes of the smallest form shown to be safe.")
-@click.option(
-    "--min-accuracy",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Test accuracy, a fraction, that must be exceeded.",
-)
+@number_option("max_parameters", "Largest number of parameters.")
+@number_option("max_bytes", "Most bytes of the smallest form shown to be safe.")
+@number_option("min_accuracy", "Test accuracy, a fraction, that must be exceeded.")
 @click.option("--explain", is_flag=True, help="The reasoning too, and the evidence as a table.")
 @click.option("--evidence", is_flag=True, help="Instead: every architecture with its verdict.")
 @common_options
@@ -206,7 +219,7 @@ def recommend(
     be within --max-drop of the best stable one, its expected accuracy, how far it can be pruned, whether 8 bits are
     safe, and its bytes. If nothing qualifies: why, and which sweep would decide it.
 
-    
+    \b
     Examples:
       analyze recommend --dataset mnist --explain
       analyze recommend --dataset mnist --family dnn --max-bytes 20000
@@ -226,13 +239,13 @@ def recommend(
         emit(found.evidence, asked.destination, terminal.evidence_table)
         return
     table = (lambda _: terminal.reasoning(found)) if explain else terminal.recommendations_table
-    emit(found.rows, asked.destination, table)
+    emit(found, asked.destination, table)
 
 
 @analyze.command()
 @click.option("--threshold", "shown", flag_value="threshold", help="Instead: from which size on are they equivalent?")
 @click.option("--components", "shown", flag_value="components", help="Instead: how much variance has which cause?")
-@margin_option("Difference in accuracy that does not matter, a fraction.")
+@number_option("margin", "Difference in accuracy that does not matter, a fraction.", default=0.01)
 @common_options
 def shapes(asked: Request, shown: str | None, margin: float) -> None:
     """Find whether the topologies of a DNN matter.
@@ -302,7 +315,9 @@ def claims(asked: Request) -> None:
 
 
 @analyze.command()
-@margin_option("Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.")
+@number_option(
+    "margin", "Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.", default=0.01
+)
 @common_options
 def power(asked: Request, margin: float) -> None:
     r"""Find how many replicates each question takes.

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from analyze import arguments
 from analyze.stats.result import FloatArray, IntArray
 from store.errors import MinarchError
 from store.results import Store
@@ -17,7 +18,7 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
-FAMILIES = ("dnn", "cnn", "vit")
+FAMILIES = arguments.FAMILIES
 
 # A run counts where it stands for a shape of equal widths that the end of the ladder did not cut short.
 EQUAL_WIDTHS = "run_id IN (SELECT run_id FROM labels WHERE NOT degenerate AND replace(shape, '=', '') = '')"

@@ -178,7 +178,7 @@ def load(
         subjects=_subjects(store, found, facts),
         families=tuple(families),
         notes=found.notes,
-        recommendations=recommend(path, list(datasets) or None, present, protocol).rows.frame(),
+        recommendations=recommend(path, list(datasets) or None, present, protocol).frame(),
         table_one=table_one(path, list(datasets) or None, present, protocol).frame(),
         claims=claims(path, list(datasets) or None, present, protocol).frame() if with_claims else None,
         dataset_facts=facts,

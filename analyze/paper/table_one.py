@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from analyze.arguments import checked
 from analyze.paper.figures import TABLE_ONE, Printed, TableOneRow
 from analyze.questions.candidates import Cell, load_cells
 from analyze.questions.pruning import Pruning, pruning
@@ -79,6 +80,7 @@ class TableOneFigure:
     dataset_fingerprint: str
 
 
+@checked
 def table_one(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

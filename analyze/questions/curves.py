@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
+from analyze.arguments import checked
 from analyze.results import Results
 from analyze.sweeps import EQUAL_WIDTHS, FP32_RUNS, RUNS, choose, selection
 from store.results import Store
@@ -107,6 +108,7 @@ class EpochPoint:
     dataset_fingerprint: str
 
 
+@checked
 def curves(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -129,13 +131,12 @@ def curves(
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
         ValueError: `over` is none of these.
     """
-    if over not in get_args(Over):
-        raise ValueError(f"over is {over!r}; it can be {', '.join(get_args(Over))}")
     means, notes = _of_chosen(store, _MEANS.format(points=_POINTS[over]), dataset, family, protocol)
     rows = (CurvePoint(**row) for row in _with_interval(means).iter_rows(named=True))
     return Results(CurvePoint, tuple(rows), notes)
 
 
+@checked
 def learning_curves(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
 from analyze.stats.multiple import holm
@@ -59,6 +60,7 @@ class EpochOverfitting:
     dataset_fingerprint: str
 
 
+@checked
 def epoch_overfitting(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyze.arguments import checked
 from analyze.questions.shapes import Topologies, load_topologies
 from analyze.results import Results
 from analyze.stats.equivalence import complete_blocks, contrasts, pairs, shortage
@@ -74,6 +75,7 @@ class Power:
     dataset_fingerprint: str
 
 
+@checked
 def power(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.arguments import checked
 from analyze.questions.regimes import first_stable, regimes
 from analyze.results import Results
 from analyze.stats.crossing import crossing
@@ -116,6 +117,7 @@ class Curves:
     accuracy: FloatArray
 
 
+@checked
 def pruning(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -137,6 +139,7 @@ def pruning(
     return Results(Pruning, tuple(pruning_of(cell, stable, margin, seed) for cell in cells), notes)
 
 
+@checked
 def depth_crossings(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.arguments import checked
 from analyze.questions.regimes import first_stable, regimes
 from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
@@ -126,6 +127,7 @@ class Pairs:
     int8: FloatArray
 
 
+@checked
 def quantization(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -147,6 +149,7 @@ def quantization(
     return Results(QuantizationGap, tuple(rows), notes)
 
 
+@checked
 def quantization_trends(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -165,6 +168,7 @@ def quantization_trends(
     return Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in sweeps), notes)
 
 
+@checked
 def integer_agreement(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

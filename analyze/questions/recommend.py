@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
+from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge, load_cells
 from analyze.questions.explain import Finding, explanation, in_points, remedy
 from analyze.questions.pruning import Pruning, pruning
@@ -79,11 +80,10 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(Results[Recommendation]):
     """Recommendations, one per scope, and the evidence behind them, a row per scope and architecture."""
 
-    rows: Results[Recommendation]
-    evidence: Results[Candidate]
+    evidence: Results[Candidate] = field(default_factory=lambda: Results(Candidate, ()))
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Cuts:
     classes: dict[str, int]
 
 
+@checked
 def recommend(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -128,7 +129,7 @@ def recommend(
             row, judged = _recommendation(judged, regimes, limits, cuts)
             rows.append(row)
             evidence += judged
-    return Recommendations(Results(Recommendation, tuple(rows), notes), Results(Candidate, tuple(evidence), notes))
+    return Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
 
 
 def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:

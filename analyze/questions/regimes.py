@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.replicates import counts
@@ -44,6 +45,7 @@ class Regime:
     dataset_fingerprint: str
 
 
+@checked
 def regimes(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyze.arguments import checked
 from analyze.questions.regimes import first_stable, regimes
 from analyze.results import Results
 from analyze.stats.components import Component, components
@@ -143,6 +144,7 @@ class Topologies:
         return sweep_rng(seed, analysis, self.dataset, self.family, self.depth)
 
 
+@checked
 def shapes(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -170,6 +172,7 @@ def shapes(
     return Results(ShapeEquivalence, tuple(rows), notes)
 
 
+@checked
 def shape_thresholds(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
@@ -188,6 +191,7 @@ def shape_thresholds(
     return Results(ShapeThreshold, tuple(_threshold(sweep, margin, seed) for sweep in sweeps), notes)
 
 
+@checked
 def shape_components(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,

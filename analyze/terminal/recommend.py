@@ -43,10 +43,10 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
 
 def reasoning(found: Recommendations) -> RenderableType:
     """Return the recommendations with the reasoning and the evidence behind each."""
-    parts: list[RenderableType] = [recommendations_table(found.rows)]
-    for row in found.rows:
+    parts: list[RenderableType] = [recommendations_table(found)]
+    for row in found:
         parts += [f"[bold]{row.dataset}, {row.scope}[/]", row.explanation, ""]
-    return stacked([*parts, evidence_table(found.evidence)] if len(found.rows) else [])
+    return stacked([*parts, evidence_table(found.evidence)] if len(found) else [])
 
 
 def evidence_table(results: Results[Candidate]) -> RenderableType:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
+import analyze
+from analyze.arguments import RULES
 from analyze.cli import main
+from analyze.questions.curves import Over
+from store.errors import MinarchError
 from tests import planted
 from tests.planted_store import PlantedSweep, write
 
@@ -130,6 +137,84 @@ def test_wrong_input_is_one_line(store: Path, arguments: list[str], code: int, m
     assert message in complaint
     assert complaint.count("\n") == 1
     assert done.stdout == b""
+
+
+ANALYSES: dict[str, Callable[..., Any]] = {
+    name: getattr(analyze, name) for name in analyze.__all__ if inspect.isfunction(getattr(analyze, name))
+}
+OUT_OF_RANGE: dict[str, list[tuple[object, str]]] = {
+    "family": [
+        ("rnn", "'rnn' is not one of 'dnn', 'cnn', 'vit'"),
+        (["dnn", "rnn"], "'rnn' is not one of"),
+        (3, "name"),
+    ],
+    "dataset": [(3, "3 is not a name or a sequence of names"), ([3], "[3] is not a name")],
+    "protocol": [(3, "3 is not a name"), (["p1"], "['p1'] is not a name")],
+    "margin": [(value, f"{value} is not in the range 0<x<1") for value in (0.0, 3.0, -0.1, float("nan"))],
+    "max_drop": [(value, f"{value} is not in the range 0<x<1") for value in (0.0, 3.0, float("inf"), float("nan"))],
+    "min_accuracy": [(97.0, "97.0 is not in the range 0<x<1"), ("high", "'high' is not a valid float")],
+    "max_parameters": [(0, "0 is not in the range x>=1"), (2.5, "2.5 is not a valid integer")],
+    "max_bytes": [(-5, "-5 is not in the range x>=1"), (True, "True is not a valid integer")],
+    "seed": [(-1, "-1 is not in the range x>=0"), (1.5, "1.5 is not a valid integer"), (None, "None is not")],
+    "over": [("width", "'width' is not one of 'size', 'sparsity', 'precision', 'topology'")],
+    "store": [(5, "5 is not a path")],
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_python_refuses_what_the_command_line_refuses(store: Path, name: str) -> None:
+    taken = inspect.signature(ANALYSES[name]).parameters
+    assert set(taken) <= set(RULES) == set(OUT_OF_RANGE)
+    for argument in taken:
+        for value, message in OUT_OF_RANGE[argument]:
+            with pytest.raises(ValueError, match=f"^{argument}: ") as refused:
+                ANALYSES[name](**{"store": store, argument: value})
+            assert isinstance(refused.value, MinarchError)
+            assert message in str(refused.value)
+            assert "\n" not in str(refused.value)
+
+
+def test_what_may_be_plotted_over_is_said_once() -> None:
+    assert getattr(RULES["over"], "known", None) == get_args(Over)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("recommend", "--max-drop", "3.0"),
+        ("recommend", "--max-drop", "nan"),
+        ("recommend", "--min-accuracy", "97.0"),
+        ("recommend", "--max-bytes", "-5"),
+        ("pruning", "--margin", "nan"),
+        ("shapes", "--margin", "0.0"),
+        ("power", "--margin", "1.0"),
+        ("regimes", "--seed", "-1"),
+        ("regimes", "--family", "rnn"),
+    ],
+)
+def test_both_say_the_same_of_a_wrong_argument(store: Path, command: str, option: str, value: str) -> None:
+    done = call(command, "--store", store, option, value)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    argument = option.removeprefix("--").replace("-", "_")
+    given: object = value if argument == "family" else int(value) if argument in ("seed", "max_bytes") else float(value)
+    with pytest.raises(ValueError, match=argument) as refused:
+        ANALYSES[command](store, **{argument: given})
+    said = str(refused.value).removeprefix(f"{argument}: ")
+    assert said in done.stderr.decode()
+
+
+def test_what_a_store_lacks_is_said_alike(store: Path) -> None:
+    for option, name in (("--dataset", "mnist"), ("--protocol", "none")):
+        done = call("regimes", "--store", store, option, name)
+        with pytest.raises(MinarchError) as refused:
+            ANALYSES["regimes"](store, **{option[2:]: name})
+        assert done.stderr.decode() == f"analyze: {refused.value}\n"
+
+
+def test_names_of_the_package_are_listed() -> None:
+    listed = [name for name in dir(analyze) if not name.startswith("_")]
+    assert listed == sorted(analyze.__all__)
+    assert all(getattr(analyze, name).__module__.startswith("analyze") for name in listed)
 
 
 def test_a_missing_store_is_one_line(tmp_path: Path) -> None:

@@ -115,5 +115,5 @@ def test_an_empty_store_has_no_points_but_columns(tmp_path: Path, over: Over) ->
 
 
 def test_an_unknown_curve_is_named_with_those_there_are(path: Path) -> None:
-    with pytest.raises(ValueError, match="over is 'depth'; it can be size, sparsity, precision, topology"):
+    with pytest.raises(ValueError, match="over: 'depth' is not one of 'size', 'sparsity', 'precision', 'topology'"):
         curves(path, over="depth")  # type: ignore[arg-type]

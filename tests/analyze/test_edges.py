@@ -33,11 +33,6 @@ from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
 from tests.planted_store import PlantedSweep, write
 
-
-def _recommended(path: Path) -> Results[Any]:
-    return recommend(path).rows
-
-
 ANALYSES: list[Callable[[Path], Results[Any]]] = [
     regimes,
     epoch_overfitting,
@@ -52,7 +47,7 @@ ANALYSES: list[Callable[[Path], Results[Any]]] = [
     power,
     table_one,
     claims,
-    _recommended,
+    recommend,
 ]
 COMMANDS = [
     ["regimes"],

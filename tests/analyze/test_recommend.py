@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyze import Recommendation, recommend
+from analyze import Recommendation, Results, recommend
 from analyze.questions.storage import storage
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import upper_bounds
@@ -43,7 +43,7 @@ def planted(path: Path, *, replicates: int = 10, gap: float = 0.001, seed: int =
 
 
 def only(path: Path, **options: Any) -> Recommendation:
-    (row,) = recommend(path, **options).rows
+    (row,) = recommend(path, **options)
     return row
 
 
@@ -125,6 +125,14 @@ def test_the_smallest_that_is_good_enough_is_recommended(store: Path) -> None:
     assert row.ci_level == pytest.approx(1 - 0.05 / 8)
 
 
+def test_results_are_objects_and_a_frame_as_those_of_every_analysis(store: Path) -> None:
+    found = recommend(store)
+    assert isinstance(found, Results)
+    assert found.frame().to_dicts() == found.records()
+    assert found.frame()["capacity"].to_list() == [row.capacity for row in found]
+    assert found.evidence.frame().height == len(LADDER)
+
+
 def test_a_wider_drop_allows_a_smaller_one(store: Path) -> None:
     smaller = only(store, max_drop=0.04).capacity
     assert smaller is not None
@@ -200,7 +208,7 @@ def test_a_dataset_that_was_not_pruned_hides_no_other(tmp_path: Path) -> None:
         PlantedSweep(accuracy=accuracy, dataset="uncut"),
     )
     for dataset in (None, ["cut", "uncut"]):
-        cut, uncut = recommend(path, dataset).rows
+        cut, uncut = recommend(path, dataset)
         assert (cut.safe_sparsity, uncut.safe_sparsity) == (0.5, None)
 
 
@@ -211,7 +219,7 @@ def test_families_and_all(tmp_path: Path) -> None:
         PlantedSweep(accuracy=accuracy),
         PlantedSweep(accuracy=accuracy - 0.05, family="cnn"),
     )
-    rows = {row.scope: row for row in recommend(path).rows}
+    rows = {row.scope: row for row in recommend(path)}
     assert list(rows) == ["all", "dnn", "cnn"]
     assert rows["all"].family == "dnn"
     assert rows["cnn"].family == "cnn"

@@ -63,7 +63,7 @@ def test_tables_hold_what_the_analysis_found(store: Store, report: Path) -> None
 def test_the_answer_is_the_recommendation(store: Store, findings: Findings, report: Path) -> None:
     from analyze import recommend
 
-    found = recommend(store.path).rows
+    found = recommend(store.path)
     rows = {(row["dataset"], row["family"]): row for row in answer.answers(findings)}
     assert len(rows) == len(found)
     assert {row.scope for row in found} == {"all", "dnn", "cnn"}

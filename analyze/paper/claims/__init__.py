@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from analyze.arguments import checked
 from analyze.paper.claims.accuracy import accuracy_claims
 from analyze.paper.claims.boundaries import order_claims, parameters_claims, regimes_claims
 from analyze.paper.claims.evidence import Evidence, load_evidence
@@ -32,6 +33,7 @@ TESTS = (
 )
 
 
+@checked
 def claims(
     store: str | Path,
     dataset: str | Sequence[str] | None = None,
