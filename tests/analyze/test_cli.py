@@ -19,6 +19,8 @@ import polars as pl
 import pytest
 
 import analyze
+import reports
+import store as store_package
 from analyze.arguments import RULES
 from analyze.cli import main
 from analyze.questions.curves import Over
@@ -215,6 +217,9 @@ def test_names_of_the_package_are_listed() -> None:
     listed = [name for name in dir(analyze) if not name.startswith("_")]
     assert listed == sorted(analyze.__all__)
     assert all(getattr(analyze, name).__module__.startswith("analyze") for name in listed)
+    for package in (store_package, reports):
+        assert [name for name in dir(package) if not name.startswith("_")] == package.__all__
+        assert all(getattr(package, name).__name__ == name for name in package.__all__)
 
 
 def test_a_missing_store_is_one_line(tmp_path: Path) -> None:
