@@ -9,9 +9,17 @@ from pathlib import Path
 
 import click
 
-from analyze.arguments import FAMILIES, RULES, Count
-from analyze.terminal.output import FORMATS, Destination, emit
+from analyze.arguments import RULES, Count
+from analyze.terminal.output import Destination, emit
 from store.console import run
+from store.options import (
+    datasets_option,
+    families_option,
+    format_option,
+    out_option,
+    protocol_option,
+    store_option,
+)
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -67,41 +75,26 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def bundled(
-        dataset: tuple[str, ...],
-        family: tuple[str, ...],
+        datasets: tuple[str, ...],
+        families: tuple[str, ...],
         protocol: str | None,
-        store: Path,
+        store_path: Path,
         format_: str | None,
         out: Path | None,
         seed: int,
         **own: object,
     ) -> None:
-        command(Request((store, dataset, family, protocol), seed, Destination(format_, out)), **own)
+        command(Request((store_path, datasets, families, protocol), seed, Destination(format_, out)), **own)
 
     decorated: Callable[..., None] = bundled
     for option in (
         number_option("seed", "Of the resampling.", default=0),
-        click.option(
-            "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to the screen."
-        ),
-        click.option(
-            "--format",
-            "format_",
-            type=click.Choice(FORMATS),
-            help="Default: what the ending of --out says, else table.",
-        ),
-        click.option(
-            "--store",
-            type=click.Path(dir_okay=False, path_type=Path),
-            envvar="MINARCH_STORE",
-            default="results.duckdb",
-            show_default=True,
-            show_envvar=True,
-            help="The results store.",
-        ),
-        click.option("--protocol", metavar="ID", help="Runs of this protocol; default: the one with most runs."),
-        click.option("--family", type=click.Choice(FAMILIES), multiple=True, help="Only this family; repeatable."),
-        click.option("--dataset", metavar="NAME", multiple=True, help="Only this dataset; repeatable."),
+        out_option,
+        format_option,
+        store_option,
+        protocol_option,
+        families_option,
+        datasets_option,
     ):
         decorated = option(decorated)
     return decorated
@@ -137,14 +130,14 @@ def regimes(asked: Request, epochs: bool) -> None:
 
 @analyze.command()
 @click.option("--crossings", is_flag=True, help="Instead: at which sparsity do depths of equal width cross?")
-@number_option("margin", "Loss of accuracy that is safe, a fraction.", default=0.01)
+@number_option("margin", "Non-inferiority margin: the loss of accuracy to rule out, a fraction.", default=0.01)
 @common_options
 def pruning(asked: Request, crossings: bool, margin: float) -> None:
     """Find how far networks can be pruned, and the phases of their decline.
 
-    For each architecture of equal widths: the largest sparsity whose accuracy is shown to be within the margin of the
-    unpruned model's; the end of the plateau and the start of the floor; the sparsities at which 2% of the accuracy
-    above chance are lost, and left. Needs 5 replicates.
+    For each architecture of equal widths: the largest sparsity that is non-inferior to the unpruned model within the
+    margin (the safe sparsity); the end of the plateau and the start of the floor; the sparsities at which 2% of the
+    accuracy above chance are lost, and left. Needs 5 replicates.
 
     \b
     Examples:
@@ -196,7 +189,7 @@ def quantization(asked: Request, shown: str | None) -> None:
 
 @analyze.command()
 @number_option(
-    "max_drop", "Accuracy, a fraction, that may be lost against the best, by pruning, by 8 bits.", default=0.01
+    "max_drop", "Non-inferiority margin, a fraction of accuracy: against the best, of pruning, of 8 bits.", default=0.01
 )
 @number_option("max_parameters", "Largest number of parameters.")
 @number_option("max_bytes", "Most bytes of the smallest form shown to be safe.")
@@ -215,9 +208,9 @@ def recommend(
 ) -> None:
     """Recommend the smallest architecture that is stable and good enough.
 
-    For each dataset and family, and over all families: the architecture with the fewest parameters that is shown to
-    be within --max-drop of the best stable one, its expected accuracy, how far it can be pruned, whether 8 bits are
-    safe, and its bytes. If nothing qualifies: why, and which sweep would decide it.
+    For each dataset and family, and over all families: the architecture with the fewest parameters that is
+    non-inferior to the best stable one within --max-drop, its expected accuracy, how far it can be pruned, whether
+    8 bits are safe, and its bytes. If nothing qualifies: why, and which sweep would decide it.
 
     \b
     Examples:
@@ -245,14 +238,13 @@ def recommend(
 @analyze.command()
 @click.option("--threshold", "shown", flag_value="threshold", help="Instead: from which size on are they equivalent?")
 @click.option("--components", "shown", flag_value="components", help="Instead: how much variance has which cause?")
-@number_option("margin", "Difference in accuracy that does not matter, a fraction.", default=0.01)
+@number_option("margin", "Equivalence margin: the difference in accuracy to rule out, a fraction.", default=0.01)
 @common_options
 def shapes(asked: Request, shown: str | None, margin: float) -> None:
     """Find whether the topologies of a DNN matter.
 
-    For each size of each depth from 2 on: are all topologies shown to be within the margin of each other, or some to
-    differ by more? With the power to tell, and p values for all sizes together. Needs 5 replicates of
-    `generate shapes`.
+    For each size of each depth from 2 on: are all topologies equivalent within the margin, or do some differ by more?
+    With the power to tell, and p values adjusted over the sizes (Holm). Needs 5 replicates of `generate shapes`.
 
     \b
     Examples:
@@ -278,7 +270,7 @@ def shapes(asked: Request, shown: str | None, margin: float) -> None:
 @analyze.command(name="table-one")
 @common_options
 def table_one(asked: Request) -> None:
-    r"""Put the paper's Table I together, beside the paper's own figures.
+    """Put the paper's Table I together, beside the paper's own figures.
 
     For each dataset and family: the fewest parameters from which networks are stable, the safe sparsity of the best
     stable network, and what 8 bits cost the smallest one; each with an interval, and whether the paper's figure lies
@@ -298,10 +290,10 @@ def table_one(asked: Request) -> None:
 @analyze.command()
 @common_options
 def claims(asked: Request) -> None:
-    r"""Test the claims of the paper on the store.
+    """Test the claims of the paper on the store.
 
-    One row per claim and scope: supported, contradicted, inconclusive, or not testable and what to run. 5% bound the
-    chance of any wrong verdict in the table: p values are adjusted over its rows. docs/method.md states the rules.
+    One row per claim and scope: supported, contradicted, inconclusive, or not testable and what to run. The family-wise
+    error rate over the table is at most 5% (Holm). docs/method.md states the rules.
 
     \b
     Examples:
@@ -316,11 +308,13 @@ def claims(asked: Request) -> None:
 
 @analyze.command()
 @number_option(
-    "margin", "Margin of equivalence and pruning, half-width wanted of a gap's interval; a fraction.", default=0.01
+    "margin",
+    "Equivalence and non-inferiority margin, and half-width wanted of a gap's interval; a fraction.",
+    default=0.01,
 )
 @common_options
 def power(asked: Request, margin: float) -> None:
-    r"""Find how many replicates each question takes.
+    """Find how many replicates each question takes.
 
     From the variances seen, size by size: replicates to show that topologies are equivalent, that pruning loses less
     than the margin, to know the 8-bit gap to within the margin, and to place the stability boundary to within one

@@ -25,6 +25,11 @@ def generate() -> None:
     """Train thousands of small networks and store what came of each.
 
     A sweep that was interrupted goes on where it stopped when the same command is given again.
+
+    \b
+    Examples:
+      generate plan all --dataset mnist
+      generate all --dataset mnist --data-dir data
     """
 
 
@@ -34,7 +39,9 @@ def generate() -> None:
 def all_(**options: Any) -> None:
     """Every phase and family: all topologies of the DNN, the CNN, the ViT; phase 2 pruned, and once more in 8 bits.
 
-    Example: generate all --dataset mnist --repeats 30 --data-dir data
+    \b
+    Example:
+      generate all --dataset mnist --repeats 30 --data-dir data
     """
     _sweep("all", options)
 
@@ -45,7 +52,9 @@ def all_(**options: Any) -> None:
 def shapes(**options: Any) -> None:
     """Phase 1: DNNs whose layers widen, narrow or stay at every step.
 
-    Example: generate shapes --depths 2,3 --repeats 10
+    \b
+    Example:
+      generate shapes --depths 2,3 --repeats 10
     """
     _sweep("shapes", options)
 
@@ -56,7 +65,9 @@ def shapes(**options: Any) -> None:
 def convergence(**options: Any) -> None:
     """Phase 2: DNNs of equal widths, the CNN and the ViT.
 
-    Example: generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
+    \b
+    Example:
+      generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
     """
     _sweep("convergence", options)
 
@@ -67,7 +78,9 @@ def convergence(**options: Any) -> None:
 def quantization(**options: Any) -> None:
     """Quantization-aware training in 8 bits of the networks of phase 2, paired with their fp32 runs by replicate.
 
-    Example: generate quantization --dataset mnist --family cnn
+    \b
+    Example:
+      generate quantization --dataset mnist --family cnn
     """
     _sweep("quantization", options)
 
@@ -78,7 +91,9 @@ def quantization(**options: Any) -> None:
 def plan(phase: str, **options: Any) -> None:
     """Show what a phase would run: cells, models, units of work, estimated time.
 
-    Example: generate plan convergence --dataset paper --repeats 10
+    \b
+    Example:
+      generate plan convergence --dataset paper --repeats 10
     """
     store_path: Path = options.pop("store_path")
     request = _request(phase, options)

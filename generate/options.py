@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from generate.protocol import FAMILIES
+from store.options import store_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,14 +72,14 @@ def sweep_options(command: Command) -> Command:
                 multiple=True,
                 default=("digits",),
                 show_default="digits",
-                help="Dataset, group (`paper`) or folder of your own images; may be repeated.",
+                help="Dataset, group (`paper`) or folder of your own images; repeatable.",
             ),
             click.option(
                 "--family",
                 "families",
                 type=click.Choice(FAMILIES),
                 multiple=True,
-                help="Family of networks; may be repeated. Default: every family of the phase.",
+                help="Only this family; repeatable. Default: every family of the phase.",
             ),
             click.option(
                 "--capacities",
@@ -143,17 +144,10 @@ def sweep_options(command: Command) -> Command:
                 "--data-dir",
                 type=click.Path(path_type=Path, file_okay=False),
                 envvar="MINARCH_DATA",
-                help="Folder with the datasets' files. [env: MINARCH_DATA]",
+                show_envvar=True,
+                help="Folder with the datasets' files.",
             ),
-            click.option(
-                "--store",
-                "store_path",
-                type=click.Path(path_type=Path, dir_okay=False),
-                default=Path("results.duckdb"),
-                envvar="MINARCH_STORE",
-                show_default="results.duckdb",
-                help="Results store. [env: MINARCH_STORE]",
-            ),
+            store_option,
         )
     ):
         command = option(command)

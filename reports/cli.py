@@ -8,24 +8,9 @@ from typing import NoReturn
 import click
 
 from store import console
+from store.options import FAMILIES, datasets_option, families_option, protocol_option, store_option
 
-FAMILIES = ("dnn", "cnn", "vit")
 FORMATS = ("svg", "png", "pdf", "html", "json")
-DEFAULT_STORE = "results.duckdb"
-
-store_option = click.option(
-    "--store",
-    "store_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="MINARCH_STORE",
-    default=DEFAULT_STORE,
-    show_default=True,
-    show_envvar=True,
-    help="The results store to read.",
-)
-protocol_option = click.option(
-    "--protocol", metavar="ID", help="Settings to report on, where a store has several; default: those of most runs."
-)
 
 claims_option = click.option(
     "--claims/--no-claims",
@@ -36,15 +21,18 @@ claims_option = click.option(
 )
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: reports render --out report.html"
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="minarch", prog_name="reports")
 def cli() -> None:
-    """Draw a results store: one self-contained page, or single figures."""
+    """Draw a results store: one self-contained page, or single figures.
+
+    \b
+    Example:
+      reports render --out report.html
+    """
 
 
-@cli.command(epilog="Example: reports render --out report.html --dataset mnist --dataset cifar10 --family dnn")
+@cli.command()
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -53,8 +41,8 @@ def cli() -> None:
     help="The file to write.",
 )
 @store_option
-@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
-@click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
+@datasets_option
+@families_option
 @protocol_option
 @claims_option
 def render(
@@ -65,13 +53,19 @@ def render(
     protocol: str | None,
     with_claims: bool,
 ) -> None:
-    """Write the report: one HTML file that needs no network."""
+    """Write the report: one HTML file that needs no network.
+
+    \b
+    Examples:
+      reports render
+      reports render --dataset mnist --dataset cifar10 --family dnn --out dnn.html
+    """
     from reports.files import write_report
 
     click.echo(write_report(out, store_path, datasets, families, protocol, with_claims=with_claims))
 
 
-@cli.command(epilog="Example: reports figure convergence --view parameters --format pdf --dataset mnist --family cnn")
+@cli.command()
 @click.argument("name", metavar="NAME")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True, help="What to write.")
 @click.option(
@@ -101,6 +95,11 @@ def figure(
     It shows one dataset and family.
 
     NAME: convergence, pruning, quantization, shapes or epochs.
+
+    \b
+    Examples:
+      reports figure pruning --dataset mnist --family cnn --format pdf
+      reports figure convergence --view parameters --out size.svg
     """
     from reports.files import write_figure
 
@@ -110,7 +109,7 @@ def figure(
     click.echo(written)
 
 
-@cli.command("open", epilog="Example: reports open --store results.duckdb")
+@cli.command("open")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -119,8 +118,8 @@ def figure(
     help="The file to write and show.",
 )
 @store_option
-@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset; repeat for several.")
-@click.option("--family", "families", multiple=True, type=click.Choice(FAMILIES), help="Only this family; repeat.")
+@datasets_option
+@families_option
 @protocol_option
 @claims_option
 def open_report(
@@ -131,7 +130,12 @@ def open_report(
     protocol: str | None,
     with_claims: bool,
 ) -> None:
-    """Write the report and show it in the browser."""
+    """Write the report and show it in the browser.
+
+    \b
+    Example:
+      reports open --store results.duckdb
+    """
     from reports.files import show, write_report
 
     click.echo(write_report(out, store_path, datasets, families, protocol, with_claims=with_claims))

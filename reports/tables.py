@@ -176,7 +176,10 @@ def safe_pruning(subject: Subject) -> list[Table]:
         for row in stable
     ]
     margin = f"{100 * stable[0]['margin']:g} point"
-    note = f"Safe: less than {margin} of accuracy lost, one-sided 95%. Stable sizes only; 95% intervals in brackets."
+    note = (
+        f"Safe: non-inferior to the unpruned model, margin {margin}, one-sided 95%. Stable sizes only; 95% intervals in"
+        " brackets."
+    )
     return [{"heading": "Safe pruning", "columns": columns, "rows": rows, "notes": [note]}]
 
 
@@ -225,8 +228,8 @@ def shapes(subject: Subject) -> list[Table]:
             ],
             "rows": thresholds,
             "notes": [
-                f"Equivalent: every two topologies are less than {margin} of accuracy apart: by the means seen from the"
-                " estimate on, shown from the upper end of its interval on.",
+                f"Equivalent: every two topologies within the equivalence margin, {margin} of accuracy: by the means"
+                " seen from the estimate on, shown from the upper end of its interval on.",
                 *_grouped_reasons(subject.family, subject.shape_thresholds, "equivalent", lambda _: ""),
             ],
         }

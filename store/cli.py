@@ -9,19 +9,7 @@ from typing import NoReturn
 import click
 
 from store.console import run
-
-FORMATS = ("table", "csv", "json", "parquet")
-
-store_option = click.option(
-    "--store",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("results.duckdb"),
-    show_default=True,
-    envvar="MINARCH_STORE",
-    show_envvar=True,
-    help="The results store.",
-)
+from store.options import chosen_format, format_option, out_option, store_option
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,86 +19,100 @@ def group() -> None:
 
     A store is one DuckDB file. Finished units of a sweep wait in the folder STORE.spool when they cannot be written
     to it at once.
+
+    \b
+    Examples:
+      store info
+      store sql "SELECT family, count(*) AS runs FROM runs GROUP BY ALL"
     """
 
 
 @group.command()
 @store_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def info(path: Path, form: str) -> None:
+def info(store_path: Path, form: str) -> None:
     """Say what the store holds: runs per dataset, family and precision.
 
-    Example: store info --store results.duckdb
+    \b
+    Example:
+      store info --store results.duckdb
     """
     from store import describe
     from store.results import Store
 
-    describe.show(Store(path).info(), form)
+    describe.show(Store(store_path).info(), form)
 
 
 @group.command()
 @click.argument("query")
 @store_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
-def sql(query: str, path: Path, form: str, out: Path | None) -> None:
+@format_option
+@out_option
+def sql(query: str, store_path: Path, format_: str | None, out: Path | None) -> None:
     """Run one SQL query and print its rows.
 
     QUERY only reads; "-" takes it from standard input. "SHOW TABLES" and "DESCRIBE runs" list tables and columns,
     docs/store.md explains them.
 
-    Example: store sql "SELECT capacity, mean, sd FROM cells WHERE depth = 1" --format csv
+    \b
+    Example:
+      store sql "SELECT capacity, mean FROM cells WHERE depth = 1" --format csv
     """
-    if form == "parquet" and out is None:
-        raise click.UsageError("--format parquet needs --out FILE", click.get_current_context())
+    form = chosen_format(format_, out)
     from store.output import emit
     from store.results import Store
 
-    emit(Store(path).query(sys.stdin.read() if query == "-" else query), form, out)
+    emit(Store(store_path).query(sys.stdin.read() if query == "-" else query), form, out)
 
 
 @group.command("export")
 @click.argument("directory", type=click.Path(path_type=Path))
 @store_option
-def export_(directory: Path, path: Path) -> None:
+def export_(directory: Path, store_path: Path) -> None:
     """Write the store as Parquet files.
 
     DIRECTORY gets one file per table; an earlier export there is replaced.
 
-    Example: store export backup/
+    \b
+    Example:
+      store export backup/
     """
     from store.results import Store
 
-    _say("wrote", Store(path).export(directory), "rows")
+    _say("wrote", Store(store_path).export(directory), "rows")
 
 
 @group.command("import")
 @click.argument("directory", type=click.Path(path_type=Path))
 @store_option
-def import_(directory: Path, path: Path) -> None:
+def import_(directory: Path, store_path: Path) -> None:
     """Add the rows of an export.
 
     Rows that the store has stay as they are, and a missing store is made: this rebuilds a store, or merges two.
 
-    Example: store import backup/ --store merged.duckdb
+    \b
+    Example:
+      store import backup/ --store merged.duckdb
     """
     from store.results import Store
 
-    _say("added", Store(path).import_(directory), "new rows")
+    _say("added", Store(store_path).import_(directory), "new rows")
 
 
 @group.command()
 @store_option
-def ingest(path: Path) -> None:
+def ingest(store_path: Path) -> None:
     """Take in units that wait in the spool.
 
     They wait there while another program holds the store; `generate` takes them in by itself whenever it can.
 
-    Example: store ingest --store results.duckdb
+    \b
+    Example:
+      store ingest --store results.duckdb
     """
     from store.results import Store
 
-    click.echo(f"{Store(path).close_out():,} new runs")
+    click.echo(f"{Store(store_path).close_out():,} new runs")
 
 
 def _say(verb: str, counts: dict[str, int], noun: str) -> None:

@@ -117,9 +117,9 @@ def cells_of(sweeps: Sequence[Sweep], boundaries: Sequence[Regime]) -> list[Cell
 def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> list[Candidate]:
     """Return the evidence on all architectures of one dataset and scope, those that pass marked `qualifies`.
 
-    Passing means: shown to be less than `max_drop` worse than the best stable architecture and, if asked, better than
+    Passing means: non-inferior to the best stable architecture within `max_drop` and, if asked, better than
     `min_accuracy`. Within a sweep the largest size is tested first, at half of the sweep's share of the 5%; `fallback`
-    hands on the level of a size that passed. So 5% bound the chance that any architecture passes that should not.
+    hands on the level of a size that passed. So the family-wise error rate is at most 5%.
     """
     contenders = [cell for cell in cells if cell.contends]
     fits = [cell for cell in contenders if limits.max_parameters is None or cell.parameters <= limits.max_parameters]

@@ -98,9 +98,9 @@ def explanation(
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
         lines.append(
-            f"Tested: {len(tested)} stable architectures, each for being less than {in_points(limits.max_drop)} "
-            f"worse than every other stable one, paired by replicate{also}. The largest size of a sweep goes first "
-            f"and hands its level on; 5% bound the chance that any passes wrongly. {len(passed)} passed."
+            f"Tested: {len(tested)} stable architectures, each for non-inferiority to every other stable one, margin "
+            f"{in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes first "
+            f"and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
     if best is None:
         lines.append(f"Nothing qualifies: {reason}.")

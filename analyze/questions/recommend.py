@@ -25,8 +25,8 @@ from store.results import Store
 
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
-    "bootstrap-t p values, fallback procedure from the largest size down, 5% in all; accuracy by t interval, "
-    "Bonferroni over the candidates"
+    "bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate 5%; accuracy by t "
+    "interval, Bonferroni over the candidates"
 )
 
 Row = TypeVar("Row")

@@ -157,7 +157,7 @@ def shapes(
     """Return for every size of every depth from 2 on whether its topologies are equivalent.
 
     Runs are chosen as by `regimes`, among all topologies that no end of the ladder cut short. `margin` is the
-    difference in accuracy that does not matter, a fraction.
+    equivalence margin, a fraction of accuracy.
 
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.

@@ -64,7 +64,7 @@ def fallback(p: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Return the level that each of the hypotheses, in an order fixed beforehand, is tested at.
 
     `weights` sum to 1 at most: shares of the 5%. A hypothesis that is rejected (p at or below its level) hands its
-    level on to the next one; so 5% bound the chance of any false rejection.
+    level on to the next one: the family-wise error rate is at most 5%.
 
     Source: Wiens and Dmitrienko (2005), Journal of Biopharmaceutical Statistics 15, 929-942.
     """

@@ -46,7 +46,7 @@ def some(parts: Sequence[Sides]) -> Sides:
 
 
 def judge(claims: Sequence[Sides]) -> list[Judgement]:
-    """Return the verdict on each of several claims, so that 5% bound the chance of any wrong one.
+    """Return the verdict on each of several claims, at a family-wise error rate of at most 5%.
 
     Holm's method over the 2 x claims one-sided hypotheses: a claim shown in the wrong direction is an error too.
     """

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from store.errors import MinarchError
+from store.options import chosen_format
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from analyze.results import Results
 
-FORMATS = ("table", "json", "csv", "parquet")
 WIDTH = 80
 
 
@@ -28,12 +28,6 @@ class Destination:
     format: str | None = None
     file: Path | None = None
 
-    @property
-    def resolved(self) -> str:
-        """The format asked for, else the one that the file's ending names, else a table."""
-        ending = self.file.suffix.removeprefix(".") if self.file else ""
-        return self.format or (ending if ending in FORMATS else "table")
-
 
 def emit(results: Results[Any], destination: Destination, table: Callable[[Results[Any]], RenderableType]) -> None:
     """Write the results where and as the destination says; remarks go to standard error.
@@ -42,9 +36,8 @@ def emit(results: Results[Any], destination: Destination, table: Callable[[Resul
         click.UsageError: Parquet was asked for without a file.
         MinarchError: the file cannot be written.
     """
-    chosen, file = destination.resolved, destination.file
-    if chosen == "parquet" and file is None:
-        raise click.UsageError("--format parquet needs --out FILE", click.get_current_context(silent=True))
+    file = destination.file
+    chosen = chosen_format(destination.format, file)
     for note in results.notes:
         click.echo(f"analyze: {note}", err=True)
     if chosen == "table":

@@ -67,7 +67,7 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
         return stacked([])
     counts = Counter[str](row.verdict for row in results)
     total = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
-    parts: list[RenderableType] = [f"{total}; 5% bound the chance of any wrong verdict", ""]
+    parts: list[RenderableType] = [f"{total}; family-wise error rate at most 5%", ""]
     for (number, title), rows in groupby(results, key=lambda row: (row.claim, row.title)):
         members = list(rows)
         unit = _unit(members[0].unit)

@@ -67,7 +67,7 @@ def pruning(
         subtitle=[
             f"Smallest weights of the whole network removed, no retraining; {SHORT_CAPACITIES[family]} as chosen."
             + (" Thin lines: other sizes." if len(depths) == 1 else ""),
-            "Dashed: safe ratio, less than 1 point lost. Shaded, and bars at the foot: decline from plateau to floor."
+            "Dashed: safe ratio, non-inferior within 1 point. Shaded, and bars at the foot: the decline to the floor."
             + (" Crosses: depths equally accurate." if len(crossings) else ""),
         ],
         alternative=_describe(curves, dataset, family, chosen),

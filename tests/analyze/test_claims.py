@@ -292,7 +292,7 @@ def test_command_prints_every_documented_field(store: Path) -> None:
     table = call("claims", "--store", store).stdout.decode()
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
-    assert "5% bound the chance of any wrong verdict" in " ".join(table.split())
+    assert "family-wise error rate at most 5%" in " ".join(table.split())
 
 
 def test_the_seed_decides_the_resampling(store: Path) -> None:

@@ -108,7 +108,7 @@ def test_every_command_has_help_with_an_example() -> None:
     assert isinstance(generate, click.Group)
     for name, command in generate.commands.items():
         assert command.help, name
-        assert f"Example: generate {name}" in command.help
+        assert f"  generate {name}" in command.help
 
 
 def test_help_starts_at_once(tmp_path: Path) -> None:

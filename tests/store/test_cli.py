@@ -147,15 +147,31 @@ def test_formats_hold_every_type(ask: Ask, path: Path) -> None:
     assert "2025-01-02" in good(ask("sql", query, "--store", path))
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
-def test_sql_writes_files(form: str, ask: Ask, path: Path, tmp_path: Path) -> None:
+def content(form: str, file: Path) -> object:
+    """Return what a file in a format says: its rows, or the lines of a table."""
+    if form == "parquet":
+        return pl.read_parquet(file).rows()
+    text = file.read_text()
+    return json.loads(text) if form == "json" else text.split()
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ("table", ["n", "─", "7", "1", "row"]),
+        ("csv", ["n", "7"]),
+        ("json", [{"n": 7}]),
+        ("parquet", [(7,)]),
+    ],
+)
+def test_sql_writes_files(form: str, wanted: object, ask: Ask, path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.file"
     assert good(ask("sql", "SELECT 7 AS n", "--store", path, "--format", form, "--out", out)) == ""
-    if form == "parquet":
-        assert pl.read_parquet(out).rows() == [(7,)]
-    else:
-        assert "7" in out.read_text()
+    assert content(form, out) == wanted
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.file"]
+    named = tmp_path / f"out.{form}"
+    assert good(ask("sql", "SELECT 7 AS n", "--store", path, "--out", named)) == ""
+    assert content(form, named) == wanted, "the file's ending names the format"
 
 
 def test_sql_reads_standard_input(ask: Ask, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +200,11 @@ def test_ingest(ask: Ask, tmp_path: Path) -> None:
         (["info", "--stor", "x"], "No such option '--stor'; store info takes --format, --help, --store"),
         (["--nonsense"], "No such option '--nonsense'; store takes --help, --version"),
         (["info", "extra"], "unexpected extra argument (extra)"),
+        (["info", "--store", "."], "'--store' (env var: 'MINARCH_STORE'): File '.' is a directory"),
+        (["sql", "SELECT 1", "--out", "."], "Invalid value for '--out': File '.' is a directory"),
         (["info", "--store"], "Option '--store' requires an argument"),
         (["sql"], "Missing argument 'QUERY'"),
-        (["sql", "SELECT 1", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'json', 'parquet'"),
+        (["sql", "SELECT 1", "--format", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'parquet'"),
         (["sql", "SELECT 1", "--format", "parquet"], "--format parquet needs --out FILE"),
         (["sql", "SELECT 1", "--out"], "Option '--out' requires an argument"),
         (["export"], "Missing argument 'DIRECTORY'"),
@@ -208,7 +226,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint
     [
         (["info", "--store", "none.duckdb"], "none.duckdb; `generate` makes one, and --store or MINARCH_STORE names"),
         (["info"], "results.duckdb; `generate` makes one"),
-        (["info", "--store", "."], "is a folder, not a store"),
         (["info", "--store", "text.txt"], "text.txt is not a minarch store"),
         (["sql", "SELECT 1", "--store", "none.duckdb"], "no store at"),
         (["sql", "", "--store", "STORE"], "SQL: one statement is wanted, and here are none"),
@@ -216,7 +233,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint
         (["sql", "DELETE FROM runs", "--store", "STORE"], "SQL: DELETE is refused: queries only read"),
         (["sql", "SELECT nothing FROM runs", "--store", "STORE"], 'SQL: Referenced column "nothing" not found'),
         (["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"], "no/folder/x: No such file or directory"),
-        (["sql", "SELECT 1", "--store", "STORE", "--out", "."], "is a folder; --out wants a file"),
         (["export", "out", "--store", "none.duckdb"], "no store at"),
         (["export", "text.txt", "--store", "STORE"], "text.txt is a file; export wants a folder"),
         (["export", ".", "--store", "STORE"], "holds something else than an export (text.txt)"),
@@ -243,8 +259,8 @@ def test_help(name: str | None, ask: Ask) -> None:
     out = good(ask(*([name] if name else []), "--help"))
     assert max(map(len, out.splitlines())) <= 80
     if name:
-        assert f"Example: store {name}" in out
-        assert "--store PATH" in out
+        assert f"    store {name}" in out
+        assert "--store FILE" in out
         assert "MINARCH_STORE" in out
 
 

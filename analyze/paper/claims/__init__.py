@@ -44,7 +44,7 @@ def claims(
 ) -> Results[ClaimVerdict]:
     """Return the paper's claims, one row per claim and scope, with verdicts adjusted over all rows.
 
-    5% bound the chance of any wrong verdict in the table. Runs are chosen as by `regimes`.
+    The family-wise error rate over the table is at most 5%. Runs are chosen as by `regimes`.
 
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.

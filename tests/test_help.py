@@ -1,0 +1,87 @@
+"""What `--help` says of every command of the four programs: clean text, examples that parse, one wording per option."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import analyze.cli
+import generate.cli
+import reports.cli
+import store.cli
+
+PROGRAMS: dict[str, click.Group] = {
+    "generate": generate.cli.generate,
+    "analyze": analyze.cli.analyze,
+    "reports": reports.cli.cli,
+    "store": store.cli.group,
+}
+COMMANDS = [(program, name) for program, group in PROGRAMS.items() for name in group.commands]
+
+
+def help_of(program: str, *command: str) -> str:
+    result = CliRunner().invoke(PROGRAMS[program], [*command, "--help"], prog_name=program)
+    assert result.exit_code == 0
+    return result.output
+
+
+def examples(text: str) -> list[str]:
+    """Return the command lines under `Example:` or `Examples:`."""
+    found = re.search(r"^  Examples?:\n((?:    \S.*\n)+)", text, re.MULTILINE)
+    return [line.strip() for line in found[1].splitlines()] if found else []
+
+
+def entry(text: str, option: str) -> str | None:
+    """Return what stands beside an option, on one line, whatever the width of the column."""
+    found = re.search(rf"^  {option} (.*\n(?:          .*\n)*)", text, re.MULTILINE)
+    return " ".join(found[1].split()) if found else None
+
+
+def parse(line: str) -> None:
+    """Parse a command line as click does, without running it."""
+    program, *arguments = shlex.split(line)
+    context = click.Context(PROGRAMS[program], info_name=program)
+    name, command, arguments = PROGRAMS[program].resolve_command(context, arguments)
+    assert command is not None
+    command.parse_args(click.Context(command, info_name=name, parent=context), arguments)
+
+
+@pytest.mark.parametrize(("program", "command"), [*COMMANDS, *((program, "") for program in PROGRAMS)])
+def test_help_is_clean_and_its_examples_parse(program: str, command: str) -> None:
+    text = help_of(program, *command.split())
+    strays = {character for character in text if character == "\\" or unicodedata.category(character) == "Cc"}
+    assert strays <= {"\n"}
+    assert max(map(len, text.splitlines())) <= 80
+    shown = examples(text)
+    assert shown
+    for line in shown:
+        assert line == f"{program} {command}".strip() or line.startswith(f"{program} {command}".rstrip() + " ")
+        parse(line)
+
+
+def test_store_has_the_same_words_in_every_command() -> None:
+    entries = {(program, name): entry(help_of(program, name), "--store") for program, name in COMMANDS}
+    assert set(entries.values()) == {"FILE The results store. [env var: MINARCH_STORE; default: results.duckdb]"}
+
+
+@pytest.mark.parametrize(
+    ("option", "commands"),
+    [
+        ("--dataset", {"analyze", "reports render", "reports open"}),
+        ("--family", {"analyze", "reports render", "reports open"}),
+        ("--protocol", {"analyze", "reports"}),
+        ("--format", {"analyze", "store sql"}),
+        ("--out", {"analyze", "store sql"}),
+    ],
+)
+def test_an_option_that_several_commands_have_has_the_same_words(option: str, commands: set[str]) -> None:
+    entries = {
+        entry(help_of(program, name), option) for program, name in COMMANDS if commands & {program, f"{program} {name}"}
+    }
+    assert len(entries) == 1, entries
+    assert None not in entries
