@@ -66,11 +66,13 @@ class Names:
 
 @dataclass(frozen=True)
 class Location:
-    """A path."""
+    """A path, or a study, which was read from one."""
 
     def fault(self, value: object) -> str | None:
         """Return what is wrong with a value, None where it is fine."""
-        return None if isinstance(value, (str, os.PathLike)) else f"{value!r} is not a path"
+        from analyze.study import Study  # Here, since a study's own names are held to these rules.
+
+        return None if isinstance(value, (str, os.PathLike, Study)) else f"{value!r} is not a path"
 
 
 RULES: Mapping[str, Fraction | Count | Names | Location] = {

@@ -10,10 +10,12 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from store import database, merge, migrations, reading, spool, transfer
+from store import database, merge, migrations, reading, snapshot, spool, transfer
 from store.database import BusyError
 from store.errors import MinarchError
 from store.records import Records
+from store.snapshot import Snapshot
+from store.tables import TABLES
 
 # Seconds to wait for the database. A sweep must not stall for a notebook that holds it: the unit is safe in the spool.
 APPEND_WAIT, REPEATED_WAIT = 2.0, 0.2
@@ -137,6 +139,15 @@ class Store:
         """
         with database.reader(self.path, READ_WAIT) as connection:
             return reading.select(connection, sql, parameters)
+
+    def snapshot(self, tables: Sequence[str] = TABLES) -> Snapshot:
+        """Return some tables as they stand now, in memory: whoever writes later does not change them.
+
+        Raises:
+            MinarchError: there is no store, or it cannot be read.
+        """
+        with database.reader(self.path, READ_WAIT) as connection:
+            return snapshot.read(connection, tables)
 
     def export(self, directory: Path | str) -> dict[str, int]:
         """Write one Parquet file per table into `directory` and return the number of rows of each.

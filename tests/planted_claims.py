@@ -14,10 +14,12 @@ from analyze.paper.figures import LARGEST_ACCURACY, TABLE_ONE
 from analyze.questions.candidates import cells_of
 from analyze.questions.pruning import Curves
 from analyze.questions.quantization import Pairs
+from analyze.questions.regimes import sweep_regimes
 from analyze.questions.shapes import Topologies
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import MARGIN
-from analyze.sweeps import Selection, Sweep
+from analyze.study import Selection
+from analyze.sweeps import Sweep
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
 
@@ -134,7 +136,7 @@ def evidence_of(world: World, rng: np.random.Generator, replicates: int) -> Evid
             sweeps.append(sweep)
             curves += _curves(world, sweep, rng)
             pairs.append(_pairs(world, sweep, rng))
-    located = tuple(locate(sweep, 0) for sweep in sweeps)
+    located = tuple(locate(sweep, *sweep_regimes(sweep, seed=0), seed=0) for sweep in sweeps)
     cells = tuple(cells_of(sweeps, [entry.stability for entry in located]))
     best = {"dnn": (2, 1000), "cnn": (1, 32), "vit": (2, 16)}
     return Evidence(
@@ -142,7 +144,7 @@ def evidence_of(world: World, rng: np.random.Generator, replicates: int) -> Evid
         scopes=tuple(product(DATASETS, DEPTHS)),
         located=located,
         cells=cells,
-        curves={(c.dataset, c.family, c.depth, c.capacity): c for c in curves},
+        curves={c.key: c for c in curves},
         pairs=tuple(pairs),
         topologies=tuple(_topologies(world, dataset, rng, replicates) for dataset in DATASETS),
         validation={

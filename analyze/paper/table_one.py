@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -14,16 +13,15 @@ from scipy.special import stdtrit
 
 from analyze.arguments import checked
 from analyze.paper.figures import TABLE_ONE, Printed, TableOneRow
-from analyze.questions.candidates import Cell, load_cells
-from analyze.questions.pruning import Pruning, pruning
-from analyze.questions.quantization import QuantizationGap, quantization
-from analyze.questions.recommend import found_for
-from analyze.questions.regimes import Regime
+from analyze.questions.candidates import Cell, cells
+from analyze.questions.pruning import Pruning, pruned
+from analyze.questions.quantization import QuantizationGap, gaps
+from analyze.questions.regimes import Regime, boundaries
 from analyze.results import Results
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, Status
 from analyze.stats.safety import MARGIN
-from analyze.sweeps import EQUAL_WIDTHS
-from store.results import Store
+from analyze.study import EQUAL_WIDTHS, Study, once, study_of
+from analyze.sweeps import sweeps
 
 Key = tuple[str, str, str, int, int]
 Loss = tuple[float, int, float, float]
@@ -82,7 +80,7 @@ class TableOneFigure:
 
 @checked
 def table_one(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -94,34 +92,34 @@ def table_one(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    cells, boundaries, notes = load_cells(store, dataset, family, protocol, seed=seed)
-    if not cells:
-        return Results(TableOneFigure, (), notes)
-    pruned = found_for(cells, partial(pruning, store, seed=seed))
-    gaps = found_for(cells, partial(quantization, store, seed=seed))
-    replicates_pruned = {_key_of_row(row): row.replicates for row in pruned}
-    pairs = {_key_of_row(row): row.pairs for row in gaps}
-    validation = validation_means(store)
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    notes = study.demand(sweeps(study)).notes
+    stability = [row for row, _ in boundaries(study)]
+    cut, quantized, validation = pruned(study), gaps(study), validation_means(study)
+    replicates_pruned = {_key_of_row(row): row.replicates for row in cut}
+    pairs = {_key_of_row(row): row.pairs for row in quantized}
     losses: dict[Key, list[Loss]] = {}
-    for row in Store(Path(store)).query(LOSSES).iter_rows():
+    for row in study.query(LOSSES).iter_rows():
         losses.setdefault(row[:5], []).append(row[5:])
     rows: list[TableOneFigure] = []
-    for (name, kind), part in groupby(cells, key=lambda cell: (cell.dataset, cell.family)):
+    for (name, kind), part in groupby(cells(study), key=lambda cell: (cell.dataset, cell.family)):
         members = list(part)
         paper = TABLE_ONE.get((name, kind))
-        regimes = [row for row in boundaries if (row.dataset, row.family) == (name, kind)]
-        cut, quantized = contest(members, replicates_pruned), contest(members, pairs)
+        regimes = [row for row in stability if (row.dataset, row.family) == (name, kind)]
+        for_pruning, for_gap = contest(members, replicates_pruned), contest(members, pairs)
+        best = most_accurate(for_pruning.contenders, validation)
         rows += [
             minimum_parameters(members, regimes, paper),
-            _sparsity(members, cut, most_accurate(cut.contenders, validation), pruned, losses, paper),
-            _gap(members, quantized, gaps, paper),
+            _sparsity(members, for_pruning, best, cut, losses, paper),
+            _gap(members, for_gap, quantized, paper),
         ]
     return Results(TableOneFigure, tuple(rows), notes)
 
 
-def validation_means(store: str | Path) -> dict[Key, float]:
+@once
+def validation_means(study: Study) -> dict[Key, float]:
     """Return the mean validation accuracy of every architecture of equal widths in the store."""
-    return {row[:-1]: row[-1] for row in Store(Path(store)).query(VALIDATION).iter_rows()}
+    return {row[:-1]: row[-1] for row in study.query(VALIDATION).iter_rows()}
 
 
 def most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:

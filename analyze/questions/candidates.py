@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
-from analyze.questions.regimes import Regime, first_stable, sweep_regimes
+from analyze.questions.regimes import Regime, boundaries, first_stable_of
 from analyze.stats.means import mean_interval
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.selection import fallback, loss_p, worst_rival_p
-from analyze.sweeps import Sweep, load_sweeps, selection, sweep_rng
+from analyze.study import ArchitectureKey, Study, SweepKey, once, sweep_rng
+from analyze.sweeps import Sweep, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,12 @@ class Cell:
     parameters: int
     stable: bool | None
     accuracy: FloatArray
+
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
+        return ArchitectureKey(sweep, self.capacity)
 
     @property
     def observed(self) -> FloatArray:
@@ -89,27 +95,15 @@ class Candidate:
         return f"{self.family}, depth {self.depth}, size {self.capacity}"
 
 
-def load_cells(
-    store: str | Path,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-    *,
-    seed: int,
-) -> tuple[list[Cell], list[Regime], tuple[str, ...]]:
-    """Return all architectures of equal widths, the stability boundaries of their sweeps, and remarks.
-
-    Raises:
-        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
-    """
-    sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
-    boundaries = [sweep_regimes(sweep, seed=seed)[0] for sweep in sweeps]
-    return cells_of(sweeps, boundaries), boundaries, notes
+@once
+def cells(study: Study) -> tuple[Cell, ...]:
+    """Return all architectures of equal widths of a study."""
+    return tuple(cells_of(sweeps(study).content, [stability for stability, _ in boundaries(study)]))
 
 
 def cells_of(sweeps: Sequence[Sweep], boundaries: Sequence[Regime]) -> list[Cell]:
     """Return all architectures of the sweeps, given their stability boundaries."""
-    stable = first_stable(boundaries)
+    stable = first_stable_of(boundaries)
     replicates = max((sweep.accuracy.shape[1] for sweep in sweeps), default=0)
     return [cell for sweep in sweeps for cell in _cells(sweep, stable, replicates)]
 
@@ -143,8 +137,8 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
     return [judged.get(id(cell)) or _evidence(cell, scope, _why_not_tested(cell), None) for cell in cells]
 
 
-def _cells(sweep: Sweep, stable: dict[tuple[str, str, int, str], float], replicates: int) -> list[Cell]:
-    threshold = stable.get((sweep.dataset, sweep.family, sweep.depth, sweep.protocol_id))
+def _cells(sweep: Sweep, stable: dict[SweepKey, float], replicates: int) -> list[Cell]:
+    threshold = stable.get(sweep.key)
     missing = replicates - sweep.accuracy.shape[1]
     padded = np.pad(sweep.accuracy, ((0, 0), (0, missing)), constant_values=np.nan)
     return [

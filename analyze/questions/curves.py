@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from analyze.arguments import checked
 from analyze.results import Results
-from analyze.sweeps import EQUAL_WIDTHS, FP32_RUNS, RUNS, choose, selection
-from store.results import Store
+from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Study, study_of
+from analyze.sweeps import RUNS
 
 if TYPE_CHECKING:
     import polars
@@ -110,7 +110,7 @@ class EpochPoint:
 
 @checked
 def curves(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -131,14 +131,15 @@ def curves(
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
         ValueError: `over` is none of these.
     """
-    means, notes = _of_chosen(store, _MEANS.format(points=_POINTS[over]), dataset, family, protocol)
+    study = study_of(store, dataset, family, protocol, tables=("pruning",) if over == "sparsity" else ())
+    means, notes = _of_chosen(study, _MEANS.format(points=_POINTS[over]))
     rows = (CurvePoint(**row) for row in _with_interval(means).iter_rows(named=True))
     return Results(CurvePoint, tuple(rows), notes)
 
 
 @checked
 def learning_curves(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -148,22 +149,16 @@ def learning_curves(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    means, notes = _of_chosen(store, _EPOCHS, dataset, family, protocol)
+    study = study_of(store, dataset, family, protocol, tables=("epochs",))
+    means, notes = _of_chosen(study, _EPOCHS)
     return Results(EpochPoint, tuple(EpochPoint(**row) for row in means.iter_rows(named=True)), notes)
 
 
-def _of_chosen(
-    store: str | Path,
-    sql: str,
-    dataset: str | Sequence[str] | None,
-    family: str | Sequence[str] | None,
-    protocol: str | None,
-) -> tuple[polars.DataFrame, tuple[str, ...]]:
+def _of_chosen(study: Study, sql: str) -> tuple[polars.DataFrame, tuple[str, ...]]:
     """Return what a query says of the sweeps that `regimes` looks at, in its order, and remarks on their choice."""
-    opened = Store(Path(store))
-    runs, notes = choose(opened.query(RUNS), selection(dataset, family, protocol), FP32_RUNS)
-    sweeps = runs.select(IDENTITY).unique(maintain_order=True)
-    return sweeps.join(opened.query(sql), on=IDENTITY, how="inner", maintain_order="left_right"), notes
+    runs = study.demand(study.choose(study.query(RUNS), FP32_RUNS))
+    sweeps = runs.content.select(IDENTITY).unique(maintain_order=True)
+    return sweeps.join(study.query(sql), on=IDENTITY, how="inner", maintain_order="left_right"), runs.notes
 
 
 def _with_interval(means: polars.DataFrame) -> polars.DataFrame:

@@ -14,8 +14,7 @@ from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
 from analyze.stats.multiple import holm
 from analyze.stats.result import LEVEL, FloatArray, Status
-from analyze.sweeps import EQUAL_WIDTHS, Kind, choose, family_rank, selection
-from store.results import Store
+from analyze.study import EQUAL_WIDTHS, Kind, Study, family_rank, study_of
 
 if TYPE_CHECKING:
     import polars
@@ -62,7 +61,7 @@ class EpochOverfitting:
 
 @checked
 def epoch_overfitting(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -74,13 +73,14 @@ def epoch_overfitting(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    runs, notes = choose(Store(Path(store)).query(CURVES), selection(dataset, family, protocol), KIND)
-    sweeps = runs.partition_by(["dataset", "family", "depth"], maintain_order=True)
+    study = study_of(store, dataset, family, protocol, tables=("epochs",))
+    runs = study.demand(study.choose(study.query(CURVES), KIND))
+    sweeps = runs.content.partition_by(["dataset", "family", "depth"], maintain_order=True)
     rows = [row for sweep in sweeps for row in _sweep(sweep)]
     return Results(
         EpochOverfitting,
         tuple(sorted(rows, key=lambda row: (row.dataset, family_rank(row.family), row.depth, row.capacity))),
-        notes,
+        runs.notes,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyze.arguments import checked
-from analyze.questions.shapes import Topologies, load_topologies
+from analyze.questions.shapes import Topologies, topologies
 from analyze.results import Results
 from analyze.stats.equivalence import complete_blocks, contrasts, pairs, shortage
 from analyze.stats.replicates import counts, pack
@@ -16,8 +16,8 @@ from analyze.stats.result import MIN_REPLICATES
 from analyze.stats.safety import MARGIN
 from analyze.stats.sample_size import SampleSize, for_boundary, for_equivalence, for_noninferiority, for_precision
 from analyze.stats.stability import DEAD_MARGIN, stability_boundary
-from analyze.sweeps import EQUAL_WIDTHS, Sweep, family_rank, load_sweeps, selection, sweep_rng
-from store.results import Store
+from analyze.study import EQUAL_WIDTHS, Study, family_rank, study_of, sweep_rng
+from analyze.sweeps import Sweep, sweeps
 
 if TYPE_CHECKING:
     import polars
@@ -77,7 +77,7 @@ class Power:
 
 @checked
 def power(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -93,21 +93,20 @@ def power(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
-    rows = [_boundary(sweep, seed) for sweep in sweeps]
-    layered = sorted({sweep.dataset for sweep in sweeps if sweep.family == "dnn" and sweep.depth > 1})
-    if layered:
-        shaped, _ = load_topologies(store, selection(layered, "dnn", protocol))
-        rows += [_equivalence(s, index, margin, seed) for s in shaped for index in range(len(s.capacities))]
-    if sweeps:
-        database = Store(Path(store))
-        rows += _pruning(_of(database.query(LOSSES), sweeps), margin)
-        rows += [_gap(cell, margin) for cell in _of(database.query(GAPS), sweeps).iter_rows(named=True)]
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    found = study.demand(sweeps(study))
+    rows = [_boundary(sweep, study.seed) for sweep in found.content]
+    layered = {sweep.dataset for sweep in found.content if sweep.family == "dnn" and sweep.depth > 1}
+    shaped = [shapes for shapes in topologies(study).content if shapes.dataset in layered]
+    rows += [_equivalence(s, index, margin, study.seed) for s in shaped for index in range(len(s.capacities))]
+    if found.content:
+        rows += _pruning(_of(study.query(LOSSES), found.content), margin)
+        rows += [_gap(cell, margin) for cell in _of(study.query(GAPS), found.content).iter_rows(named=True)]
     goals = list(METHODS)
     rows.sort(
         key=lambda row: (row.dataset, family_rank(row.family), row.depth, goals.index(row.goal), row.capacity or 0)
     )
-    return Results(Power, tuple(rows), notes)
+    return Results(Power, tuple(rows), found.notes)
 
 
 def _of(cells: polars.DataFrame, sweeps: Sequence[Sweep]) -> polars.DataFrame:

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.arguments import checked
-from analyze.questions.regimes import first_stable, regimes
+from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.crossing import crossing
 from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
-from analyze.sweeps import EQUAL_WIDTHS, Kind, Selection, choose, family_rank, selection, sweep_rng
-from store.results import Store
+from analyze.study import (
+    EQUAL_WIDTHS,
+    ArchitectureKey,
+    Found,
+    Kind,
+    Study,
+    SweepKey,
+    family_rank,
+    once,
+    study_of,
+    sweep_rng,
+)
 
 if TYPE_CHECKING:
     import polars
@@ -116,10 +126,16 @@ class Curves:
     sparsities: tuple[float, ...]
     accuracy: FloatArray
 
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
+        return ArchitectureKey(sweep, self.capacity)
+
 
 @checked
 def pruning(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -134,14 +150,22 @@ def pruning(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    cells, notes = load_curves(store, selection(dataset, family, protocol))
-    stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if cells else {}
-    return Results(Pruning, tuple(pruning_of(cell, stable, margin, seed) for cell in cells), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    found = study.demand(pruning_curves(study))
+    return Results(Pruning, pruned(study, margin=margin), found.notes)
+
+
+@once
+def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
+    """Return phases and safe sparsity of every architecture of a study that was pruned."""
+    cells = pruning_curves(study).content
+    stable = first_stable(study) if cells else {}
+    return tuple(pruning_of(cell, stable, margin, study.seed) for cell in cells)
 
 
 @checked
 def depth_crossings(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -153,26 +177,28 @@ def depth_crossings(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    cells, notes = load_curves(store, selection(dataset, family, protocol))
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    found = study.demand(pruning_curves(study))
+    cells = found.content
     ordered = sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.capacity, cell.depth))
     rows = [
-        _crossing(shallower, deeper, seed)
+        _crossing(shallower, deeper, study.seed)
         for _, group in groupby(ordered, key=lambda cell: (cell.dataset, cell.family, cell.capacity))
         for shallower, deeper in combinations(group, 2)
     ]
-    return Results(DepthCrossing, tuple(rows), notes)
+    return Results(DepthCrossing, tuple(rows), found.notes)
 
 
-def load_curves(store: str | Path, chosen: Selection) -> tuple[list[Curves], tuple[str, ...]]:
-    """Return the pruning curves of every architecture of equal widths, and remarks on the choice.
+@once
+def pruning_curves(study: Study) -> Found[tuple[Curves, ...]]:
+    """Return the pruning curves of every architecture of equal widths of a study."""
+    return study.choose(study.query(CURVES), KIND).made_into(_cells)
 
-    Raises:
-        MinarchError: the store holds none of a dataset, family or protocol that was named.
-    """
-    runs, notes = choose(Store(Path(store)).query(CURVES), chosen, KIND)
+
+def _cells(runs: polars.DataFrame) -> tuple[Curves, ...]:
     groups = runs.partition_by(["dataset", "family", "depth", "capacity"], maintain_order=True)
     cells = [_curves(group) for group in groups]
-    return sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.depth, cell.capacity)), notes
+    return tuple(sorted(cells, key=lambda cell: (cell.dataset, family_rank(cell.family), cell.depth, cell.capacity)))
 
 
 def _curves(group: polars.DataFrame) -> Curves:
@@ -200,7 +226,7 @@ def _curves(group: polars.DataFrame) -> Curves:
     )
 
 
-def pruning_of(cell: Curves, stable: dict[tuple[str, str, int, str], float], margin: float, seed: int) -> Pruning:
+def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed: int) -> Pruning:
     """Return phases and safe sparsity of one architecture; `stable` has the first stable size of each sweep."""
     rng = sweep_rng(seed, "pruning", cell.dataset, cell.family, cell.depth, cell.capacity)
     phases = pruning_phases(cell.accuracy, chance=cell.chance, rng=rng)
@@ -208,7 +234,7 @@ def pruning_of(cell: Curves, stable: dict[tuple[str, str, int, str], float], mar
     baseline = float(cell.accuracy[:, 0].mean()) if len(cell.accuracy) else None
     # A dead model stays within any margin at every sparsity: that says nothing about pruning.
     dead = baseline is not None and baseline < cell.chance + DEAD_MARGIN
-    threshold = stable.get((cell.dataset, cell.family, cell.depth, cell.protocol_id))
+    threshold = stable.get(cell.key.sweep)
     reasons = dict.fromkeys(text for text in (None if dead else safe.reason, phases.reason) if text)
 
     def at(point: Point | None) -> tuple[float, float, float] | tuple[None, None, None]:

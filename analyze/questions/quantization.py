@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.arguments import checked
-from analyze.questions.regimes import first_stable, regimes
+from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
-from analyze.sweeps import EQUAL_WIDTHS, Kind, Selection, choose, family_rank, selection
-from store.results import Store
+from analyze.study import EQUAL_WIDTHS, Found, Kind, Study, SweepKey, family_rank, once, study_of
 
 if TYPE_CHECKING:
     import polars
@@ -126,10 +125,15 @@ class Pairs:
     fp32: FloatArray
     int8: FloatArray
 
+    @property
+    def key(self) -> SweepKey:
+        """What tells this sweep from another."""
+        return SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
+
 
 @checked
 def quantization(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -143,15 +147,22 @@ def quantization(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_pairs(store, selection(dataset, family, protocol))
-    stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if sweeps else {}
-    rows = [_gap(sweep, size, stable) for sweep in sweeps for size in range(len(sweep.capacities))]
-    return Results(QuantizationGap, tuple(rows), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(pairs(study))
+    return Results(QuantizationGap, gaps(study), found.notes)
+
+
+@once
+def gaps(study: Study) -> tuple[QuantizationGap, ...]:
+    """Return the paired gap of every architecture of equal widths of a study."""
+    sweeps = pairs(study).content
+    stable = first_stable(study) if sweeps else {}
+    return tuple(_gap(sweep, size, stable) for sweep in sweeps for size in range(len(sweep.capacities)))
 
 
 @checked
 def quantization_trends(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -163,14 +174,15 @@ def quantization_trends(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_pairs(store, selection(dataset, family, protocol))
-    stable = first_stable(regimes(store, dataset, family, protocol, seed=seed)) if sweeps else {}
-    return Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in sweeps), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(pairs(study))
+    stable = first_stable(study) if found.content else {}
+    return Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in found.content), found.notes)
 
 
 @checked
 def integer_agreement(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -180,21 +192,22 @@ def integer_agreement(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    checks, notes = choose(Store(Path(store)).query(CHECKS), selection(dataset, family, protocol), CONVERTED)
-    rows = [_agreement(group) for group in checks.partition_by(["dataset", "family"], maintain_order=True)]
+    study = study_of(store, dataset, family, protocol, tables=("integer_checks",))
+    checks = study.demand(study.choose(study.query(CHECKS), CONVERTED))
+    rows = [_agreement(group) for group in checks.content.partition_by(["dataset", "family"], maintain_order=True)]
     rows.sort(key=lambda row: (row.dataset, family_rank(row.family)))
-    return Results(IntegerAgreement, tuple(rows), notes)
+    return Results(IntegerAgreement, tuple(rows), checks.notes)
 
 
-def load_pairs(store: str | Path, chosen: Selection) -> tuple[list[Pairs], tuple[str, ...]]:
-    """Return the int8 runs of every sweep beside their fp32 ones, and remarks on the choice.
+@once
+def pairs(study: Study) -> Found[tuple[Pairs, ...]]:
+    """Return the int8 runs of every sweep of a study beside their fp32 ones."""
+    return study.choose(study.query(PAIRS), QUANTIZED).made_into(_sweeps)
 
-    Raises:
-        MinarchError: the store holds none of a dataset, family or protocol that was named.
-    """
-    pairs, notes = choose(Store(Path(store)).query(PAIRS), chosen, QUANTIZED)
-    sweeps = [_pairs(group) for group in pairs.partition_by(["dataset", "family", "depth"], maintain_order=True)]
-    return sorted(sweeps, key=lambda sweep: (sweep.dataset, family_rank(sweep.family), sweep.depth)), notes
+
+def _sweeps(runs: polars.DataFrame) -> tuple[Pairs, ...]:
+    found = [_pairs(group) for group in runs.partition_by(["dataset", "family", "depth"], maintain_order=True)]
+    return tuple(sorted(found, key=lambda sweep: (sweep.dataset, family_rank(sweep.family), sweep.depth)))
 
 
 def _pairs(group: polars.DataFrame) -> Pairs:
@@ -224,10 +237,10 @@ def _pairs(group: polars.DataFrame) -> Pairs:
     )
 
 
-def _gap(sweep: Pairs, size: int, stable: dict[tuple[str, str, int, str], float]) -> QuantizationGap:
+def _gap(sweep: Pairs, size: int, stable: dict[SweepKey, float]) -> QuantizationGap:
     paired = sweep.present[size]
     found = paired_gap(sweep.fp32[size, paired], sweep.int8[size, paired], chance=sweep.chance)
-    threshold = stable.get((sweep.dataset, sweep.family, sweep.depth, sweep.protocol_id))
+    threshold = stable.get(sweep.key)
     capacity = int(sweep.capacities[size])
     gap, deaths = found.gap, found.deaths
     return QuantizationGap(
@@ -256,8 +269,8 @@ def _gap(sweep: Pairs, size: int, stable: dict[tuple[str, str, int, str], float]
     )
 
 
-def _trend(sweep: Pairs, stable: dict[tuple[str, str, int, str], float]) -> QuantizationTrend:
-    threshold = stable.get((sweep.dataset, sweep.family, sweep.depth, sweep.protocol_id), 0.0)
+def _trend(sweep: Pairs, stable: dict[SweepKey, float]) -> QuantizationTrend:
+    threshold = stable.get(sweep.key, 0.0)
     used = sweep.capacities >= threshold
     living = alive(sweep.fp32, sweep.chance) & alive(sweep.int8, sweep.chance)
     gaps = np.where(living, sweep.fp32 - sweep.int8, np.nan)[used]

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 from analyze.arguments import checked
-from analyze.questions.candidates import Candidate, Cell, Limits, judge, load_cells
+from analyze.questions.candidates import Candidate, Cell, Limits, judge
+from analyze.questions.candidates import cells as cells_in
 from analyze.questions.explain import Finding, explanation, in_points, remedy
-from analyze.questions.pruning import Pruning, pruning
-from analyze.questions.quantization import QuantizationGap, quantization
-from analyze.questions.regimes import Regime
+from analyze.questions.pruning import Pruning, pruned
+from analyze.questions.quantization import QuantizationGap, gaps
+from analyze.questions.regimes import Regime, boundaries
 from analyze.questions.storage import storage
 from analyze.results import Results
 from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
-from store.errors import MinarchError
-from store.results import Store
+from analyze.study import ArchitectureKey, Study, SweepKey, study_of
+from analyze.sweeps import sweeps
 
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
     "bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate 5%; accuracy by t "
     "interval, Bonferroni over the candidates"
 )
-
-Row = TypeVar("Row")
-ArchitectureKey = tuple[str, str, int, int, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +92,7 @@ class Cuts:
 
 @checked
 def recommend(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -117,14 +112,16 @@ def recommend(
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
     limits = Limits(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
-    cells, boundaries, notes = load_cells(store, dataset, family, protocol, seed=seed)
-    cuts = _cuts(store, cells, max_drop, seed) if cells else Cuts({}, {}, {})
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    notes = study.demand(sweeps(study)).notes
+    stability = [row for row, _ in boundaries(study)]
+    cells, cuts = cells_in(study), cuts_in(study, max_drop)
     rows: list[Recommendation] = []
     evidence: list[Candidate] = []
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
-        about = [row for row in boundaries if row.dataset == name]
+        about = [row for row in stability if row.dataset == name]
         for scope, part in _scopes(list(members)):
-            judged = judge(part, scope, limits, seed=seed)
+            judged = judge(part, scope, limits, seed=study.seed)
             regimes = [row for row in about if scope in ("all", row.family)]
             row, judged = _recommendation(judged, regimes, limits, cuts)
             rows.append(row)
@@ -139,31 +136,19 @@ def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     return [("all", cells), *families] if len(families) > 1 and one_version else families
 
 
-def _cuts(store: str | Path, cells: Sequence[Cell], margin: float, seed: int) -> Cuts:
-    pruned = found_for(cells, partial(pruning, store, margin=margin, seed=seed))
-    gaps = found_for(cells, partial(quantization, store, seed=seed))
-    facts = Store(Path(store)).query("SELECT dataset_fingerprint, classes FROM datasets")
-    return Cuts({_key(row): row for row in pruned}, {_key(row): row for row in gaps}, dict(facts.iter_rows()))
-
-
-def found_for(cells: Sequence[Cell], analysis: Callable[[list[str], list[str]], Iterable[Row]]) -> list[Row]:
-    """Return what an analysis finds about these architectures' datasets and families: nothing where there is nothing.
-
-    An analysis refuses a dataset that the store holds nothing of its kind for; it is then asked for each alone.
-    """
-    pairs = list(dict.fromkeys((cell.dataset, cell.family) for cell in cells))
-    try:
-        return list(analysis([name for name, _ in pairs], [family for _, family in pairs]))
-    except MinarchError:
-        found: list[Row] = []
-        for name, family in pairs:
-            with suppress(MinarchError):
-                found += analysis([name], [family])
-        return found
+def cuts_in(study: Study, margin: float) -> Cuts:
+    """Return what a study says of pruning and quantizing its architectures; `margin` is the loss that is safe."""
+    facts = study.query("SELECT dataset_fingerprint, classes FROM datasets")
+    return Cuts(
+        {_key(row): row for row in pruned(study, margin=margin)},
+        {_key(row): row for row in gaps(study)},
+        dict(facts.iter_rows()),
+    )
 
 
 def _key(row: Pruning | QuantizationGap | Candidate) -> ArchitectureKey:
-    return row.dataset, row.family, row.depth, row.capacity, row.protocol_id, row.dataset_fingerprint
+    sweep = SweepKey(row.dataset, row.dataset_fingerprint, row.protocol_id, row.family, row.depth)
+    return ArchitectureKey(sweep, row.capacity)
 
 
 def _recommendation(

@@ -15,7 +15,8 @@ from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.replicates import counts
 from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Status
 from analyze.stats.stability import stability_boundary
-from analyze.sweeps import Sweep, load_sweeps, selection
+from analyze.study import Study, SweepKey, once, study_of
+from analyze.sweeps import Sweep, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,15 @@ class Regime:
     protocol_id: str
     dataset_fingerprint: str
 
+    @property
+    def sweep(self) -> SweepKey:
+        """The sweep that it is a boundary of."""
+        return SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
+
 
 @checked
 def regimes(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -62,19 +68,30 @@ def regimes(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_sweeps(store, selection(dataset, family, protocol))
-    rows = [row for sweep in sweeps for row in sweep_regimes(sweep, seed=seed)]
-    return Results(Regime, tuple(rows), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(sweeps(study))
+    return Results(Regime, tuple(row for rows in boundaries(study) for row in rows), found.notes)
 
 
-def first_stable(found: Iterable[Regime]) -> dict[tuple[str, str, int, str], float]:
-    """Return the first stable size of each sweep, by dataset, family, depth and protocol; infinite where none is."""
-    first: dict[tuple[str, str, int, str], float] = {}
+@once
+def boundaries(study: Study) -> tuple[tuple[Regime, Regime], ...]:
+    """Return the stability and the overfitting boundary of every sweep of a study, in the order of its sweeps."""
+    return tuple(sweep_regimes(sweep, seed=study.seed) for sweep in sweeps(study).content)
+
+
+@once
+def first_stable(study: Study) -> dict[SweepKey, float]:
+    """Return the first stable size of every sweep of a study whose data suffice to tell; infinite where none is."""
+    return first_stable_of(stability for stability, _ in boundaries(study))
+
+
+def first_stable_of(found: Iterable[Regime]) -> dict[SweepKey, float]:
+    """Return the first stable size of each sweep with enough data; infinite where none is."""
+    first: dict[SweepKey, float] = {}
     for row in found:
         if row.boundary == "stability" and row.status != "insufficient":
             none = 0.0 if row.status == "all_stable" else float("inf")
-            key = (row.dataset, row.family, row.depth, row.protocol_id)
-            first[key] = none if row.capacity is None else float(row.capacity)
+            first[row.sweep] = none if row.capacity is None else float(row.capacity)
     return first
 
 

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from analyze.arguments import checked
-from analyze.questions.regimes import first_stable, regimes
+from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.components import Component, components
 from analyze.stats.equivalence import Equivalence, Verdict, equivalences, equivalent_from
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN
-from analyze.sweeps import Kind, Selection, choose, selection, sweep_rng
-from store.errors import MinarchError
-from store.results import Store
+from analyze.study import Found, Kind, Study, SweepKey, once, study_of, sweep_rng
 
 if TYPE_CHECKING:
     import polars
@@ -33,8 +31,6 @@ FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerpr
 WHERE r.precision = 'fp32' AND r.family = 'dnn' AND r.depth >= 2 AND NOT l.degenerate
 ORDER BY r.dataset, r.depth, r.capacity, l.shape, r.replicate
 """
-
-Key = tuple[str, str, int, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +131,9 @@ class Topologies:
     accuracy: tuple[FloatArray, ...]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SweepKey:
         """What a stability boundary is looked up by."""
-        return self.dataset, self.family, self.depth, self.protocol_id
+        return SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
 
     def rng(self, seed: int, analysis: str) -> np.random.Generator:
         """Return a generator that depends on `seed`, the analysis and these topologies only."""
@@ -146,7 +142,7 @@ class Topologies:
 
 @checked
 def shapes(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -162,19 +158,19 @@ def shapes(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
-    stable = stable_from(store, sweeps, protocol, seed=seed)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(topologies(study))
     rows = [
-        _equivalence(sweep, index, found, margin, stable)
-        for sweep in sweeps
-        for index, found in enumerate(_compared(sweep, margin, seed))
+        _equivalence(sweep, index, compared, margin, first_stable(study))
+        for sweep in found.content
+        for index, compared in enumerate(_compared(sweep, margin, study.seed))
     ]
-    return Results(ShapeEquivalence, tuple(rows), notes)
+    return Results(ShapeEquivalence, tuple(rows), found.notes)
 
 
 @checked
 def shape_thresholds(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -187,13 +183,15 @@ def shape_thresholds(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
-    return Results(ShapeThreshold, tuple(_threshold(sweep, margin, seed) for sweep in sweeps), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(topologies(study))
+    rows = tuple(_threshold(sweep, margin, study.seed) for sweep in found.content)
+    return Results(ShapeThreshold, rows, found.notes)
 
 
 @checked
 def shape_components(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -205,33 +203,20 @@ def shape_components(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    sweeps, notes = load_topologies(store, selection(dataset, family, protocol))
-    stable = stable_from(store, sweeps, protocol, seed=seed)
-    rows = [row for sweep in sweeps for row in _components(sweep, stable, seed)]
-    return Results(ShapeComponents, tuple(rows), notes)
+    study = study_of(store, dataset, family, protocol, seed=seed)
+    found = study.demand(topologies(study))
+    rows = [row for sweep in found.content for row in _components(sweep, first_stable(study), study.seed)]
+    return Results(ShapeComponents, tuple(rows), found.notes)
 
 
-def load_topologies(store: str | Path, chosen: Selection) -> tuple[list[Topologies], tuple[str, ...]]:
-    """Return the topologies of every dataset and depth in the store at this path, and remarks on the choice.
-
-    Raises:
-        MinarchError: the store holds none of a dataset, family or protocol that was named.
-    """
-    runs, notes = choose(Store(Path(store)).query(TOPOLOGIES), chosen, KIND)
-    return [_topologies(group) for group in runs.partition_by(["dataset", "depth"], maintain_order=True)], notes
+@once
+def topologies(study: Study) -> Found[tuple[Topologies, ...]]:
+    """Return the topologies of every dataset and depth of a study."""
+    return study.choose(study.query(TOPOLOGIES), KIND).made_into(_sweeps)
 
 
-def stable_from(
-    store: str | Path, sweeps: Sequence[Topologies], protocol: str | None, *, seed: int
-) -> dict[Key, float]:
-    """Return the first stable size by dataset, family, depth and protocol, where the equal widths tell it."""
-    found: dict[Key, float] = {}
-    for dataset in sorted({sweep.dataset for sweep in sweeps}):
-        try:
-            found |= first_stable(regimes(store, dataset, "dnn", protocol, seed=seed))
-        except MinarchError:
-            continue  # No network of equal widths there: nothing is known of its stability.
-    return found
+def _sweeps(runs: polars.DataFrame) -> tuple[Topologies, ...]:
+    return tuple(_topologies(group) for group in runs.partition_by(["dataset", "depth"], maintain_order=True))
 
 
 def _topologies(group: polars.DataFrame) -> Topologies:
@@ -267,7 +252,7 @@ def _compared(sweep: Topologies, margin: float, seed: int) -> list[Equivalence]:
 
 
 def _equivalence(
-    sweep: Topologies, index: int, found: Equivalence, margin: float, stable: dict[Key, float]
+    sweep: Topologies, index: int, found: Equivalence, margin: float, stable: dict[SweepKey, float]
 ) -> ShapeEquivalence:
     threshold = stable.get(sweep.key)
     better, worse = (None, None) if found.pair is None else (sweep.shapes[index][row] for row in found.pair)
@@ -323,7 +308,7 @@ def _threshold(sweep: Topologies, margin: float, seed: int) -> ShapeThreshold:
     )
 
 
-def _components(sweep: Topologies, stable: dict[Key, float], seed: int) -> list[ShapeComponents]:
+def _components(sweep: Topologies, stable: dict[SweepKey, float], seed: int) -> list[ShapeComponents]:
     threshold = stable.get(sweep.key)
     everywhere = list(range(len(sweep.capacities)))
     scopes: list[tuple[Literal["all", "stable"], list[int]]] = [("all", everywhere)]

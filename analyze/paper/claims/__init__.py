@@ -8,13 +8,13 @@ from pathlib import Path
 from analyze.arguments import checked
 from analyze.paper.claims.accuracy import accuracy_claims
 from analyze.paper.claims.boundaries import order_claims, parameters_claims, regimes_claims
-from analyze.paper.claims.evidence import Evidence, load_evidence
+from analyze.paper.claims.evidence import Evidence, evidence_of
 from analyze.paper.claims.pruning import decline_claims, phases_claims, safety_claims, tolerance_claims
 from analyze.paper.claims.quantization import gap_claims, gap_trend_claims
 from analyze.paper.claims.rows import ClaimVerdict, judged
 from analyze.paper.claims.topologies import topology_claims
 from analyze.results import Results
-from analyze.sweeps import selection
+from analyze.study import Study, study_of
 
 __all__ = ["ClaimVerdict", "claims"]
 
@@ -35,7 +35,7 @@ TESTS = (
 
 @checked
 def claims(
-    store: str | Path,
+    store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
@@ -49,7 +49,7 @@ def claims(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    evidence = load_evidence(store, selection(dataset, family, protocol), seed=seed)
+    evidence = evidence_of(study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",)))
     return Results(ClaimVerdict, evaluate(evidence), evidence.notes)
 
 

@@ -16,7 +16,7 @@ from analyze.stats.locations import no_fall_p, share_p
 from analyze.stats.opening import opening_sides
 from analyze.stats.result import BoolArray, ChangePoint, FloatArray, IntArray
 from analyze.stats.sides import UNDECIDED, Sides, every
-from analyze.sweeps import FAMILIES
+from analyze.study import FAMILIES
 
 REGIMES = Question(
     claim=1,

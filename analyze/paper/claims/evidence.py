@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, difficulty, missing
 from analyze.paper.figures import DATASETS
 from analyze.paper.table_one import most_accurate, validation_means
-from analyze.questions.candidates import Cell, cells_of
-from analyze.questions.pruning import Curves, load_curves
-from analyze.questions.quantization import Pairs, load_pairs
-from analyze.questions.regimes import Regime, first_stable, sizes_used, sweep_regimes
-from analyze.questions.shapes import Topologies, load_topologies
+from analyze.questions.candidates import Cell, cells
+from analyze.questions.pruning import Curves, pruning_curves
+from analyze.questions.quantization import Pairs, pairs
+from analyze.questions.regimes import Regime, boundaries, first_stable_of, sizes_used
+from analyze.questions.shapes import Topologies, topologies
 from analyze.stats.locations import existence_p, locations
 from analyze.stats.result import MIN_REPLICATES, FloatArray
-from analyze.sweeps import FAMILIES, Selection, Sweep, family_rank, load_sweeps, sweep_rng
+from analyze.study import FAMILIES, ArchitectureKey, Selection, Study, SweepKey, family_rank, sweep_rng
+from analyze.sweeps import Sweep, sweeps
 from store.errors import MinarchError
-from store.results import Store
 
 NAMES = "SELECT DISTINCT dataset, family, protocol_id FROM runs"
-CellKey = tuple[str, str, int, int]
-"""Dataset, family, depth, capacity."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Evidence:
     scopes: tuple[tuple[str, str], ...]
     located: tuple[Located, ...]
     cells: tuple[Cell, ...]
-    curves: dict[CellKey, Curves]
+    curves: dict[ArchitectureKey, Curves]
     pairs: tuple[Pairs, ...]
     topologies: tuple[Topologies, ...]
     validation: dict[tuple[str, str, str, int, int], float]
@@ -63,9 +60,9 @@ class Evidence:
         return sorted({dataset for dataset, _ in self.scopes}, key=difficulty)
 
     @cached_property
-    def stable(self) -> dict[tuple[str, str, int, str], float]:
-        """First stable size by dataset, family, depth and protocol."""
-        return first_stable(entry.stability for entry in self.located)
+    def stable(self) -> dict[SweepKey, float]:
+        """First stable size of each sweep."""
+        return first_stable_of(entry.stability for entry in self.located)
 
     def families(self, dataset: str) -> list[str]:
         """Return the families that the store has of a dataset."""
@@ -95,9 +92,7 @@ class Evidence:
 
     def curves_of(self, cell: Cell) -> Curves | None:
         """Return the pruning curves of an architecture, if it was pruned under the same protocol."""
-        curves = self.curves.get((cell.dataset, cell.family, cell.depth, cell.capacity))
-        same = curves is not None and curves.protocol_id == cell.protocol_id
-        return curves if same else None
+        return self.curves.get(cell.key)
 
     def gaps(self, dataset: str, family: str) -> list[Pairs]:
         """Return the pairs of a dataset and family, one sweep per depth."""
@@ -108,13 +103,14 @@ class Evidence:
         return sweep_rng(self.seed, "claims", *key)
 
 
-def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidence:
-    """Return the evidence in the store at this path.
+def evidence_of(study: Study) -> Evidence:
+    """Return the evidence of a study.
 
     Raises:
-        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+        MinarchError: the store holds no runs at all of a dataset, family or protocol that was named.
     """
-    names = Store(Path(store)).query(NAMES)
+    chosen = study.chosen
+    names = study.query(NAMES)
     for column, wanted in (
         ("dataset", chosen.datasets),
         ("family", chosen.families),
@@ -122,7 +118,7 @@ def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidenc
     ):
         known = names[column].unique().sort().to_list()
         for name in wanted:
-            if known and name not in known:
+            if known and name not in known and not chosen.lenient:
                 what = f"{column.removesuffix('_id')} {name!r}"
                 raise MinarchError(f"the store holds no runs of {what}, only of {', '.join(known)}")
     scopes = sorted(
@@ -132,26 +128,26 @@ def load_evidence(store: str | Path, chosen: Selection, *, seed: int) -> Evidenc
             if dataset in (chosen.datasets or (dataset,)) and family in (chosen.families or (family,))
         }
     )
-    lenient = replace(chosen, lenient=True)
-    sweeps, notes = load_sweeps(store, lenient)
-    located = tuple(locate(sweep, seed) for sweep in sweeps)
+    found = sweeps(study)
+    located = tuple(
+        locate(sweep, *rows, seed=study.seed) for sweep, rows in zip(found.content, boundaries(study), strict=True)
+    )
     return Evidence(
         chosen=chosen,
         scopes=tuple(scopes),
         located=located,
-        cells=tuple(cells_of(sweeps, [entry.stability for entry in located])),
-        curves={(c.dataset, c.family, c.depth, c.capacity): c for c in load_curves(store, lenient)[0]},
-        pairs=tuple(load_pairs(store, lenient)[0]),
-        topologies=tuple(load_topologies(store, lenient)[0]),
-        validation=validation_means(store),
-        seed=seed,
-        notes=notes,
+        cells=cells(study),
+        curves={c.key: c for c in pruning_curves(study).content},
+        pairs=pairs(study).content,
+        topologies=topologies(study).content,
+        validation=validation_means(study),
+        seed=study.seed,
+        notes=found.notes,
     )
 
 
-def locate(sweep: Sweep, seed: int) -> Located:
+def locate(sweep: Sweep, stability: Regime, overfitting: Regime, *, seed: int) -> Located:
     """Return the boundaries of a sweep, as fine as claims need them."""
-    stability, overfitting = sweep_regimes(sweep, seed=seed)
     if stability.capacity is None:
         return Located(sweep, stability, overfitting, None, None)
     used = sizes_used(sweep)

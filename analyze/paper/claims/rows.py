@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from analyze.paper.figures import DATASETS
 from analyze.stats.contrasts import Contrast
 from analyze.stats.sides import Judgement, Sides, Verdict, judge
-from analyze.sweeps import family_rank
+from analyze.study import family_rank
 
 Range = tuple[float | None, float | None]
 POSITIVE: Range = (0.0, None)

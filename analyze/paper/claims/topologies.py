@@ -107,8 +107,7 @@ def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topolog
 def _boundary(evidence: Evidence, sweep: Topologies) -> Regime | None:
     """Return the stability boundary of the equal widths of the same depth, where some size is stable."""
     for entry in evidence.located:
-        key = (entry.sweep.dataset, entry.sweep.family, entry.sweep.depth, entry.sweep.protocol_id)
-        if key == sweep.key and entry.stability.status in ("detected", "gradual", "all_stable"):
+        if entry.sweep.key == sweep.key and entry.stability.status in ("detected", "gradual", "all_stable"):
             return entry.stability
     return None
 
