@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         shapes,
     )
     from analyze.results import Results
+    from analyze.study import Study
 
 # The modules are private because a public module `regimes` would, once imported, hide the function of that name.
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "ShapeComponents": "analyze.questions.shapes",
     "ShapeEquivalence": "analyze.questions.shapes",
     "ShapeThreshold": "analyze.questions.shapes",
+    "Study": "analyze.study",
     "TableOneFigure": "analyze.paper.table_one",
     "curves": "analyze.questions.curves",
     "claims": "analyze.paper.claims",
@@ -95,6 +97,7 @@ __all__ = [
     "ShapeComponents",
     "ShapeEquivalence",
     "ShapeThreshold",
+    "Study",
     "TableOneFigure",
     "claims",
     "curves",
