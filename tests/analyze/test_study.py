@@ -41,7 +41,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_questions_of_one_study_read_the_store_once_and_share_boundaries(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, located = [], []
+    opened: list[object] = []
+    located: list[object] = []
     monkeypatch.setattr("store.database._connect", _counted("store.database", "_connect", opened))
     monkeypatch.setattr(
         "analyze.questions.regimes.stability_boundary",
@@ -49,7 +50,7 @@ def test_questions_of_one_study_read_the_store_once_and_share_boundaries(
     )
     study = Study.read(path)
     for question in QUESTIONS:
-        assert question(study).rows, question.__name__  # type: ignore[operator]
+        assert question(study).rows, question
     assert len(opened) == 1
     assert len(located) == len(boundaries(study)) == 5
 

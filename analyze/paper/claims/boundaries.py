@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analyze.arguments import FAMILIES
 from analyze.paper.claims.evidence import Evidence, Located, absent, across
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
 from analyze.paper.figures import SIZES, STABLE_PARAMETERS, TABLE_ONE
@@ -16,7 +17,6 @@ from analyze.stats.locations import no_fall_p, share_p
 from analyze.stats.opening import opening_sides
 from analyze.stats.result import BoolArray, ChangePoint, FloatArray, IntArray
 from analyze.stats.sides import UNDECIDED, Sides, every
-from analyze.study import FAMILIES
 
 REGIMES = Question(
     claim=1,

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analyze.arguments import FAMILIES
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, difficulty, missing
 from analyze.paper.figures import DATASETS
 from analyze.paper.table_one import most_accurate, validation_means
@@ -18,7 +19,7 @@ from analyze.questions.regimes import Regime, boundaries, first_stable_of, sizes
 from analyze.questions.shapes import Topologies, topologies
 from analyze.stats.locations import existence_p, locations
 from analyze.stats.result import MIN_REPLICATES, FloatArray
-from analyze.study import FAMILIES, ArchitectureKey, Selection, Study, SweepKey, family_rank, sweep_rng
+from analyze.study import ArchitectureKey, Selection, Study, SweepKey, family_rank, sweep_rng
 from analyze.sweeps import Sweep, sweeps
 from store.errors import MinarchError
 
