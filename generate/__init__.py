@@ -1,1 +1,1 @@
-"""generate."""
+"""Training of sweeps: `generate.protocol` says what is trained, `generate.datasets` on what."""
