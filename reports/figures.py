@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from reports import tables
@@ -13,6 +13,7 @@ from reports.tables import Table
 if TYPE_CHECKING:
     from reports.charts.parts import Drawing
     from reports.findings import Subject
+    from store.advice import Advice
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Missing:
 
     text: str
     command: str | None = None
+
+    def in_full(self, advice: Advice) -> Missing:
+        """Return the same with the command as it adds to a store."""
+        return replace(self, command=None if self.command is None else advice.complete(self.command))
 
 
 @dataclass(frozen=True)

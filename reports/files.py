@@ -65,9 +65,11 @@ def write_figure(
     figure = _named(FIGURES, name, "figure")
     target = out or Path(f"{name}.{kind}")
     _check_writable(target)
-    subject = _only(load(store, [dataset] if dataset else [], [family] if family else [], protocol))
+    findings = load(store, [dataset] if dataset else [], [family] if family else [], protocol)
+    subject = _only(findings)
     missing = figure.missing(subject)
     if missing:
+        missing = missing.in_full(findings.advice)
         raise MinarchError(missing.text + (f": `{missing.command}`" if missing.command else ""))
     specification = _view(figure, view, subject).chart(subject).to_dict()
     if capacity is not None:
@@ -123,7 +125,8 @@ def _only(findings: Findings) -> Subject:
     if len(findings.subjects) == 1:
         return findings.subjects[0]
     if not findings.subjects:
-        raise MinarchError("no runs of equal width in fp32 yet; `generate convergence` adds them")
+        command = findings.advice.command("convergence")
+        raise MinarchError(f"no runs of equal width in fp32 yet; `{command}` adds them")
     choices = ", ".join(f"--dataset {s.dataset} --family {s.family}" for s in findings.subjects)
     raise MinarchError(f"a figure shows one dataset and family; choose one of: {choices}")
 

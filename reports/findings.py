@@ -37,6 +37,7 @@ from analyze import (
 )
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
+from store.advice import Advice, load_advice
 from store.errors import MinarchError
 from store.results import Store
 
@@ -124,7 +125,7 @@ class Findings:
     """Everything a report shows.
 
     `families` is the choice of the user, empty for all; `recommendations`, `table_one` and `claims` are those of
-    `analyze`, `claims` None where they were not asked for.
+    `analyze`, `claims` None where they were not asked for. `advice` writes commands that add to the store.
     """
 
     subjects: tuple[Subject, ...]
@@ -137,6 +138,7 @@ class Findings:
     models: pl.DataFrame
     invocations: pl.DataFrame
     protocols: pl.DataFrame
+    advice: Advice
 
     @property
     def datasets(self) -> list[str]:
@@ -185,6 +187,7 @@ def load(
         models=models,
         invocations=store.query(queries.INVOCATIONS),
         protocols=store.query(queries.PROTOCOLS),
+        advice=load_advice(path),
     )
 
 

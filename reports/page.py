@@ -120,14 +120,16 @@ def _family(
     if subject is None:
         missing = Missing(
             f"No {FAMILIES[family]} runs on {dataset_name(dataset)} yet",
-            f"generate convergence --dataset {dataset} --family {family}",
+            findings.advice.command("convergence", dataset, family),
         )
         return {**common, "depths": [], "missing": missing}
     prefix = f"{findings.key(dataset)}/{family}"
     from reports.charts.parts import close_up
 
     figures_of = [
-        _figure(figure, subject, prefix, figures, data) for figure in FIGURES.values() if family in figure.families
+        _figure(findings, figure, subject, prefix, figures, data)
+        for figure in FIGURES.values()
+        if family in figure.families
     ]
     return {
         **common,
@@ -149,11 +151,16 @@ def _has_choice(subject: Subject) -> bool:
 
 
 def _figure(
-    figure: Figure, subject: Subject, prefix: str, figures: dict[str, dict[str, Any]], data: dict[str, Any]
+    findings: Findings,
+    figure: Figure,
+    subject: Subject,
+    prefix: str,
+    figures: dict[str, dict[str, Any]],
+    data: dict[str, Any],
 ) -> Mapping[str, object]:
     missing = figure.missing(subject)
     if missing:
-        return {"heading": figure.heading, "missing": missing}
+        return {"heading": figure.heading, "missing": missing.in_full(findings.advice)}
     views = [view for view in figure.views if view.possible(subject)]
     captions: list[str] = []
     shown = []

@@ -72,8 +72,6 @@ def _missing(findings: Findings, figures: Mapping[tuple[str, str, str], object])
         lacking = [family for family in families if (dataset, family, "parameters") not in figures]
         if lacking:
             names = ", ".join(FAMILIES[family] for family in lacking)
-            options = "" if len(lacking) == len(FAMILIES) else "".join(f" --family {family}" for family in lacking)
-            lines.append(
-                f"No {names} runs on {dataset_name(dataset)} here: `generate all --dataset {dataset}{options}`"
-            )
+            command = findings.advice.command("all", dataset, lacking)
+            lines.append(f"No {names} runs on {dataset_name(dataset)} here: `{command}`")
     return lines

@@ -130,7 +130,12 @@ class Advice:
         return " && ".join(commands)
 
     def complete(
-        self, text: str, *, dataset: str | None = None, family: str | None = None, protocol: str | None = None
+        self,
+        text: str,
+        *,
+        dataset: str | Sequence[str] | None = None,
+        family: str | Sequence[str] | None = None,
+        protocol: str | None = None,
     ) -> str:
         """Return a text with every command in it in full; `dataset` and `family` are what it is about."""
         parts, end = [], 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Study, study_of
@@ -109,6 +110,7 @@ class EpochPoint:
 
 
 @checked
+@advised
 def curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -138,6 +140,7 @@ def curves(
 
 
 @checked
+@advised
 def learning_curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

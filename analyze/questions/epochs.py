@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
@@ -60,6 +61,7 @@ class EpochOverfitting:
 
 
 @checked
+@advised
 def epoch_overfitting(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.shapes import Topologies, topologies
 from analyze.results import Results
@@ -76,6 +77,7 @@ class Power:
 
 
 @checked
+@advised
 def power(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -132,7 +134,9 @@ def _boundary(sweep: Sweep, seed: int) -> Power:
             "all_stable": "every size is stable already",
             "not_reached": "no size is stable yet: run larger sizes",
         }
-        few = f"fewer than 5 sizes or {MIN_REPLICATES} replicates: run `generate convergence`"
+        few = (
+            f"fewer than 5 sizes or {MIN_REPLICATES} replicates: run `generate convergence --repeats {MIN_REPLICATES}`"
+        )
         return _row(None, reason=absent.get(found.status, few), seen=found.n, **common)
     size = for_boundary(accuracy, found.estimate, chance=sweep.chance, rng=rng)
     return _row(size, seen=found.n, **common)
@@ -157,7 +161,7 @@ def _pruning(cells: polars.DataFrame, margin: float) -> Iterator[Power]:
         first = group.row(0, named=True)
         common: dict[str, Any] = {**_named(first), "goal": "pruning", "margin": margin, "seen": first["n"]}
         if first["n"] < MIN_REPLICATES:
-            yield _row(None, reason=_few(first["n"], "run `generate convergence`"), **common)
+            yield _row(None, reason=_few(first["n"], "convergence"), **common)
             continue
         mild = [cell for cell in group.iter_rows(named=True) if cell["mean"] <= margin / 2]
         if not mild:
@@ -171,12 +175,13 @@ def _pruning(cells: polars.DataFrame, margin: float) -> Iterator[Power]:
 def _gap(cell: dict[str, Any], precision: float) -> Power:
     common: dict[str, Any] = {**_named(cell), "goal": "quantization", "margin": precision, "seen": cell["n"]}
     if cell["n"] < MIN_REPLICATES:
-        return _row(None, reason=_few(cell["n"], "run `generate quantization`"), **common)
+        return _row(None, reason=_few(cell["n"], "quantization"), **common)
     return _row(for_precision(cell["sd"], cell["n"], precision=precision), sd=cell["sd"], **common)
 
 
-def _few(n: int, command: str) -> str:
-    return f"{n} of {MIN_REPLICATES} needed living replicates: {command} with --repeats {MIN_REPLICATES} or more"
+def _few(n: int, phase: str) -> str:
+    command = f"generate {phase} --repeats {MIN_REPLICATES}"
+    return f"{n} of {MIN_REPLICATES} needed living replicates: run `{command}`, or with more replicates"
 
 
 def _names(sweep: Sweep | Topologies) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -134,6 +135,7 @@ class Curves:
 
 
 @checked
+@advised
 def pruning(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -164,6 +166,7 @@ def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
 
 
 @checked
+@advised
 def depth_crossings(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

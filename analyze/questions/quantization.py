@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -132,6 +133,7 @@ class Pairs:
 
 
 @checked
+@advised
 def quantization(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -161,6 +163,7 @@ def gaps(study: Study) -> tuple[QuantizationGap, ...]:
 
 
 @checked
+@advised
 def quantization_trends(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -181,6 +184,7 @@ def quantization_trends(
 
 
 @checked
+@advised
 def integer_agreement(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
@@ -91,6 +92,7 @@ class Cuts:
 
 
 @checked
+@advised
 def recommend(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

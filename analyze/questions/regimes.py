@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.overfitting import overfitting_boundary
@@ -52,6 +53,7 @@ class Regime:
 
 
 @checked
+@advised
 def regimes(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -141,6 +142,7 @@ class Topologies:
 
 
 @checked
+@advised
 def shapes(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -169,6 +171,7 @@ def shapes(
 
 
 @checked
+@advised
 def shape_thresholds(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -190,6 +193,7 @@ def shape_thresholds(
 
 
 @checked
+@advised
 def shape_components(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,

@@ -263,5 +263,5 @@ def _shortage(sizes: Sequence[FloatArray], used: int, *, adjust: bool) -> str | 
         return "one topology only: run `generate shapes`"
     return (
         f"{used} of {needed} needed sizes with two topologies of {MIN_REPLICATES} shared replicates: "
-        f"run `generate shapes` with more --capacities or --repeats {MIN_REPLICATES} or more"
+        f"run `generate shapes --repeats {MIN_REPLICATES}`, or more --capacities"
     )

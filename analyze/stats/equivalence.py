@@ -204,10 +204,10 @@ def shortage(accuracy: FloatArray, table: FloatArray, chance: float) -> str | No
         most = int(np.max(counts(accuracy), initial=0)) if topologies < 2 else n
         return (
             f"{most} of {MIN_REPLICATES} needed replicates shared by the topologies: "
-            f"run `generate shapes` with --repeats {MIN_REPLICATES} or more"
+            f"run `generate shapes --repeats {MIN_REPLICATES}`"
         )
     if dead(table, chance).all():
-        return "every topology is at chance, equal since none learned: run `generate shapes` with larger --capacities"
+        return "every topology is at chance, equal since none learned: run larger --capacities"
     return None
 
 

@@ -114,7 +114,8 @@ def test_an_empty_store_has_no_regimes_and_typed_columns(tmp_path: Path) -> None
     results = regimes(write(tmp_path / "empty.duckdb"))
     assert len(results) == 0
     assert results.frame().schema["capacity"] == pl.Int64
-    assert results.notes == ("the store holds no fp32 runs of equal widths yet; `generate convergence` adds them",)
+    command = f"generate convergence --store {tmp_path / 'empty.duckdb'}"
+    assert results.notes == (f"the store holds no fp32 runs of equal widths yet; `{command}` adds them",)
 
 
 def test_a_single_size(tmp_path: Path) -> None:
