@@ -12,20 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generate.architectures import Architecture, ImageShape, dnn_cells, parameter_count
+from generate.architectures import Architecture, ImageShape
 from generate.datasets import load_dataset
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
-from generate.protocol import (
-    CNN_CHANNELS,
-    DNN_DEPTHS,
-    DNN_LADDER,
-    PAPER_REPEATS,
-    VIT_WIDTHS,
-    Family,
-    Training,
-    protocol_for,
-)
+from generate.families import Design, family_named, protocol_for
+from generate.families.cnn import CHANNELS
+from generate.families.counts import parameter_count
+from generate.families.dnn import DEPTHS, LADDER, layered_cells
+from generate.families.vit import WIDTHS
+from generate.protocol import FamilyProtocol, Training
 
 # Far more than any cache holds, and few enough for peers that keep float copies of their own.
 IMAGES = 20_000
@@ -80,9 +76,14 @@ class Grid:
         return SHAPES[self.dataset]
 
     @property
-    def family(self) -> Family:
+    def family(self) -> str:
         """The family of all its architectures."""
         return self.architectures[0].family
+
+    @property
+    def protocol(self) -> FamilyProtocol:
+        """How the engine trains them: the study's protocol."""
+        return protocol_for(self.family)
 
 
 def stratified(
@@ -96,9 +97,11 @@ def stratified(
     for architecture in architectures:
         strata.setdefault(stratum(architecture), []).append(architecture)
     sample = []
+    protocol = protocol_for(architectures[0].family)
     for members in strata.values():
-        mean = sum(parameter_count(a, image) for a in members) / len(members)
-        nearest = min(members, key=lambda a: abs(parameter_count(a, image) - mean))
+        sizes = {a: parameter_count(a, image, protocol) for a in members}
+        mean = sum(sizes.values()) / len(members)
+        nearest = min(members, key=lambda a: abs(sizes[a] - mean))
         sample.append((nearest, len(members) / len(architectures)))
     return tuple(sample)
 
@@ -107,19 +110,19 @@ def _grid(
     name: str, title: str, dataset: str, architectures: Sequence[Architecture], steps: int, *, bf16: bool = False
 ) -> Grid:
     family = architectures[0].family
-    replicates = PAPER_REPEATS[family] if len(architectures) > 1 else 3
+    replicates = family_named(family).replicates if len(architectures) > 1 else 3
     image = SHAPES[dataset]
-    sample = stratified(architectures, image, lambda a: (a.capacity, a.depth))
+    sample = stratified(architectures, image, lambda a: (a.capacity, len(a.hidden_sizes)))
     coarse = stratified(architectures, image, lambda a: a.capacity)
     return Grid(name, title, dataset, tuple(architectures), sample, coarse, replicates, steps, bf16)
 
 
 def _narrow() -> list[Architecture]:
-    widths = [width for width in DNN_LADDER if width <= 100]
-    return [cell.architecture for cell in dnn_cells(widths, DNN_DEPTHS, all_topologies=True)]
+    widths = tuple(width for width in LADDER if width <= 100)
+    return [cell.architecture for cell in layered_cells("dnn", Design(widths, DEPTHS, True, LADDER))]
 
 
-def _single(family: Family, capacities: Sequence[int]) -> list[Architecture]:
+def _single(family: str, capacities: Sequence[int]) -> list[Architecture]:
     return [Architecture(family, (capacity,)) for capacity in capacities]
 
 
@@ -128,10 +131,10 @@ GRIDS: dict[str, Grid] = {
     for grid in (
         _grid("narrow", "DNN, all topologies up to width 100, MNIST", "mnist", _narrow(), 10),
         _grid("wide", "DNN, 4 x 1000, MNIST", "mnist", [Architecture("dnn", (1000,) * 4)], 10, bf16=True),
-        _grid("cnn-mnist", "CNN, 1 to 32 channels, MNIST", "mnist", _single("cnn", CNN_CHANNELS), 10),
-        _grid("cnn-cifar10", "CNN, 1 to 32 channels, CIFAR-10", "cifar10", _single("cnn", CNN_CHANNELS), 10),
-        _grid("vit-mnist", "ViT, width 1 to 16, MNIST", "mnist", _single("vit", VIT_WIDTHS), 5),
-        _grid("vit-cifar10", "ViT, width 1 to 16, CIFAR-10", "cifar10", _single("vit", VIT_WIDTHS), 5),
+        _grid("cnn-mnist", "CNN, 1 to 32 channels, MNIST", "mnist", _single("cnn", CHANNELS), 10),
+        _grid("cnn-cifar10", "CNN, 1 to 32 channels, CIFAR-10", "cifar10", _single("cnn", CHANNELS), 10),
+        _grid("vit-mnist", "ViT, width 1 to 16, MNIST", "mnist", _single("vit", WIDTHS), 5),
+        _grid("vit-cifar10", "ViT, width 1 to 16, CIFAR-10", "cifar10", _single("vit", WIDTHS), 5),
     )
 }
 
@@ -167,5 +170,5 @@ def load_images(dataset: str, *, images: int = IMAGES, seed: int = 0) -> Images:
 
 def initial_states(architecture: Architecture, image: ImageShape, replicates: int) -> list[dict[str, Tensor]]:
     """Return the initial parameters of each replicate, named as in the module's `state_dict`."""
-    protocol = protocol_for(architecture.family, Training())
+    protocol = protocol_for(architecture.family)
     return [initial_tensors(architecture, image, protocol, dataset="benchmark", replicate=r) for r in range(replicates)]

@@ -17,7 +17,8 @@ from generate.architectures import Architecture, ImageShape
 from generate.engine.choose import EngineChoice, build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack
-from generate.protocol import Compute, Training, protocol_for
+from generate.families import protocol_for
+from generate.protocol import Compute, Training
 from store.errors import MinarchError
 
 ENGINE = "engine"
@@ -136,8 +137,8 @@ def filled_pack(
     replicate: int = 0,
 ) -> Pack:
     """Return a pack with the initial weights of one replicate."""
-    pack = build_pack(architectures, image, training, engine=choice)
     protocol = protocol_for(architectures[0].family, training)
+    pack = build_pack(architectures, image, protocol, engine=choice)
     for model, architecture in enumerate(architectures):
         values = initial_tensors(architecture, image, protocol, dataset="benchmark", replicate=replicate)
         pack.load(model, values)

@@ -21,6 +21,7 @@ from torchvision import transforms
 from benchmarks.grids import Images
 from generate.architectures import Architecture, ImageShape
 from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
 
 LEARNING_RATE = 1e-3
 State = dict[str, Tensor]
@@ -119,7 +120,7 @@ def _vectorised_gradient(module: nn.Module) -> Callable[[State, Tensor, Tensor],
 
 
 def _module(architecture: Architecture, image: ImageShape, state: State) -> nn.Module:
-    module = build_module(architecture, image)
+    module = build_module(architecture, image, protocol_for(architecture.family))
     module.load_state_dict(state)
     return module
 

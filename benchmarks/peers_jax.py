@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmarks.grids import Images
 from benchmarks.peers import LEARNING_RATE, Peer, State
-from generate.architectures import Architecture, ImageShape, PatchGrid, patch_grid
-from generate.engine.plain.modules import ENCODER_BLOCKS, sine_positions
+from generate.architectures import Architecture, ImageShape
+from generate.engine.plain.vit import sine_positions
+from generate.families.vit import PatchGrid, VitProtocol, patch_grid
 
 Tree = dict[str, jax.Array]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -116,7 +117,7 @@ def _vit(parameters: Tree, images: jax.Array, *, grid: PatchGrid, positions: jax
     embedded = _linear(parameters, "embedding", _patches(images, grid))
     token = jnp.broadcast_to(parameters["class_token"], (len(images), 1, embedded.shape[2]))
     tokens = jnp.concatenate([token, embedded], axis=1) + positions
-    for block in range(ENCODER_BLOCKS):
+    for block in range(VitProtocol.blocks):
         name = f"blocks.{block}"
         mixed = _linear(parameters, f"{name}.query_key_value", _norm(parameters, f"{name}.norm1", tokens))
         query, key, value = jnp.split(mixed, 3, axis=-1)

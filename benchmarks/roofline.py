@@ -18,7 +18,9 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.grids import Grid
-from generate.architectures import Architecture, ImageShape, parameter_count, patch_grid
+from generate.architectures import Architecture, ImageShape
+from generate.families.counts import parameter_count
+from generate.families.vit import patch_grid
 from generate.protocol import Training
 
 BATCH = Training().batch_size
@@ -74,7 +76,7 @@ class Roofline:
     def __init__(self, grid: Grid, *, library: str = "torch.mm", dtype: torch.dtype = torch.float32) -> None:
         models = len(grid.architectures)
         self.operations = sum(operations(a, grid.image) for a in grid.architectures) / models
-        total = sum(parameter_count(a, grid.image) for a in grid.architectures)
+        total = sum(parameter_count(a, grid.image, grid.protocol) for a in grid.architectures)
         self.parameters = total / models
         self.products = [LIBRARIES[library](shape, dtype) for shape in products(grid)]
         self.sizes = [2 * m * k * n for m, k, n in products(grid)]

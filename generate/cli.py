@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from generate.families import FAMILIES
+from generate.families.settings import check_settings
 from generate.options import sweep_options, worker_options
-from generate.protocol import FAMILIES, SPARSITIES
+from generate.protocol import SPARSITIES
 from generate.requirements import require_training
 from store.console import run
 from store.errors import MinarchError
+from store.families import layered_families
 
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
@@ -121,13 +124,19 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
     from generate.plan import Request
 
     context = click.get_current_context()
-    families = tuple(dict.fromkeys(options.pop("families"))) or FAMILIES
+    families = tuple(dict.fromkeys(options.pop("families"))) or tuple(FAMILIES)
+    layered = tuple(name for name in families if FAMILIES[name].layered)
+    named_layered = ", ".join(layered_families())
     if phase == "shapes":
-        if "dnn" not in families:
-            raise click.UsageError("--family: the shapes phase has the family dnn only", context)
-        families = ("dnn",)
-    if options["depths"] and "dnn" not in families:
-        raise click.UsageError("--depths goes with the family dnn; CNN and ViT have one depth each", context)
+        if not layered:
+            raise click.UsageError(f"--family: the shapes phase has the family {named_layered} only", context)
+        families = layered
+    if options["depths"] and not layered:
+        raise click.UsageError(f"--depths goes with the family {named_layered}; others have one depth each", context)
+    try:
+        check_settings(options["settings"], families)
+    except MinarchError as error:
+        raise click.BadParameter(str(error), context, param_hint="--set") from None
     options["sparsities"] = options["sparsities"] or SPARSITIES
     named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these only
     try:

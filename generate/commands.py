@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import signal
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ import click
 import torch
 from rich.console import Console
 
+from generate.architectures import Architecture
 from generate.cost import calibrate
 from generate.datasets import Dataset, load_dataset
 from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
-from generate.plan import Plan, Request, make_plan, training_for
+from generate.families import family_named
+from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
+from generate.protocol import FamilyProtocol
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.sweep import Progress, run_sweep
 from store.errors import MinarchError
 from store.results import Store
 
-KERNEL_SIZE = 3
-"""Side of the CNN's kernels, in pixels."""
 CLOSE_SECONDS = 5.0
 """How long an interrupted sweep waits for another program to let go of the store."""
 
@@ -106,9 +108,12 @@ def _load(request: Request) -> list[tuple[str, Dataset]]:
     if request.device == "cuda" and not torch.cuda.is_available():
         raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     datasets = [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
-    for _, dataset in datasets:
-        if "cnn" in request.families and min(dataset.image.height, dataset.image.width) < KERNEL_SIZE:
-            raise MinarchError(f"{dataset.name}: the CNN needs images of at least 3 x 3 pixels; leave out --family cnn")
+    for (source, dataset), family in product(datasets, request.families):
+        protocol = protocol_of(request, family, source)
+        for cell in cells_for(request, family, source):
+            obstacle = family_named(family).obstacle(cell.architecture.hidden_sizes, dataset.image, protocol)
+            if obstacle:
+                raise MinarchError(f"{dataset.name}: {obstacle}; leave out --family {family}")
     return datasets
 
 
@@ -116,9 +121,10 @@ def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]])
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
-        architectures = {cell.architecture for unit in units for cell in unit.cells}
-        training = training_for(request, source)
-        factors = calibrate(architectures, dataset.image, training, engine=request.engine, device=request.device)
+        architectures: dict[FamilyProtocol, set[Architecture]] = {}
+        for unit in units:
+            architectures.setdefault(unit.protocol, set()).update(cell.architecture for cell in unit.cells)
+        factors = calibrate(architectures, dataset.image, engine=request.engine, device=request.device)
         for unit in units:
             key = f"{source} {unit.family}"
             seconds[key] = seconds.get(key, 0.0) + unit.seconds * factors[unit.family]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Collection, Mapping
 
 import torch
 
-from generate.architectures import Architecture, ImageShape, parameter_count, patch_grid
+from generate.architectures import Architecture, ImageShape
 from generate.engine.choose import EngineChoice, build_pack
-from generate.protocol import Family, Training
+from generate.families import family_named
+from generate.families.counts import parameter_count, training_flops
+from generate.protocol import FamilyProtocol
 
-# A core of the kind the engine was tuned on: floating point operations per second that a family's kernels reach,
-# seconds that a model's step costs beside the arithmetic, and seconds of Adam per parameter. A calibration scales them.
-FLOPS: dict[Family, float] = {"dnn": 160e9, "cnn": 90e9, "vit": 60e9}
+# A core of the kind the engine was tuned on: seconds that a model's step costs beside the arithmetic, and seconds of
+# Adam per parameter. A calibration scales them, as it does the operations per second of each family.
 STEP_SECONDS = 1e-5
 ADAM_SECONDS = 5e-10
 EVALUATION_SHARE = 1 / 3
@@ -23,60 +23,51 @@ EVALUATION_SHARE = 1 / 3
 CALIBRATION_SECONDS = 0.4
 
 
-def training_flops(architecture: Architecture, image: ImageShape) -> float:
-    """Return floating point operations per image of one training step: forward, weight and input gradients."""
-    if architecture.family == "dnn":
-        products = [i * o for i, o in pairwise((image.values, *architecture.hidden_sizes, image.classes))]
-        return 2 * (3 * sum(products) - products[0])
-    if architecture.family == "cnn":
-        outputs = architecture.capacity * (image.height - 2) * (image.width - 2)
-        return 2 * outputs * (2 * 9 * image.channels + 3 * image.classes)
-    d, grid = architecture.capacity, patch_grid(image)
-    tokens = grid.patches + 1
-    embedding = grid.patches * grid.patch_height * grid.patch_width * image.channels * d
-    blocks = 2 * tokens * (6 * d * d + 2 * tokens * d)
-    return 2 * (2 * embedding + 3 * blocks)
-
-
 def model_seconds(
-    architecture: Architecture, image: ImageShape, training: Training, train_images: int, test_images: int
+    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, train_images: int, test_images: int
 ) -> float:
     """Return the nominal seconds to train one model, its evaluations included, on one core."""
+    training = protocol.training
     held_out = round(train_images * training.validation_fraction)
     trained = train_images - held_out
     evaluated = held_out + test_images + 2 * trained / training.epochs
     steps = math.ceil(trained / training.batch_size)
-    arithmetic = training_flops(architecture, image) / FLOPS[architecture.family]
+    arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
     per_epoch = (
         arithmetic * (trained + EVALUATION_SHARE * evaluated)
         + STEP_SECONDS * (steps + evaluated / training.batch_size)
-        + ADAM_SECONDS * steps * parameter_count(architecture, image)
+        + ADAM_SECONDS * steps * parameter_count(architecture, image, protocol)
     )
     return training.epochs * per_epoch
 
 
 def calibrate(
-    architectures: Iterable[Architecture], image: ImageShape, training: Training, *, engine: EngineChoice, device: str
-) -> dict[Family, float]:
+    architectures: Mapping[FamilyProtocol, Collection[Architecture]],
+    image: ImageShape,
+    *,
+    engine: EngineChoice,
+    device: str,
+) -> dict[str, float]:
     """Return, per family, measured over nominal seconds of a step on this machine, for a small and a large model each.
+
+    `architectures` are those to train under each family's protocol.
 
     Takes about half a second per family, after the kernels are compiled.
     """
     torch.set_num_threads(1)
-    by_family: dict[Family, list[Architecture]] = {}
-    for architecture in architectures:
-        by_family.setdefault(architecture.family, []).append(architecture)
-    factors: dict[Family, float] = {}
-    images = torch.zeros(training.batch_size, image.channels, image.height, image.width, dtype=torch.uint8)
-    labels = torch.zeros(training.batch_size, dtype=torch.int64)
-    for family, found in by_family.items():
-        ordered = sorted(found, key=lambda a: training_flops(a, image))
+    factors: dict[str, float] = {}
+    for protocol, found in architectures.items():
+        family, size = family_named(protocol.family), protocol.training.batch_size
+        images = torch.zeros(size, image.channels, image.height, image.width, dtype=torch.uint8)
+        labels = torch.zeros(size, dtype=torch.int64)
+        costs = {a: training_flops(a, image, protocol) for a in found}
+        ordered = sorted(found, key=costs.__getitem__)
         sample = sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
-        pack = build_pack(sample, image, training, engine=engine, device=device)
+        pack = build_pack(sample, image, protocol, engine=engine, device=device)
         nominal = sum(
-            training_flops(a, image) / FLOPS[family] * training.batch_size
+            costs[a] / family.flops_per_second * size
             + STEP_SECONDS
-            + ADAM_SECONDS * parameter_count(a, image)
+            + ADAM_SECONDS * parameter_count(a, image, protocol)
             for a in sample
         )
         pack.step(images, labels)
@@ -86,5 +77,5 @@ def calibrate(
             start = time.perf_counter()
             pack.step(images, labels)
             durations.append(time.perf_counter() - start)
-        factors[family] = min(durations) / nominal
+        factors[family.name] = min(durations) / nominal
     return factors

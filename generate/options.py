@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from generate.protocol import FAMILIES
+from generate.families import FAMILIES
 from store.options import store_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--family",
                 "families",
-                type=click.Choice(FAMILIES),
+                type=click.Choice(tuple(FAMILIES)),
                 multiple=True,
                 help="Only this family; repeatable. Default: every family of the phase.",
             ),
@@ -132,6 +132,14 @@ def sweep_options(command: Command) -> Command:
                 default="float32",
                 show_default=True,
                 help="Number format of the products; bf16 takes plain PyTorch and makes runs of their own.",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="Set a field of the protocol, such as kernel_size=5 or vit.blocks=3; may be repeated. An unknown"
+                " NAME lists what can be set.",
             ),
             click.option(
                 "--device",

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from generate.architectures import (
-    Architecture,
-    Cell,
-    ImageShape,
-    default_capacities,
-    dnn_cells,
-    parameter_count,
-    single_layer_cells,
-)
+from generate.architectures import Architecture, Cell, ImageShape
 from generate.cost import model_seconds
 from generate.datasets import Dataset, default_epochs
 from generate.engine.choose import EngineChoice
-from generate.protocol import (
-    DNN_DEPTHS,
-    FAMILIES,
-    PAPER_REPEATS,
-    SPARSITIES,
-    Compute,
-    Family,
-    FamilyProtocol,
-    Training,
-    digest,
-    protocol_for,
-    protocol_id,
-)
+from generate.families import FAMILIES, Design, family_named, protocol_for
+from generate.families.counts import parameter_count
+from generate.families.settings import with_settings
+from generate.protocol import SPARSITIES, Compute, FamilyProtocol, Training, digest, protocol_id
 from store.records import Precision
 
 Phase = Literal["all", "shapes", "convergence", "quantization"]
@@ -54,11 +37,14 @@ UNIT_PARAMETERS = 2_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks for; None stands for the protocol's own value."""
+    """What a user asks for; None stands for the protocol's own value.
+
+    `settings` of the protocols are as in `generate.families.settings`.
+    """
 
     phase: Phase
     datasets: tuple[str, ...] = ("digits",)
-    families: tuple[Family, ...] = FAMILIES
+    families: tuple[str, ...] = field(default_factory=lambda: tuple(FAMILIES))
     capacities: tuple[int, ...] | None = None
     depths: tuple[int, ...] | None = None
     epochs: int | None = None
@@ -68,6 +54,7 @@ class Request:
     integer_checks: int = 1
     seed: int = 0
     compute: Compute = "float32"
+    settings: tuple[str, ...] = ()
     engine: EngineChoice = "auto"
     device: str = "cpu"
     data_dir: Path | None = None
@@ -102,7 +89,7 @@ class Unit:
     seconds: float
 
     @property
-    def family(self) -> Family:
+    def family(self) -> str:
         """Family of all its models."""
         return self.protocol.family
 
@@ -173,19 +160,30 @@ def training_for(request: Request, dataset: str) -> Training:
     )
 
 
-def cells_for(request: Request, family: Family, dataset: str) -> list[Cell]:
+def protocol_of(request: Request, family: str, dataset: str) -> FamilyProtocol:
+    """Return the protocol of a family that a request asks for on a dataset.
+
+    Raises:
+        MinarchError: a setting is not allowed.
+    """
+    return with_settings(protocol_for(family, training_for(request, dataset)), request.settings)
+
+
+def cells_for(request: Request, name: str, dataset: str) -> list[Cell]:
     """Return the cells that a request asks for in one family; none for a family that the phase leaves out."""
-    capacities = request.capacities or default_capacities(family, dataset)
-    if family == "dnn":
-        ladder = default_capacities("dnn", dataset)
-        depths = request.depths or DNN_DEPTHS
-        return dnn_cells(capacities, depths, all_topologies=request.phase in ("all", "shapes"), ladder=ladder)
-    return [] if request.phase == "shapes" else single_layer_cells(family, capacities)
+    family = family_named(name)
+    if request.phase == "shapes" and not family.layered:
+        return []
+    ladder = family.grid(dataset)
+    all_topologies = request.phase in ("all", "shapes")
+    return family.cells(
+        name, Design(request.capacities or ladder, request.depths or family.depths, all_topologies, ladder)
+    )
 
 
-def repeats_for(request: Request, family: Family) -> int:
+def repeats_for(request: Request, family: str) -> int:
     """Return the number of replicates: the request's, or the paper's for this family."""
-    return request.repeats or PAPER_REPEATS[family]
+    return request.repeats or family_named(family).replicates
 
 
 def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored: Collection[str]) -> Plan:
@@ -205,7 +203,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
         by_replicate: dict[int, list[Unit]] = {}
         for family in request.families:
             designed = cells_for(request, family, source)
-            protocol = protocol_for(family, training_for(request, source))
+            protocol = protocol_of(request, family, source)
             cells += _labels_asked_for(request, designed)
             for precision, replicate in product(PRECISIONS[request.phase], range(repeats_for(request, family))):
                 found = [cell for cell in designed if precision == "fp32" or cell.architecture.in_phase_2]
@@ -216,7 +214,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                 ]
                 models += len(found)
                 done += len(found) - len(missing)
-                for pack, seconds in _packs(missing, dataset, protocol.training, precision):
+                for pack, seconds in _packs(missing, dataset, protocol, precision):
                     unit = Unit(
                         dataset=DatasetRef(source, request.data_dir, dataset.fingerprint),
                         protocol=protocol,
@@ -242,16 +240,16 @@ def _labels_asked_for(request: Request, cells: Sequence[Cell]) -> int:
 
 
 def _packs(
-    cells: Sequence[Cell], dataset: Dataset, training: Training, precision: Precision
+    cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision
 ) -> Iterator[tuple[tuple[Cell, ...], float]]:
     image: ImageShape = dataset.image
     counts = (len(dataset.train_images), len(dataset.test_images))
     pack: list[Cell] = []
     seconds, parameters = 0.0, 0
-    for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image)):
-        cost = model_seconds(cell.architecture, image, training, *counts)
+    for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image, protocol)):
+        cost = model_seconds(cell.architecture, image, protocol, *counts)
         cost *= QUANTIZATION_COST if precision == "int8" else 1
-        size = parameter_count(cell.architecture, image)
+        size = parameter_count(cell.architecture, image, protocol)
         if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):
             yield tuple(pack), seconds
             pack, seconds, parameters = [], 0.0, 0

@@ -1,32 +1,67 @@
-"""The protocol as data: what is trained, how, and under which identity.
+"""The protocol as data: how models are trained, and under which identity.
 
-Every field is either fixed by the paper or one of the choices listed in the README ("Where the paper is silent").
-A protocol's identity is the hash of its canonical JSON; grids (ladders, topologies, numbers of replicates) say which
-models are trained, not how, and are no part of it.
+Every field is either fixed by the paper or one of the choices listed in the README ("Where the paper is silent"). The
+protocol of each family is in `generate.families`. A protocol's identity is the hash of its canonical JSON; grids
+(ladders, topologies, numbers of replicates) say which models are trained, not how, and are no part of it.
+
+Every field changes what is trained. Fields of text name what is implemented: any other value is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-Family = Literal["dnn", "cnn", "vit"]
+from store.errors import MinarchError
+
 Compute = Literal["float32", "bf16"]
 
-FAMILIES: tuple[Family, ...] = ("dnn", "cnn", "vit")
-DNN_LADDER = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
-DNN_DEPTHS = (1, 2, 3, 4)
-CNN_CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-VIT_WIDTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
-PAPER_REPEATS: dict[Family, int] = {"dnn": 30, "cnn": 10, "vit": 10}
 SPARSITIES = tuple(round(step / 20, 2) for step in range(21))
+
+
+def require_text(spec: object, **allowed: str | tuple[str, ...]) -> None:
+    """Check fields of text.
+
+    Raises:
+        MinarchError: a field is none of those that are implemented; says which are.
+    """
+    for name, values in allowed.items():
+        known = (values,) if isinstance(values, str) else values
+        if getattr(spec, name) not in known:
+            options = " or ".join(repr(value) for value in known)
+            raise MinarchError(f"{name}: only {options} is implemented, not {getattr(spec, name)!r}")
+
+
+def require_numbers(
+    spec: object, *names: str, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> None:
+    """Check that fields, or all members of those that are tuples, are finite, at least `least`, and within two bounds.
+
+    Raises:
+        MinarchError: a number lies outside; says what is allowed.
+    """
+    bounds = [
+        f"{words} {bound:g}"
+        for words, bound in (("at least", least), ("above", above), ("below", below))
+        if math.isfinite(bound)
+    ]
+    for name in names:
+        value = getattr(spec, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not (math.isfinite(number) and number >= least and above < number < below):
+                raise MinarchError(f"{name} must be {' and '.join(bounds) or 'finite'}, not {number}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How every model is trained; learning rate and betas are Adam's, `patience` is in epochs (None: never stop)."""
+    """How every model is trained; learning rate and betas are Adam's, `patience` is in epochs (None: never stop).
+
+    Raises:
+        MinarchError: a number is out of range, or a text names what is not implemented.
+    """
 
     epochs: int = 20
     batch_size: int = 100
@@ -42,71 +77,43 @@ class Training:
     compute: Compute = "float32"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require_text(
+            self,
+            loss="cross-entropy",
+            selection="highest validation accuracy, first on ties",
+            compute=("float32", "bf16"),
+        )
+        require_numbers(self, "epochs", "batch_size", least=1)
+        require_numbers(self, "learning_rate", "epsilon", "input_std", above=0)
+        require_numbers(self, "betas", least=0, below=1)
+        require_numbers(self, "validation_fraction", above=0, below=1)
+        require_numbers(self, "input_mean")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """Quantization-aware training: PyTorch's default configuration for QNNPACK, from the first step on."""
+    """Quantization-aware training: PyTorch's default configuration for QNNPACK, from the first step on.
+
+    Raises:
+        MinarchError: a text names what is not implemented.
+    """
 
     configuration: str = "qnnpack default: qint8 per-tensor symmetric weights, quint8 per-tensor affine activations"
     observer: str = "moving-average min/max, averaging constant 0.01"
     placement: str = "input; every weight; every output of linear and convolution, after the fused ReLU"
 
-
-@dataclass(frozen=True, kw_only=True)
-class DnnProtocol:
-    """Fully connected ReLU networks."""
-
-    family: Literal["dnn"] = "dnn"
-    training: Training = field(default_factory=Training)
-    quantization: Quantization = field(default_factory=Quantization)
-    activation: str = "relu"
-    weight_init: str = "normal, std sqrt(2 / fan_in)"
-    bias_init: str = "zero"
+    def __post_init__(self) -> None:
+        require_text(self, **{name: str(spec.default) for name, spec in self.__dataclass_fields__.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnProtocol:
-    """One 3x3 convolution, ReLU, flatten, linear."""
+class FamilyProtocol:
+    """How a family is trained; each family adds its own settings."""
 
-    family: Literal["cnn"] = "cnn"
+    family: str
     training: Training = field(default_factory=Training)
     quantization: Quantization = field(default_factory=Quantization)
-    kernel_size: int = 3
-    stride: int = 1
-    padding: int = 0
-    activation: str = "relu"
-    kernel_init: str = "normal, std sqrt(2 / (kernel_size^2 * out_channels))"
-    linear_std: float = 0.01
-    bias_init: str = "zero"
-
-
-@dataclass(frozen=True, kw_only=True)
-class VitProtocol:
-    """Vision transformer of two pre-norm encoder blocks, everything as wide as the embedding."""
-
-    family: Literal["vit"] = "vit"
-    training: Training = field(default_factory=Training)
-    quantization: Quantization = field(default_factory=Quantization)
-    grid: int = 7
-    grid_of_8x8_images: int = 4
-    blocks: int = 2
-    heads: int = 1
-    mlp_ratio: int = 1
-    activation: str = "gelu"
-    norm: str = "pre-norm, final layer norm, eps 1e-5"
-    positions: str = "fixed sine and cosine"
-    linear_init: str = "uniform, bound 1 / sqrt(fan_in), weights and biases"
-    class_token_std: float = 0.02
-
-
-FamilyProtocol = DnnProtocol | CnnProtocol | VitProtocol
-
-PROTOCOLS: dict[Family, type[FamilyProtocol]] = {"dnn": DnnProtocol, "cnn": CnnProtocol, "vit": VitProtocol}
-
-
-def protocol_for(family: Family, training: Training) -> FamilyProtocol:
-    """Return the family's protocol with these training settings."""
-    return replace(PROTOCOLS[family](), training=training)
 
 
 def canonical_json(spec: object) -> str:

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import torch
 
-from generate.architectures import Cell, parameter_count
-from generate.cost import training_flops
+from generate.architectures import Cell
 from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
-from generate.engine.plain.integer import available, integer_accuracy
+from generate.engine.plain.integer import Values, available, integer_accuracy
 from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Curves, Trained, split_data, train
+from generate.families import family_named
+from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
@@ -64,10 +65,10 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     dataset = _dataset(unit.dataset.source, unit.dataset.data_dir)
     if dataset.fingerprint != unit.dataset.fingerprint:
         raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
-    training, architectures = unit.protocol.training, [cell.architecture for cell in unit.cells]
+    architectures = [cell.architecture for cell in unit.cells]
     quantized = unit.precision == "int8"
     pack = build_pack(
-        architectures, dataset.image, training, engine=unit.engine, device=unit.device, quantized=quantized
+        architectures, dataset.image, unit.protocol, engine=unit.engine, device=unit.device, quantized=quantized
     )
     for model, architecture in enumerate(architectures):
         pack.load(
@@ -80,7 +81,7 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
         dataset.train_labels,
         dataset.test_images,
         dataset.test_labels,
-        training,
+        unit.protocol.training,
         dataset=dataset.name,
         replicate=unit.replicate,
     )
@@ -97,7 +98,7 @@ def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
     if not chosen or not unit.sparsities:
         return ()
     architectures = [pack.architectures[model] for model in chosen]
-    some = build_pack(architectures, pack.image, pack.training, engine=unit.engine, device=unit.device)
+    some = build_pack(architectures, pack.image, unit.protocol, engine=unit.engine, device=unit.device)
     for position, model in enumerate(chosen):
         some.load(position, pack.tensors(model))
     some.refresh()
@@ -116,23 +117,24 @@ def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
 
 
 def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCheck, ...]:
-    if not unit.integer_check or not available():
+    convert = family_named(unit.family).integer_model
+    if not unit.integer_check or convert is None or not available():
         return ()
     images = normalise(dataset.test_images, pack.training)
     calibration = normalise(dataset.train_images[:CALIBRATION_IMAGES], pack.training)
     checks = []
     for model, architecture in enumerate(pack.architectures):
         began = time.perf_counter()
-        accuracy = integer_accuracy(
-            architecture, pack.tensors(model), pack.quantizers(model), images, dataset.test_labels, calibration
-        )
+        values = Values(pack.tensors(model), pack.quantizers(model))
+        build = functools.partial(convert, unit.protocol, values, calibration)
+        accuracy = integer_accuracy(build, images, dataset.test_labels)
         seconds = time.perf_counter() - began
         checks.append(IntegerCheck(run_id=unit.run_id(architecture), test_accuracy=accuracy, seconds=seconds))
     return tuple(checks)
 
 
 def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:
-    flops = [training_flops(a, dataset.image) for a in pack.architectures]
+    flops = [training_flops(a, dataset.image, unit.protocol) for a in pack.architectures]
     now = datetime.now(UTC).replace(tzinfo=None)
     runs, labels, epochs = [], [], []
     for model, cell in enumerate(unit.cells):
@@ -169,10 +171,10 @@ def _run(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         family=unit.family,
-        depth=cell.architecture.depth,
+        depth=depth_of(cell.architecture, unit.protocol),
         capacity=cell.architecture.capacity,
         hidden_sizes=cell.architecture.hidden_sizes,
-        parameters=parameter_count(cell.architecture, dataset.image),
+        parameters=parameter_count(cell.architecture, dataset.image, unit.protocol),
         replicate=unit.replicate,
         precision=unit.precision,
         engine=pack.engine,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
-from generate.protocol import Training
+from generate.protocol import FamilyProtocol, Training
 from store.records import Engine
 
 
@@ -28,16 +28,21 @@ class Pack(ABC):
     Attributes:
         architectures: one per model, in order.
         image: the input and the number of classes.
-        training: optimiser settings.
+        protocol: how they are trained.
         engine: what trains it, as recorded with each run.
     """
 
     engine: Engine = "torch"
 
-    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, training: Training) -> None:
+    def __init__(self, architectures: Sequence[Architecture], image: ImageShape, protocol: FamilyProtocol) -> None:
         self.architectures = tuple(architectures)
         self.image = image
-        self.training = training
+        self.protocol = protocol
+
+    @property
+    def training(self) -> Training:
+        """Optimiser settings."""
+        return self.protocol.training
 
     @abstractmethod
     def tensors(self, model: int) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from analyze.stats.safety import upper_bounds
 from analyze.stats.selection import fallback, loss_p, worst_rival_p
 from generate.architectures import Architecture, ImageShape
 from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
+from generate.families.counts import depth_of
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
@@ -62,11 +64,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_storage_counts_what_the_modules_have(architecture: Architecture) -> None:
-    module = build_module(architecture, ImageShape(height=8, width=8, channels=1, classes=10))
+    module = build_module(
+        architecture, ImageShape(height=8, width=8, channels=1, classes=10), protocol_for(architecture.family)
+    )
     count = sum(p.numel() for p in module.parameters())
     # Prunable are the weights of linear layers and convolutions: everything with two axes or more.
     weights = sum(p.numel() for p in module.parameters() if p.dim() > 1)
-    found = storage(architecture.family, architecture.depth, architecture.capacity, count, 10)
+    depth = depth_of(architecture, protocol_for(architecture.family))
+    found = storage(architecture.family, depth, architecture.capacity, count, 10)
     assert (found.weights, found.others) == (weights, count - weights)
 
 

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from benchmarks.grids import GRIDS, Images, initial_states, load_images, reduced
 from benchmarks.peers import DataLoaderLoop, EagerLoop, Peer, VmapReplicates
-from generate.architectures import Architecture, ImageShape, parameter_count
+from generate.architectures import Architecture, ImageShape
 from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
+from generate.families.counts import parameter_count
 
 CASES = [
     pytest.param(Architecture("dnn", (5, 10)), "mnist", id="dnn-mnist"),
@@ -68,7 +70,7 @@ def plain_losses(
     architecture: Architecture, image: ImageShape, state: dict[str, torch.Tensor], data: Images, order: torch.Tensor
 ) -> float:
     """Return the loss on the last minibatch after Adam steps by hand on the ones before."""
-    module = build_module(architecture, image)
+    module = build_module(architecture, image, protocol_for(architecture.family))
     module.load_state_dict(state)
     first = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
     second = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
@@ -89,13 +91,15 @@ def plain_losses(
 
 def test_samples_stand_for_the_whole_grid() -> None:
     grid = GRIDS["narrow"]
-    assert {(a.capacity, a.depth) for a, _ in grid.sample} == {(a.capacity, a.depth) for a in grid.architectures}
+    assert {(a.capacity, len(a.hidden_sizes)) for a, _ in grid.sample} == {
+        (a.capacity, len(a.hidden_sizes)) for a in grid.architectures
+    }
     assert {a.capacity for a, _ in grid.coarse} == {a.capacity for a in grid.architectures}
     for sample in (grid.sample, grid.coarse):
         assert sum(weight for _, weight in sample) == pytest.approx(1)
         assert {a for a, _ in sample} <= set(grid.architectures)
-        parameters = [parameter_count(a, grid.image) for a in grid.architectures]
-        estimate = sum(weight * parameter_count(a, grid.image) for a, weight in sample)
+        parameters = [parameter_count(a, grid.image, grid.protocol) for a in grid.architectures]
+        estimate = sum(weight * parameter_count(a, grid.image, grid.protocol) for a, weight in sample)
         assert estimate == pytest.approx(sum(parameters) / len(parameters), rel=0.05)
 
 

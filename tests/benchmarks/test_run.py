@@ -20,6 +20,7 @@ from benchmarks.run import GRID_NAMES
 from benchmarks.table import GridResult, as_json, render
 from generate.architectures import Architecture, ImageShape
 from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
 from store.errors import MinarchError
 
 MACHINE: dict[str, str | int] = {"processor": "a processor", "cores": 2}
@@ -126,7 +127,7 @@ def test_operations_are_those_that_pytorch_counts(architecture: Architecture) ->
     from torch.utils.flop_counter import FlopCounterMode
 
     image = ImageShape(12, 12, 3, 10)
-    module = build_module(architecture, image)
+    module = build_module(architecture, image, protocol_for(architecture.family))
     with FlopCounterMode(display=False) as counter:
         module(torch.zeros(BATCH, 3, 12, 12)).sum().backward()
     assert operations(architecture, image) == counter.get_total_flops()
@@ -136,7 +137,7 @@ def test_vit_needs_fewer_operations_than_the_plain_module() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     architecture, image = Architecture("vit", (8,)), GRIDS["vit-mnist"].image
-    module = build_module(architecture, image)
+    module = build_module(architecture, image, protocol_for(architecture.family))
     with FlopCounterMode(display=False) as counter:
         module(torch.zeros(BATCH, 1, 28, 28)).sum().backward()
     assert 0.5 < operations(architecture, image) / counter.get_total_flops() < 1

@@ -13,7 +13,10 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.datasets import Dataset
 from generate.engine.pack import normalise
-from generate.engine.plain.modules import Cnn, build_module
+from generate.engine.plain.cnn import Cnn
+from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
+from generate.families.cnn import CnnProtocol
 from generate.protocol import Training
 from tests.generate.reference import initialised
 
@@ -35,7 +38,7 @@ class QuantizedDnn(nn.Module):
 
     def __init__(self, architecture: Architecture, image: ImageShape) -> None:
         super().__init__()
-        plain = build_module(architecture, image)
+        plain = build_module(architecture, image, protocol_for(architecture.family))
         self.quantize, self.dequantize = quantization.QuantStub(), quantization.DeQuantStub()
         layers = list(plain.layers)  # type: ignore[arg-type]
         self.blocks = nn.ModuleList([nn.Sequential(layer, nn.ReLU()) for layer in layers[:-1]])
@@ -94,7 +97,7 @@ class QuantizedCnn(nn.Module):
 
     def __init__(self, architecture: Architecture, image: ImageShape) -> None:
         super().__init__()
-        plain = Cnn(architecture.capacity, image)
+        plain = Cnn(architecture.hidden_sizes, image, CnnProtocol())
         self.quantize = quantization.QuantStub()
         self.convolution: Any = nn.Sequential(plain.convolution, nn.ReLU())
         self.linear: Any = plain.linear

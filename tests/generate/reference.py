@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from generate.architectures import Architecture
 from generate.datasets import Dataset
 from generate.engine.plain.modules import build_module
+from generate.families import protocol_for
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def normalised(images: Tensor) -> Tensor:
 
 def initialised(architecture: Architecture, dataset: Dataset, generator: torch.Generator) -> nn.Module:
     """Return the module with the protocol's initial weights, drawn independently of the engine's code."""
-    module = build_module(architecture, dataset.image)
+    module = build_module(architecture, dataset.image, protocol_for(architecture.family))
     if architecture.family == "vit":
         nn.init.normal_(module.class_token, std=0.02, generator=generator)  # type: ignore[arg-type]
         return module

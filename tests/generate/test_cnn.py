@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from generate.architectures import Architecture, ImageShape, parameter_count
-from generate.engine.cnn.pack import CnnKernelPack, supported
+from generate.architectures import Architecture, ImageShape
+from generate.engine.choose import build_pack
+from generate.engine.cnn.pack import CnnKernelPack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
-from generate.engine.plain.modules import Cnn
+from generate.engine.plain.cnn import Cnn
 from generate.engine.simd.vector import LANES
-from generate.protocol import CNN_CHANNELS, CnnProtocol, Training
+from generate.families.cnn import CHANNELS, CnnProtocol
+from generate.families.counts import parameter_count
+from generate.protocol import Training
+from store.errors import MinarchError
 from tests.generate.test_simd import run_python
 
 MNIST, CIFAR, DIGITS = ImageShape(28, 28, 1, 10), ImageShape(32, 32, 3, 10), ImageShape(8, 8, 1, 10)
@@ -26,7 +30,7 @@ TRAINING = Training()
 
 def make_pack(channels: Sequence[int], image: ImageShape, training: Training = TRAINING) -> CnnKernelPack:
     architectures = [Architecture("cnn", (count,)) for count in channels]
-    pack = CnnKernelPack(architectures, image, training)
+    pack = CnnKernelPack(architectures, image, CnnProtocol(training=training))
     for model, architecture in enumerate(architectures):
         values = initial_tensors(architecture, image, CnnProtocol(), dataset="random", replicate=0)
         pack.load(
@@ -49,7 +53,7 @@ def batch(image: ImageShape, count: int, seed: int = 0) -> tuple[Tensor, Tensor]
 
 def reference(pack: CnnKernelPack, model: int) -> Cnn:
     """The plain module in double precision, with the model's parameters."""
-    module = Cnn(pack.architectures[model].capacity, pack.image).double()
+    module = Cnn(pack.architectures[model].hidden_sizes, pack.image, CnnProtocol()).double()
     module.load_state_dict(pack.tensors(model))
     return module
 
@@ -79,7 +83,7 @@ def assert_gradients_agree(pack: CnnKernelPack, images: Tensor, labels: Tensor, 
 
 @pytest.mark.parametrize("image", [MNIST, CIFAR, DIGITS], ids=["mnist", "cifar10", "digits"])
 def test_gradients_agree_with_autograd_over_the_grid_while_training(image: ImageShape) -> None:
-    pack = make_pack(CNN_CHANNELS, image)
+    pack = make_pack(CHANNELS, image)
     for seed in range(2):
         images, labels = batch(image, 300, seed)
         keep = decided(pack, images)
@@ -183,8 +187,13 @@ def test_repeated_training_is_bitwise_equal() -> None:
 def test_parameters_are_views_with_the_names_and_shapes_of_the_module() -> None:
     pack = make_pack((4,), MNIST)
     tensors = pack.tensors(0)
-    assert {k: v.shape for k, v in tensors.items()} == {k: v.shape for k, v in Cnn(4, MNIST).state_dict().items()}
-    assert sum(value.numel() for value in tensors.values()) == parameter_count(pack.architectures[0], MNIST) == 27090
+    assert {k: v.shape for k, v in tensors.items()} == {
+        k: v.shape for k, v in Cnn((4,), MNIST, CnnProtocol()).state_dict().items()
+    }
+    assert sum(value.numel() for value in tensors.values()) == parameter_count(
+        pack.architectures[0], MNIST, pack.protocol
+    )
+    assert sum(value.numel() for value in tensors.values()) == 27090
     images, labels = batch(MNIST, 10)
     for value in tensors.values():
         value.zero_()
@@ -200,7 +209,7 @@ def test_a_diverged_model_shows_and_leaves_the_others_alone() -> None:
     assert all(bool(value.isfinite().all()) for value in pack.tensors(1).values())
 
 
-def test_kernels_say_what_they_support() -> None:
-    assert supported([Architecture("cnn", (64,))], MNIST)
-    assert not supported([Architecture("vit", (4,))], MNIST)
-    assert not supported([Architecture("cnn", (4,))], ImageShape(2, 28, 1, 10))
+def test_images_that_are_too_small_are_refused() -> None:
+    assert build_pack([Architecture("cnn", (4,))], ImageShape(3, 28, 1, 10), CnnProtocol()).engine == "kernel"
+    with pytest.raises(MinarchError, match="images of at least 3 x 3 pixels"):
+        build_pack([Architecture("cnn", (4,))], ImageShape(2, 28, 1, 10), CnnProtocol())

@@ -12,7 +12,8 @@ from generate.architectures import Architecture, ImageShape
 from generate.engine.cnn.pack import CnnKernelPack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
-from generate.protocol import CNN_CHANNELS, CnnProtocol, Training
+from generate.families.cnn import CHANNELS, CnnProtocol
+from generate.protocol import Training
 from tests.generate.test_cnn import CIFAR, DIGITS, MNIST, SMALL, batch
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
@@ -22,7 +23,7 @@ TRAINING = Training()
 
 
 def quantized_pack(channels: Sequence[int], image: ImageShape) -> CnnKernelPack:
-    pack = CnnKernelPack([Architecture("cnn", (count,)) for count in channels], image, TRAINING, quantized=True)
+    pack = CnnKernelPack([Architecture("cnn", (count,)) for count in channels], image, CnnProtocol(), quantized=True)
     for model, architecture in enumerate(pack.architectures):
         pack.load(model, initial_tensors(architecture, image, CnnProtocol(), dataset="random", replicate=0))
     return pack
@@ -132,7 +133,7 @@ def test_quantizers_are_part_of_a_models_state_and_may_differ_between_models() -
 
 
 def test_the_whole_grid_trains() -> None:
-    pack = quantized_pack(CNN_CHANNELS, DIGITS)
+    pack = quantized_pack(CHANNELS, DIGITS)
     images, labels = batch(DIGITS, 100)
     first = pack.step(images, labels)
     for _ in range(20):

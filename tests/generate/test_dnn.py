@@ -5,16 +5,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from generate.architectures import Architecture, ImageShape, dnn_cells
+from generate.architectures import Architecture, ImageShape
 from generate.engine.dnn.pack import DnnKernelPack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
 from generate.engine.plain.modules import build_module
-from generate.protocol import DNN_LADDER, DnnProtocol, Training
+from generate.families import Design
+from generate.families.dnn import DEPTHS, LADDER, DnnProtocol, layered_cells
+from generate.protocol import Training
 
 SHAPES = {"mnist": ImageShape(28, 28, 1, 10), "cifar10": ImageShape(32, 32, 3, 10), "digits": ImageShape(8, 8, 1, 10)}
 ODD = ImageShape(5, 7, 3, 3)
-NARROW = [c.architecture for c in dnn_cells([w for w in DNN_LADDER if w <= 100], (1, 2, 3, 4), all_topologies=True)]
+NARROW = [
+    c.architecture for c in layered_cells("dnn", Design(tuple(w for w in LADDER if w <= 100), DEPTHS, True, LADDER))
+]
 WIDE = [Architecture("dnn", sizes) for sizes in ((500,), (200, 500, 1000), (1000, 500), (333, 7))]
 FLIP = 1e-6
 """A ReLU whose input is smaller may be on in one computation and off in the other: such models are skipped."""
@@ -32,14 +36,14 @@ def minibatch(image: ImageShape, images: int, seed: int) -> tuple[Tensor, Tensor
 def packed(
     architectures: list[Architecture], image: ImageShape, *, replicate: int = 0, training: Training | None = None
 ) -> DnnKernelPack:
-    pack = DnnKernelPack(architectures, image, training or Training())
+    pack = DnnKernelPack(architectures, image, DnnProtocol(training=training or Training()))
     for model, architecture in enumerate(architectures):
         pack.load(model, initial_tensors(architecture, image, DnnProtocol(), dataset="test", replicate=replicate))
     return pack
 
 
 def module_of(pack: DnnKernelPack, model: int) -> nn.Module:
-    module = build_module(pack.architectures[model], pack.image)
+    module = build_module(pack.architectures[model], pack.image, pack.protocol)
     module.load_state_dict(pack.tensors(model))
     return module
 
@@ -138,7 +142,7 @@ def test_a_model_does_not_depend_on_its_pack() -> None:
 
 
 def test_a_tie_is_the_first_class() -> None:
-    pack = DnnKernelPack([Architecture("dnn", (4,))], ODD, Training())
+    pack = DnnKernelPack([Architecture("dnn", (4,))], ODD, DnnProtocol())
     images, _ = minibatch(ODD, 30, 0)
     labels = torch.arange(30) % 3
     assert pack.evaluate(images, labels).correct.tolist() == [10]

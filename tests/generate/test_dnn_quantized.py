@@ -15,7 +15,8 @@ from generate.engine.initialise import initial_tensors
 from generate.engine.pack import normalise
 from generate.engine.quantize.observer import COLUMNS
 from generate.engine.training import split_data, train
-from generate.protocol import DnnProtocol, Training
+from generate.families.dnn import DnnProtocol
+from generate.protocol import Training
 
 pytest.importorskip("torch.ao.quantization")
 from tests.generate.quantized_reference import layers_of, load, observe, prepared, quantizer_state, train_oracle
@@ -28,7 +29,7 @@ def quantized_pack(
     sizes: list[tuple[int, ...]], image: ImageShape, training: Training, replicate: int = 0
 ) -> DnnKernelPack:
     architectures = [Architecture("dnn", hidden) for hidden in sizes]
-    pack = DnnKernelPack(architectures, image, training, quantized=True)
+    pack = DnnKernelPack(architectures, image, DnnProtocol(training=training), quantized=True)
     for model, architecture in enumerate(architectures):
         pack.load(model, initial_tensors(architecture, image, DnnProtocol(), dataset="test", replicate=replicate))
     return pack

@@ -13,7 +13,8 @@ from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.training import split_data, train
-from generate.protocol import Compute, Family, Training, protocol_for
+from generate.families import protocol_for
+from generate.protocol import Compute, Training
 from tests.generate.reference import train_plainly
 
 FORMATS: tuple[Compute, ...] = ("float32", "bf16")
@@ -27,7 +28,7 @@ def mnist(data_dir: Path) -> Dataset:
 
 
 def engine_accuracies(
-    family: Family,
+    family: str,
     sizes: list[tuple[int, ...]],
     mnist: Dataset,
     epochs: int,
@@ -42,7 +43,7 @@ def engine_accuracies(
     data = (mnist.train_images, mnist.train_labels, mnist.test_images, mnist.test_labels)
     found = []
     for replicate in range(replicates):
-        pack = build_pack(architectures, mnist.image, training, quantized=quantized)
+        pack = build_pack(architectures, mnist.image, protocol_for(family, training), quantized=quantized)
         for model, architecture in enumerate(architectures):
             protocol = protocol_for(family, training)
             values = initial_tensors(architecture, mnist.image, protocol, dataset="mnist", replicate=replicate)
@@ -55,7 +56,7 @@ def engine_accuracies(
     return np.array(found)
 
 
-def compare(family: Family, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int) -> None:
+def compare(family: str, sizes: list[tuple[int, ...]], mnist: Dataset, epochs: int, replicates: int) -> None:
     ours = engine_accuracies(family, sizes, mnist, epochs, replicates)
     for model, hidden in enumerate(sizes):
         architecture = Architecture(family, hidden)
@@ -76,7 +77,7 @@ def test_dnn_trainings_reach_the_plain_trainers_accuracies(mnist: Dataset) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "size"), [("cnn", 4), ("vit", 8)])
-def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: Family, size: int, mnist: Dataset) -> None:
+def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: str, size: int, mnist: Dataset) -> None:
     ours = engine_accuracies(family, [(size,)], mnist, epochs=20, replicates=3)[:, 0]
     plain = [train_plainly(Architecture(family, (size,)), mnist, epochs=20, seed=r).test_accuracy for r in range(3)]
     print(family, size, "engine", np.sort(ours).round(4), "plain", np.sort(plain).round(4))
@@ -94,7 +95,7 @@ def test_bfloat16_reaches_the_accuracies_of_float32(mnist: Dataset) -> None:
         assert abs(np.mean(ours[:, model] - half[:, model])) < 0.01
 
 
-def compare_quantized(family: Family, size: int, mnist: Dataset, epochs: int, replicates: int) -> None:
+def compare_quantized(family: str, size: int, mnist: Dataset, epochs: int, replicates: int) -> None:
     """Compare means within four standard errors and 0.2 points: ten values are too few for a test of distributions."""
     pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
     from tests.generate.quantized_reference import train_oracle
@@ -108,7 +109,7 @@ def compare_quantized(family: Family, size: int, mnist: Dataset, epochs: int, re
 
 
 @pytest.mark.parametrize(("family", "size"), [("dnn", 10), ("cnn", 2)])
-def test_short_quantized_training_reaches_the_accuracies_of_torch_ao(family: Family, size: int, mnist: Dataset) -> None:
+def test_short_quantized_training_reaches_the_accuracies_of_torch_ao(family: str, size: int, mnist: Dataset) -> None:
     compare_quantized(family, size, mnist, epochs=1, replicates=5)
 
 
@@ -118,6 +119,6 @@ def test_short_quantized_training_reaches_the_accuracies_of_torch_ao(family: Fam
     [("dnn", 5, 20), ("dnn", 50, 20), ("cnn", 1, 5), ("cnn", 4, 5), ("vit", 4, 5), ("vit", 8, 5)],
 )
 def test_quantized_training_reaches_the_accuracies_of_torch_ao(
-    family: Family, size: int, replicates: int, mnist: Dataset
+    family: str, size: int, replicates: int, mnist: Dataset
 ) -> None:
     compare_quantized(family, size, mnist, epochs=5, replicates=replicates)

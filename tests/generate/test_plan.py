@@ -3,10 +3,13 @@ from __future__ import annotations
 import pytest
 
 from generate.architectures import Architecture
-from generate.cost import calibrate, model_seconds, training_flops
+from generate.cost import calibrate, model_seconds
 from generate.datasets import Dataset
+from generate.families import FAMILIES
+from generate.families.counts import training_flops
+from generate.families.dnn import DnnProtocol
 from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, make_plan
-from generate.protocol import PAPER_REPEATS, Training
+from generate.protocol import Training
 
 
 def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
@@ -18,7 +21,7 @@ def test_the_whole_digits_sweep(digits: Dataset) -> None:
     plan = make_plan(Request(phase="all"), [("digits", digits)], frozenset())
     architectures = {cell.architecture for unit in plan.units for cell in unit.cells}
     dnn = sum(a.family == "dnn" for a in architectures)
-    phase_2 = {family: sum(a.family == family and a.in_phase_2 for a in architectures) for family in PAPER_REPEATS}
+    phase_2 = {family: sum(a.family == family and a.in_phase_2 for a in architectures) for family in FAMILIES}
     assert phase_2 == {"dnn": 40, "cnn": 10, "vit": 10}
     assert plan.cells == 400 + 10 + 10
     in_fp32, in_int8 = 30 * dnn + 10 * (10 + 10), 30 * 40 + 10 * (10 + 10)
@@ -89,7 +92,7 @@ def test_capacities_and_depths_select(digits: Dataset) -> None:
     request = Request(phase="convergence", capacities=(3, 7), depths=(2,), repeats=1)
     plan = make_plan(request, [("digits", digits)], frozenset())
     architectures = sorted(cell.architecture for unit in plan.units for cell in unit.cells)
-    expected = [Architecture(f, s) for f, s in (("cnn", (3,)), ("cnn", (7,)), ("dnn", (3, 3)), ("dnn", (7, 7)))]  # type: ignore[arg-type]
+    expected = [Architecture(f, s) for f, s in (("cnn", (3,)), ("cnn", (7,)), ("dnn", (3, 3)), ("dnn", (7, 7)))]
     assert [a for a in architectures if a.family != "vit"] == expected
 
 
@@ -98,13 +101,14 @@ def test_cost_counts_the_arithmetic() -> None:
 
     image = ImageShape(28, 28, 1, 10)
     # Forward and weight gradient of every layer, input gradient of all but the first, two operations per product.
-    assert training_flops(Architecture("dnn", (100,)), image) == 2 * (2 * 784 * 100 + 3 * 100 * 10)
+    assert training_flops(Architecture("dnn", (100,)), image, DnnProtocol()) == 2 * (2 * 784 * 100 + 3 * 100 * 10)
     short, long = (
-        model_seconds(Architecture("dnn", (100,)), image, Training(epochs=e), 60_000, 10_000) for e in (20, 40)
+        model_seconds(Architecture("dnn", (100,)), image, DnnProtocol(training=Training(epochs=e)), 60_000, 10_000)
+        for e in (20, 40)
     )
     assert long == pytest.approx(2 * short, rel=0.05)
 
 
 def test_calibration_is_a_positive_factor(digits: Dataset) -> None:
-    factors = calibrate([Architecture("dnn", (5,))], digits.image, Training(), engine="auto", device="cpu")
+    factors = calibrate({DnnProtocol(): [Architecture("dnn", (5,))]}, digits.image, engine="auto", device="cpu")
     assert 0 < factors["dnn"] < 1000

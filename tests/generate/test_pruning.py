@@ -14,19 +14,20 @@ from generate.engine.pack import Pack, normalise
 from generate.engine.plain.modules import build_module
 from generate.engine.pruning import evaluate_pruned, magnitude_ranks
 from generate.engine.training import split_data, train
-from generate.protocol import SPARSITIES, Family, Training, protocol_for
+from generate.families import protocol_for
+from generate.protocol import SPARSITIES, Training
 
-SIZES: dict[Family, list[tuple[int, ...]]] = {
+SIZES: dict[str, list[tuple[int, ...]]] = {
     "dnn": [(5,), (20, 20), (30, 10, 5)],
     "cnn": [(1,), (3,)],
     "vit": [(2,), (8,)],
 }
 
 
-def trained(family: Family, digits: Dataset) -> Pack:
+def trained(family: str, digits: Dataset) -> Pack:
     training = Training(epochs=3)
     architectures = [Architecture(family, sizes) for sizes in SIZES[family]]
-    pack = build_pack(architectures, digits.image, training)
+    pack = build_pack(architectures, digits.image, protocol_for(family, training))
     for model, architecture in enumerate(architectures):
         protocol = protocol_for(family, training)
         pack.load(model, initial_tensors(architecture, digits.image, protocol, dataset="digits", replicate=0))
@@ -45,14 +46,14 @@ def pruned_by_torch(module: nn.Module, sparsity: float) -> nn.Module:
 
 
 @pytest.mark.parametrize("family", ["dnn", "cnn", "vit"])
-def test_every_sparsity_is_what_torch_prunes(family: Family, digits: Dataset) -> None:
+def test_every_sparsity_is_what_torch_prunes(family: str, digits: Dataset) -> None:
     pack = trained(family, digits)
     before = [{name: value.clone() for name, value in pack.tensors(m).items()} for m in range(len(pack.architectures))]
     result = evaluate_pruned(pack, digits.test_images, digits.test_labels, SPARSITIES)
     images = normalise(digits.test_images, pack.training)
     for model, architecture in enumerate(pack.architectures):
         for row, sparsity in enumerate(SPARSITIES):
-            module = build_module(architecture, digits.image)
+            module = build_module(architecture, digits.image, protocol_for(architecture.family))
             module.load_state_dict(before[model])
             pruned_by_torch(module, sparsity)
             with torch.no_grad():

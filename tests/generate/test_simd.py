@@ -125,7 +125,7 @@ def test_lanes_follow_the_features_of_the_machine(features: str, lanes: int) -> 
     assert simd.lanes_for(features) == lanes
 
 
-def run_python(code: str, cache: Path, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+def run_python(code: str, cache: Path, cwd: str = str(ROOT), **environment: str) -> subprocess.Popen[str]:
     """Start a fresh interpreter in a folder, the checkout by default, with its own kernel cache."""
     settings = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT), **environment}
     return subprocess.Popen(
@@ -192,7 +192,7 @@ def test_cached_kernels_follow_changes_anywhere_in_the_engine(engine: Path, tmp_
 
     def answer() -> str:
         process = run_python(
-            "import generate.engine.toy.kernel", tmp_path / "cache", tmp_path, PYTHONPATH=str(tmp_path)
+            "import generate.engine.toy.kernel", tmp_path / "cache", str(tmp_path), PYTHONPATH=str(tmp_path)
         )
         out, error = process.communicate(timeout=120)
         return out.strip() or error

@@ -15,7 +15,8 @@ from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors, seed_sequence
 from generate.engine.pack import Pack, Tally
 from generate.engine.training import Split, Trained, split_data, train
-from generate.protocol import DnnProtocol, Training
+from generate.families.dnn import DnnProtocol
+from generate.protocol import Training
 from tests.generate.reference import train_plainly
 
 
@@ -35,7 +36,7 @@ def trained(
     dataset: Dataset, hidden: Sequence[tuple[int, ...]], training: Training, replicate: int = 0
 ) -> tuple[Pack, Trained]:
     architectures = [Architecture("dnn", sizes) for sizes in hidden]
-    pack = build_pack(architectures, dataset.image, training)
+    pack = build_pack(architectures, dataset.image, DnnProtocol(training=training))
     for model, architecture in enumerate(architectures):
         values = initial_tensors(architecture, dataset.image, DnnProtocol(), dataset="digits", replicate=replicate)
         pack.load(model, values)
@@ -107,7 +108,9 @@ class Scripted(Pack):
     """A pack whose validation accuracies are written down beforehand; its weight is the number of epochs trained."""
 
     def __init__(self, accuracies: list[list[float]], training: Training) -> None:
-        super().__init__([Architecture("dnn", (1,))] * len(accuracies[0]), ImageShape(1, 1, 1, 2), training)
+        super().__init__(
+            [Architecture("dnn", (1,))] * len(accuracies[0]), ImageShape(1, 1, 1, 2), DnnProtocol(training=training)
+        )
         self.accuracies, self.weights, self.evaluations = accuracies, torch.zeros(len(accuracies[0])), 0
 
     def tensors(self, model: int) -> dict[str, Tensor]:

@@ -19,10 +19,12 @@ from generate.engine.pack import normalise
 from generate.engine.plain.modules import build_module
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.forward import activate, exponentiate
-from generate.engine.vit.pack import VitKernelPack, supported
+from generate.engine.vit.pack import VitKernelPack
 from generate.engine.vit.tiles import linear, product
 from generate.engine.vit.weights import adam
-from generate.protocol import VIT_WIDTHS, Training
+from generate.families.vit import WIDTHS as VIT_WIDTHS
+from generate.families.vit import VitProtocol
+from generate.protocol import Training
 
 TRAINING = Training()
 SHAPES = {
@@ -48,7 +50,7 @@ def scattered_modules(widths: tuple[int, ...], image: ImageShape, *, seed: int =
     modules = []
     for width in widths:
         torch.manual_seed(seed)
-        module = build_module(Architecture("vit", (width,)), image)
+        module = build_module(Architecture("vit", (width,)), image, VitProtocol())
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
@@ -57,7 +59,7 @@ def scattered_modules(widths: tuple[int, ...], image: ImageShape, *, seed: int =
 
 
 def packed(modules: list[nn.Module], widths: tuple[int, ...], image: ImageShape) -> VitKernelPack:
-    pack = VitKernelPack(vits(*widths), image, TRAINING)
+    pack = VitKernelPack(vits(*widths), image, VitProtocol())
     for model, module in enumerate(modules):
         pack.load(model, module.state_dict())
     pack.refresh()
@@ -189,8 +191,8 @@ def test_training_follows_the_module_under_torch_adam() -> None:
 
 
 def test_tensors_are_views_named_as_in_the_module() -> None:
-    pack = VitKernelPack(vits(3, 6), ODD_SHAPE, TRAINING)
-    expected = build_module(Architecture("vit", (6,)), ODD_SHAPE).state_dict()
+    pack = VitKernelPack(vits(3, 6), ODD_SHAPE, VitProtocol())
+    expected = build_module(Architecture("vit", (6,)), ODD_SHAPE, VitProtocol()).state_dict()
     tensors = pack.tensors(1)
     assert [(name, value.shape) for name, value in tensors.items()] == [(n, v.shape) for n, v in expected.items()]
     tensors["head.bias"].fill_(2.0)
@@ -205,11 +207,6 @@ def test_a_diverged_model_shows_nan() -> None:
     loss = pack.step(images, labels).loss
     assert loss[0].isnan()
     assert loss[1].isfinite()
-
-
-def test_what_is_supported() -> None:
-    assert supported(vits(1, 40), ODD_SHAPE)
-    assert not supported([*vits(1), Architecture("cnn", (4,))], ODD_SHAPE)
 
 
 def vectors(*arrays: Any) -> tuple[Any, list[int]]:

@@ -17,6 +17,7 @@ from generate.engine.quantize.observer import SCALE, ZERO_POINT, reset_quantizer
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.pack import VitKernelPack
 from generate.engine.vit.rounding import clip_weight_gradients, quantize, quantize_weights
+from generate.families.vit import VitProtocol
 from generate.protocol import Training
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
@@ -37,8 +38,9 @@ def oracles_and_pack() -> tuple[list[QuantizedVit], VitKernelPack]:
     oracles = []
     for width in WIDTHS:
         torch.manual_seed(width)
-        oracles.append(quantized_vit(build_module(Architecture("vit", (width,)), IMAGE)))
-    return oracles, VitKernelPack([Architecture("vit", (width,)) for width in WIDTHS], IMAGE, TRAINING, quantized=True)
+        oracles.append(quantized_vit(build_module(Architecture("vit", (width,)), IMAGE, VitProtocol())))
+    architectures = [Architecture("vit", (width,)) for width in WIDTHS]
+    return oracles, VitKernelPack(architectures, IMAGE, VitProtocol(), quantized=True)
 
 
 def synchronise(pack: VitKernelPack, oracles: list[QuantizedVit]) -> None:

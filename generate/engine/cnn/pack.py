@@ -16,13 +16,8 @@ from generate.engine.cnn.layout import Floats, input_memory, layouts_of, working
 from generate.engine.cnn.quantizers import Quantization
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.simd.vector import LANES
-from generate.protocol import Training
+from generate.protocol import FamilyProtocol
 from store.records import Engine
-
-
-def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
-    """Return whether the kernels can train these architectures: CNNs on images of at least 3 x 3 pixels."""
-    return min(image.height, image.width) >= 3 and all(architecture.family == "cnn" for architecture in architectures)
 
 
 class CnnKernelPack(Pack):
@@ -41,18 +36,18 @@ class CnnKernelPack(Pack):
         self,
         architectures: Sequence[Architecture],
         image: ImageShape,
-        training: Training,
+        protocol: FamilyProtocol,
         *,
         quantized: bool = False,
     ) -> None:
-        super().__init__(architectures, image, training)
+        super().__init__(architectures, image, protocol)
         self._layouts = layouts_of([architecture.capacity for architecture in self.architectures], image)
         self._table = np.array(self._layouts, dtype=np.int64)
         size = self._layouts[-1].start + self._layouts[-1].size
         self._state = State(*(np.zeros(size, np.float32) for _ in State._fields))
-        self._work = working_memory(self._layouts, training.batch_size)
-        self._inputs = input_memory(self._layouts[0], training.batch_size)
-        self._images = np.zeros(training.batch_size * image.values + LANES, np.float32)
+        self._work = working_memory(self._layouts, self.training.batch_size)
+        self._inputs = input_memory(self._layouts[0], self.training.batch_size)
+        self._images = np.zeros(self.training.batch_size * image.values + LANES, np.float32)
         self._quantization = Quantization(len(self.architectures), size) if quantized else None
         self._steps = 0
 

@@ -17,7 +17,7 @@ from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.quantize.observer import COLUMNS, reset_quantizer
 from generate.engine.quantize.tensors import fake_quantize, observe_input
 from generate.engine.simd.vector import LANES
-from generate.protocol import Training
+from generate.protocol import FamilyProtocol
 from store.records import Engine
 
 
@@ -31,9 +31,14 @@ class DnnKernelPack(Pack):
     engine: Engine = "kernel"
 
     def __init__(
-        self, architectures: Sequence[Architecture], image: ImageShape, training: Training, *, quantized: bool = False
+        self,
+        architectures: Sequence[Architecture],
+        image: ImageShape,
+        protocol: FamilyProtocol,
+        *,
+        quantized: bool = False,
     ) -> None:
-        super().__init__(architectures, image, training)
+        super().__init__(architectures, image, protocol)
         self._quantized = quantized
         layers, first, floats = [], [0], 0
         for architecture in architectures:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.plain.modules import build_module
-from generate.engine.plain.quantization import new_quantizers, quantized_forward
-from generate.protocol import Training
+from generate.engine.plain.quantization import hooked_forward, new_quantizers, rounded_by
+from generate.families import family_named
+from generate.protocol import FamilyProtocol
 from store.records import Engine
 
 EVALUATION_BATCH = 500
@@ -25,7 +26,7 @@ class TorchPack(Pack):
     Args:
         architectures: of any family.
         image: the input and the number of classes.
-        training: optimiser settings; `compute="bf16"` runs the forward passes under autocast.
+        protocol: how they are trained; `compute="bf16"` runs the forward passes under autocast.
         device: where the models live, such as `"cpu"` or `"cuda"`. Images and labels may come from elsewhere.
         quantized: train under fake quantization; evaluation then uses the quantizers as they are.
     """
@@ -36,20 +37,21 @@ class TorchPack(Pack):
         self,
         architectures: Sequence[Architecture],
         image: ImageShape,
-        training: Training,
+        protocol: FamilyProtocol,
         *,
         device: str = "cpu",
         quantized: bool = False,
     ) -> None:
-        super().__init__(architectures, image, training)
+        super().__init__(architectures, image, protocol)
         self._device = torch.device(device)
-        self._models = [build_module(architecture, image).to(self._device) for architecture in self.architectures]
+        self._models = [build_module(a, image, protocol).to(self._device) for a in self.architectures]
+        self._quantized_forward = family_named(protocol.family).quantized_forward or hooked_forward
         self._quantizers = [new_quantizers(model, self._device) if quantized else {} for model in self._models]
         self._optimizer = torch.optim.Adam(
             [parameter for model in self._models for parameter in model.parameters()],
-            lr=training.learning_rate,
-            betas=training.betas,
-            eps=training.epsilon,
+            lr=self.training.learning_rate,
+            betas=self.training.betas,
+            eps=self.training.epsilon,
             fused=self._device.type in {"cpu", "cuda"},
         )
 
@@ -106,7 +108,9 @@ class TorchPack(Pack):
         inputs, answers = normalise(images.to(self._device), self.training), labels.to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.training.compute == "bf16"):
             logits = [
-                quantized_forward(model, inputs, quantizers, observe=observe) if quantizers else model(inputs)
+                self._quantized_forward(model, inputs, rounded_by(quantizers, observe=observe))
+                if quantizers
+                else model(inputs)
                 for model, quantizers in zip(self._models, self._quantizers, strict=True)
             ]
         logits = [output.float() for output in logits]

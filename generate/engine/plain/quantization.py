@@ -6,16 +6,17 @@ there is one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
-
-from generate.engine.plain.modules import Cnn, Dnn
 
 AVERAGING = 0.01
+
+Rounded = Callable[[str, Tensor], Tensor]
+"""Rounds values with the quantizer of that name."""
 
 
 def new_quantizers(module: nn.Module, device: torch.device) -> dict[str, Tensor]:
@@ -28,33 +29,30 @@ def new_quantizers(module: nn.Module, device: torch.device) -> dict[str, Tensor]
     return {name: unused.clone() for name in ("input", *names, *(f"{name}.weight" for name in names))}
 
 
-def quantized_forward(module: nn.Module, images: Tensor, quantizers: dict[str, Tensor], *, observe: bool) -> Tensor:
-    """Return the logits [batch, classes] under fake quantization; quantizers observe what they see if asked to."""
+def rounded_by(quantizers: dict[str, Tensor], *, observe: bool) -> Rounded:
+    """Return what rounds values by name; quantizers observe what they see if asked to."""
 
     def rounded(name: str, values: Tensor) -> Tensor:
         return fake_quantize(values, quantizers[name], symmetric=name.endswith(".weight"), observe=observe)
 
+    return rounded
+
+
+def hooked_forward(module: nn.Module, images: Tensor, rounded: Rounded) -> Tensor:
+    """Return the logits [batch, classes] under fake quantization of any module.
+
+    Rounded are the input, and weights and outputs of its linear and convolution layers. A ReLU after one of them is
+    not fused into it: families with such layers bring a forward pass of their own.
+    """
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     parameters = dict(module.named_parameters())
-    weights = {name: rounded(name, value) for name, value in parameters.items() if name in quantizers}
-    used = {**parameters, **weights}
-    inputs = rounded("input", images)
-    if isinstance(module, Cnn):
-        h = F.relu(F.conv2d(inputs, used["convolution.weight"], used["convolution.bias"]))
-        h = rounded("convolution", h).flatten(1)
-        return rounded("linear", F.linear(h, used["linear.weight"], used["linear.bias"]))
-    if isinstance(module, Dnn):
-        h, last = inputs.flatten(1), len(module.layers) - 1
-        for k in range(len(module.layers)):
-            h = F.linear(h, used[f"layers.{k}.weight"], used[f"layers.{k}.bias"])
-            h = rounded(f"layers.{k}", h if k == last else F.relu(h))
-        return h
+    weights = {f"{name}.weight": rounded(f"{name}.weight", parameters[f"{name}.weight"]) for name in layers}
     hooks = [
         layer.register_forward_hook(lambda _, __, output, name=name: rounded(name, output))
-        for name, layer in module.named_modules()
-        if name in quantizers
+        for name, layer in layers.items()
     ]
     try:
-        logits: Tensor = functional_call(module, used, (inputs,))
+        logits: Tensor = functional_call(module, {**parameters, **weights}, (rounded("input", images),))
     finally:
         for hook in hooks:
             hook.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -10,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generate.architectures import Architecture, ImageShape, patch_grid
+from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import Pack, Tally, normalise
-from generate.engine.plain.modules import build_module, patches, sine_positions
+from generate.engine.plain.modules import tensor_shapes
+from generate.engine.plain.vit import patches, sine_positions
 from generate.engine.simd.vector import LANES
 from generate.engine.vit import kernel
 from generate.engine.vit.forward import pack_patches
 from generate.engine.vit.layout import Shape, group_space, model_weights, scratch_space
 from generate.engine.vit.quantizers import QUANTIZER_NAMES, Quantization, quantized_stop
 from generate.engine.vit.weights import adam
-from generate.protocol import Training
+from generate.families.vit import PatchGrid, VitProtocol
 from store.records import Engine
 
 EVALUATION_CHUNK = 16 * LANES
@@ -27,15 +29,6 @@ EVALUATION_CHUNK = 16 * LANES
 
 
 _NO_MASKS = np.zeros(0, dtype=np.uint16)
-
-
-def supported(architectures: Sequence[Architecture], image: ImageShape) -> bool:
-    """Return whether `VitKernelPack` can train these architectures on such images."""
-    return (
-        all(a.family == "vit" and len(a.hidden_sizes) == 1 and a.capacity >= 1 for a in architectures)
-        and image.values >= 1
-        and image.classes >= 1
-    )
 
 
 class VitKernelPack(Pack):
@@ -51,12 +44,12 @@ class VitKernelPack(Pack):
         self,
         architectures: Sequence[Architecture],
         image: ImageShape,
-        training: Training,
+        protocol: VitProtocol,
         *,
         quantized: bool = False,
     ) -> None:
-        super().__init__(architectures, image, training)
-        grid = patch_grid(image)
+        super().__init__(architectures, image, protocol)
+        grid = protocol.patches(image)
         values = grid.patch_height * grid.patch_width * image.channels
         self._shapes = [Shape(a.capacity, grid.patches + 1, values, image.classes) for a in self.architectures]
         ends = list(accumulate((model_weights(shape).end for shape in self._shapes), initial=0))
@@ -66,13 +59,11 @@ class VitKernelPack(Pack):
         self._steps = 0
         self._positions = [sine_positions(shape.tokens, shape.width).flatten().numpy() for shape in self._shapes]
         self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
-        self._table = normalise(torch.arange(256, dtype=torch.uint8), training).numpy()
-        self._pixels = _patch_pixels(image)
+        self._table = normalise(torch.arange(256, dtype=torch.uint8), self.training).numpy()
+        self._pixels = _patch_pixels(image, grid)
         self._space = _aligned_zeros(0)
         self._quantization = Quantization(self._shapes) if quantized else None
-        with torch.device("meta"):
-            modules = [build_module(architecture, image) for architecture in self.architectures]
-        self._tensor_shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in modules]
+        self._tensor_shapes = [tensor_shapes(architecture, image, protocol) for architecture in self.architectures]
 
     def tensors(self, model: int) -> dict[str, Tensor]:
         """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
@@ -157,15 +148,16 @@ class VitKernelPack(Pack):
         tensor = torch.from_numpy(flat[self._slices[model]])
         views, first = {}, 1
         for name, shape in self._tensor_shapes[model].items():
-            views[name] = tensor[first : first + shape.numel()].view(shape)
-            first += shape.numel()
+            size = math.prod(shape)
+            views[name] = tensor[first : first + size].view(shape)
+            first += size
         return views
 
 
-def _patch_pixels(image: ImageShape) -> Any:
+def _patch_pixels(image: ImageShape, grid: PatchGrid) -> Any:
     """Return where each number of the patches [values, patches], flat int64, stands in an image; -1 for padding."""
     numbers = torch.arange(1, image.values + 1, dtype=torch.float64).view(1, image.channels, image.height, image.width)
-    return (patches(numbers, patch_grid(image))[0].T.to(torch.int64) - 1).flatten().numpy()
+    return (patches(numbers, grid)[0].T.to(torch.int64) - 1).flatten().numpy()
 
 
 def _aligned_zeros(size: int) -> Any:
