@@ -110,7 +110,7 @@ def _grid(
     name: str, title: str, dataset: str, architectures: Sequence[Architecture], steps: int, *, bf16: bool = False
 ) -> Grid:
     family = architectures[0].family
-    replicates = family_named(family).replicates if len(architectures) > 1 else 3
+    replicates = family_named(family).facts.replicates if len(architectures) > 1 else 3
     image = SHAPES[dataset]
     sample = stratified(architectures, image, lambda a: (a.capacity, len(a.hidden_sizes)))
     coarse = stratified(architectures, image, lambda a: a.capacity)

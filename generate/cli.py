@@ -125,7 +125,7 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
 
     context = click.get_current_context()
     families = tuple(dict.fromkeys(options.pop("families"))) or tuple(FAMILIES)
-    layered = tuple(name for name in families if FAMILIES[name].layered)
+    layered = tuple(name for name in families if FAMILIES[name].facts.layered)
     named_layered = ", ".join(layered_families())
     if phase == "shapes":
         if not layered:

@@ -172,18 +172,18 @@ def protocol_of(request: Request, family: str, dataset: str) -> FamilyProtocol:
 def cells_for(request: Request, name: str, dataset: str) -> list[Cell]:
     """Return the cells that a request asks for in one family; none for a family that the phase leaves out."""
     family = family_named(name)
-    if request.phase == "shapes" and not family.layered:
+    if request.phase == "shapes" and not family.facts.layered:
         return []
-    ladder = family.grid(dataset)
+    ladder = family.facts.grid(dataset)
     all_topologies = request.phase in ("all", "shapes")
     return family.cells(
-        name, Design(request.capacities or ladder, request.depths or family.depths, all_topologies, ladder)
+        name, Design(request.capacities or ladder, request.depths or family.facts.depths, all_topologies, ladder)
     )
 
 
 def repeats_for(request: Request, family: str) -> int:
     """Return the number of replicates: the request's, or the paper's for this family."""
-    return request.repeats or family_named(family).replicates
+    return request.repeats or family_named(family).facts.replicates
 
 
 def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored: Collection[str]) -> Plan:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from generate.datasets import DATASETS, Dataset
+from generate.families.settings import by_family
 from generate.plan import Request
 from generate.protocol import SPARSITIES, canonical_json
 from store.records import Invocation
@@ -57,6 +58,7 @@ def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> d
         for source, dataset in datasets
     ]
     spec["data_dir"] = None if request.data_dir is None else str(request.data_dir.resolve())
+    spec["settings"] = by_family(request.settings, request.families)
     spec["sparsities"] = None if request.sparsities == SPARSITIES else request.sparsities
     return spec
 

@@ -19,21 +19,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from store.families import FAMILIES, family_facts, layered_families
 from store.results import Store
 
 PHASES = ("all", "shapes", "convergence", "quantization")
-FAMILIES = ("dnn", "cnn", "vit")
 
-# What `generate` does unless told otherwise; a test holds these to the protocol.
-GRIDS: dict[str, tuple[int, ...]] = {
-    "dnn": (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
-    "cnn": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32),
-    "vit": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16),
-}
-DEPTHS = (1, 2, 3, 4)
-REPEATS = {"dnn": 30, "cnn": 10, "vit": 10}
+# What `generate` does unless told otherwise, beside what `store.families` says; a test holds these to the protocol.
 EPOCHS = 20
-DIGITS_EPOCHS, DIGITS_WIDEST = 100, 200
+DIGITS_EPOCHS = 100
 DEFAULT_STORE = "results.duckdb"
 
 _RUNS = """
@@ -50,8 +43,8 @@ _VALUE = rf"(?:{_QUOTED}|[^\s`'\";|()])*(?:{_QUOTED}|[^\s`'\";|().,:])"
 _OPTIONS = ("family", "capacities", "depths", "repeats", "epochs", "patience")
 _COMMAND = re.compile(rf"\bgenerate ({'|'.join(PHASES)})\b")
 
-Values = dict[str, str | None]
-"""Values of options by name, without the dashes; None for what `generate` does by itself."""
+Values = dict[str, str | tuple[str, ...] | None]
+"""Values of options by name, without the dashes: several where it repeats, None for what `generate` does by itself."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +175,8 @@ class Advice:
     ) -> list[tuple[str, ...]]:
         """Return the words after the datasets of the commands that a dataset takes: one, or one per family."""
         have = {row.family for row in self.runs if row.dataset == dataset}
-        chosen = ["dnn"] if phase == "shapes" else list(families) or [name for name in FAMILIES if name in have]
+        layered = list(layered_families())
+        chosen = layered if phase == "shapes" else list(families) or [name for name in FAMILIES if name in have]
         places = self._places(self.source(dataset))
         values = {name: self._values(phase, dataset, name, given, protocol) for name in chosen or FAMILIES}
         together = _together(values)
@@ -202,13 +196,12 @@ class Advice:
         request: Mapping[str, Any] = source.request or {}
         training = self.protocols.get(rows[0].protocol_id, {}).get("training", request) if rows else request
         requests = [asked for asked in self.asked if not isinstance(asked, str) and _sources(asked, dataset, set())]
-        digits = source.source == "digits"
-        widest = DIGITS_WIDEST if digits else max(GRIDS["dnn"])
-        grid = [size for size in GRIDS[family] if family != "dnn" or size <= widest]
+        digits, facts = source.source == "digits", family_facts(family)
+        grid = facts.grid(source.source)
         values: Values = {
-            "depths": _sizes("depths", DEPTHS, phase, family, rows, requests) if family == "dnn" else None,
+            "depths": _sizes("depths", facts.depths, phase, family, rows, requests) if facts.layered else None,
             "capacities": _sizes("capacities", grid, phase, family, rows, requests),
-            "repeats": str(max((row.repeats for row in rows), default=request.get("repeats") or REPEATS[family])),
+            "repeats": str(max((row.repeats for row in rows), default=request.get("repeats") or facts.replicates)),
             "epochs": _unless(training.get("epochs"), DIGITS_EPOCHS if digits else EPOCHS),
             "patience": _unless(training.get("patience"), None),
             "sparsities": _unless(request.get("sparsities"), None) if phase in ("all", "convergence") else None,
@@ -217,6 +210,7 @@ class Advice:
             "engine": _unless(request.get("engine"), "auto"),
             "compute": _unless(training.get("compute"), "float32"),
             "device": _unless(request.get("device"), "cpu"),
+            "set": tuple(text for text in request.get("settings", ()) if text.startswith(f"{family}.")) or None,
         }
         return values | given
 
@@ -297,8 +291,12 @@ def _together(values: Mapping[str, Values]) -> Values | None:
     """Return the values of one command for all these families, None where they differ."""
     joint: Values = {}
     for name in next(iter(values.values())):
-        found = {own[name] for family, own in values.items() if name != "depths" or family == "dnn"} or {None}
-        if name == "repeats" and all(own[name] == str(REPEATS[family]) for family, own in values.items()):
+        found = {own[name] for family, own in values.items() if name != "depths" or family_facts(family).layered} or {
+            None
+        }
+        if name == "repeats" and all(
+            own[name] == str(family_facts(family).replicates) for family, own in values.items()
+        ):
             found = {None}
         if len(found) > 1:
             return None
@@ -314,7 +312,8 @@ def _plain(family: str, values: Values) -> Values:
 
 
 def _words(values: Values) -> list[str]:
-    return [word for name, value in values.items() if value is not None for word in (f"--{name}", value)]
+    given = {name: (value,) if isinstance(value, str) else value or () for name, value in values.items()}
+    return [word for name, several in given.items() for value in several for word in (f"--{name}", value)]
 
 
 def _unless(value: object, default: object) -> str | None:

@@ -1,19 +1,19 @@
-"""The families of networks in words: their names, their order, and what their sizes and layers are called.
+"""The families of networks: names, order, the words for their sizes and layers, and the grid of each.
 
 What trains them is `generate.families`, which registers a family under the same name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from store.errors import MinarchError
 
 
 @dataclass(frozen=True, kw_only=True)
-class FamilyWords:
-    """What a family is called.
+class FamilyFacts:
+    """What a family is called, and the design that the study gives it.
 
     Attributes:
         name: as in the store and on the command line.
@@ -24,7 +24,10 @@ class FamilyWords:
         size: a network of one capacity and of another, the number left as `{}`.
         floats: returns, for a depth and a capacity, how many parameters are neither pruned nor quantized, but for the
             biases of the head (one per class).
-        layered: whether its depth is chosen and every step between layers has a direction: it has topologies.
+        capacities: the grid.
+        replicates: of every model, in the paper.
+        largest: largest capacity of the grid on single datasets.
+        depths: of the design, where depth is chosen and every step between layers has a direction; else empty.
     """
 
     name: str
@@ -34,7 +37,20 @@ class FamilyWords:
     layer: tuple[str, str]
     size: tuple[str, str]
     floats: Callable[[int, int], int]
-    layered: bool = False
+    capacities: tuple[int, ...]
+    replicates: int
+    largest: Mapping[str, int] = field(default_factory=dict)
+    depths: tuple[int, ...] = ()
+
+    @property
+    def layered(self) -> bool:
+        """Whether its depth is chosen: it has topologies."""
+        return bool(self.depths)
+
+    def grid(self, dataset: str) -> tuple[int, ...]:
+        """Return its grid of capacities on a dataset."""
+        largest = self.largest.get(dataset, max(self.capacities))
+        return tuple(capacity for capacity in self.capacities if capacity <= largest)
 
     def depth(self, depth: int) -> str:
         """Return a depth in words, such as `2 hidden layers`."""
@@ -46,17 +62,17 @@ class FamilyWords:
         return f"{self.depth(depth)}, {words}" if self.layered else words
 
 
-FAMILIES: dict[str, FamilyWords] = {}
+FAMILIES: dict[str, FamilyFacts] = {}
 """Every family by name, in the order in which they are shown."""
 
 
-def register_words(words: FamilyWords) -> None:
+def register_facts(facts: FamilyFacts) -> None:
     """Add a family, or replace the one of that name."""
-    FAMILIES[words.name] = words
+    FAMILIES[facts.name] = facts
 
 
-def family_words(name: str) -> FamilyWords:
-    """Return the words of a family.
+def family_facts(name: str) -> FamilyFacts:
+    """Return the facts of a family.
 
     Raises:
         MinarchError: it is unknown; lists the known ones.
@@ -72,16 +88,16 @@ def family_rank(name: str) -> int:
     Raises:
         MinarchError: it is unknown; lists the known ones.
     """
-    return list(FAMILIES).index(family_words(name).name)
+    return list(FAMILIES).index(family_facts(name).name)
 
 
 def layered_families() -> Iterator[str]:
     """Yield the names of the families that have topologies."""
-    return (name for name, words in FAMILIES.items() if words.layered)
+    return (name for name, facts in FAMILIES.items() if facts.layered)
 
 
-register_words(
-    FamilyWords(
+register_facts(
+    FamilyFacts(
         name="dnn",
         title="DNN",
         capacity="Width of the first hidden layer",
@@ -89,11 +105,14 @@ register_words(
         layer=("hidden layer", "hidden layers"),
         size=("{} wide", "{} wide"),
         floats=lambda depth, width: depth * width,
-        layered=True,
+        capacities=(1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
+        largest={"digits": 200},
+        depths=(1, 2, 3, 4),
+        replicates=30,
     )
 )
-register_words(
-    FamilyWords(
+register_facts(
+    FamilyFacts(
         name="cnn",
         title="CNN",
         capacity="Channels",
@@ -101,10 +120,12 @@ register_words(
         layer=("convolution", "convolutions"),
         size=("{} channel", "{} channels"),
         floats=lambda _, channels: channels,
+        capacities=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32),
+        replicates=10,
     )
 )
-register_words(
-    FamilyWords(
+register_facts(
+    FamilyFacts(
         name="vit",
         title="ViT",
         capacity="Embedding width",
@@ -114,5 +135,7 @@ register_words(
         # The patches' bias, the class token and the last norm; per block two norms, and the biases of query, key,
         # value, projection and of the two layers of the MLP.
         floats=lambda depth, width: (4 + 10 * depth) * width,
+        capacities=(1, 2, 3, 4, 6, 8, 10, 12, 14, 16),
+        replicates=10,
     )
 )

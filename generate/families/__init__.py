@@ -10,7 +10,7 @@ from generate.families.family import Design, Family
 from generate.families.vit import VIT
 from generate.protocol import FamilyProtocol, Training
 from store.errors import MinarchError
-from store.families import register_words
+from store.families import register_facts
 
 __all__ = ["FAMILIES", "Design", "Family", "family_named", "protocol_for", "register"]
 
@@ -19,8 +19,8 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (DNN, CNN, VIT)
 
 
 def register(family: Family) -> None:
-    """Add a family, words included; it replaces the one of that name."""
-    register_words(family.words)
+    """Add a family, facts included; it replaces the one of that name."""
+    register_facts(family.facts)
     FAMILIES[family.name] = family
 
 

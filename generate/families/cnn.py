@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from generate.architectures import ImageShape
 from generate.families.family import Family, Sizes, by_name
 from generate.protocol import FamilyProtocol, require_numbers, require_text
-from store.families import family_words
+from store.families import family_facts
 
-CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+FACTS = family_facts("cnn")
+CHANNELS = FACTS.capacities
 _KERNEL_INIT = "normal, std sqrt(2 / (kernel_size^2 * out_channels))"
 
 
@@ -57,10 +58,8 @@ def _training_flops(sizes: Sizes, image: ImageShape, protocol: CnnProtocol) -> f
 
 
 CNN = Family(
-    words=family_words("cnn"),
+    facts=FACTS,
     protocol=CnnProtocol,
-    capacities=CHANNELS,
-    replicates=10,
     depth=lambda _, __: 1,
     obstacle=_obstacle,
     module=by_name("generate.engine.plain.cnn:Cnn"),

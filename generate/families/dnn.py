@@ -9,10 +9,10 @@ from itertools import pairwise, product
 from generate.architectures import Architecture, Cell, ImageShape, Topology
 from generate.families.family import Design, Family, Sizes, by_name
 from generate.protocol import FamilyProtocol, require_text
-from store.families import family_words
+from store.families import family_facts
 
-LADDER = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
-DEPTHS = (1, 2, 3, 4)
+FACTS = family_facts("dnn")
+LADDER, DEPTHS = FACTS.capacities, FACTS.depths
 STEPS = "+-="
 
 
@@ -90,12 +90,8 @@ def _training_flops(sizes: Sizes, image: ImageShape, protocol: DnnProtocol) -> f
 
 
 DNN = Family(
-    words=family_words("dnn"),
+    facts=FACTS,
     protocol=DnnProtocol,
-    capacities=LADDER,
-    largest={"digits": 200},
-    depths=DEPTHS,
-    replicates=30,
     cells=layered_cells,
     module=by_name("generate.engine.plain.dnn:Dnn"),
     initial=by_name("generate.engine.plain.dnn:initial"),

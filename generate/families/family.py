@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from generate.architectures import Architecture, Cell, ImageShape, Topology
 from generate.protocol import FamilyProtocol
-from store.families import FamilyWords
+from store.families import FamilyFacts
 
 Sizes = tuple[int, ...]
 
@@ -55,17 +55,13 @@ class Family:
     A protocol is one of the family's own class; `sizes` are the hidden sizes of an architecture.
 
     Attributes:
-        words: its name and what its sizes are called.
+        facts: its name, what its sizes are called, and its grid.
         protocol: the class of its protocols, whose defaults are the study's.
-        capacities: the grid.
-        replicates: of every model, in the paper.
         module: `(sizes, image, protocol)` to the `nn.Module` that defines the network: from images [batch, channels,
             height, width], normalised, to logits [batch, classes].
         initial: `(name, shape, shapes, protocol, rng)` to the initial values, float32, of one of its parameters;
             `shapes` has those of all, by name as in `state_dict`.
-        depth: `(sizes, protocol)` to the number of layers that `words` names.
-        depths: of the design, where depth is chosen.
-        largest: largest capacity of the grid on single datasets.
+        depth: `(sizes, protocol)` to the number of layers that `facts` names.
         cells: `(name, design)` to the cells of the design.
         obstacle: `(sizes, image, protocol)` to why there is no such network on such images, or an empty string.
         kernel_pack: `(architectures, image, protocol, quantized=)` to a pack on compiled kernels; None: there are none.
@@ -80,15 +76,11 @@ class Family:
         flops_per_second: that its training reaches on a core of the kind the engine was tuned on.
     """
 
-    words: FamilyWords
+    facts: FamilyFacts
     protocol: Callable[..., FamilyProtocol]
-    capacities: tuple[int, ...]
-    replicates: int
     module: Callable[[Sizes, ImageShape, Any], Any]
     initial: Callable[..., Any]
     depth: Callable[[Sizes, Any], int] = lambda sizes, _: len(sizes)
-    depths: tuple[int, ...] = ()
-    largest: Mapping[str, int] = field(default_factory=dict)
     cells: Callable[[str, Design], list[Cell]] = one_cell_per_capacity
     obstacle: Callable[[Sizes, ImageShape, Any], str] = lambda *_: ""
     kernel_pack: Callable[..., Any] | None = None
@@ -102,17 +94,7 @@ class Family:
     @property
     def name(self) -> str:
         """Its name, as in the store."""
-        return self.words.name
-
-    @property
-    def layered(self) -> bool:
-        """Whether it has topologies: a depth that is chosen, and a direction of every step between layers."""
-        return self.words.layered
-
-    def grid(self, dataset: str) -> tuple[int, ...]:
-        """Return its grid of capacities on a dataset."""
-        largest = self.largest.get(dataset, max(self.capacities))
-        return tuple(capacity for capacity in self.capacities if capacity <= largest)
+        return self.facts.name
 
     def kernel_obstacle(self, protocol: FamilyProtocol) -> str:
         """Return why its compiled kernels cannot train under a protocol, or an empty string."""

@@ -80,6 +80,16 @@ def check_settings(settings: Sequence[str], families: Sequence[str]) -> None:
         with_settings(protocol, settings)
 
 
+def by_family(settings: Sequence[str], families: Sequence[str]) -> list[str]:
+    """Return the settings with the family that each is meant for and that has it, one text per family."""
+    return [
+        f"{name}.{setting.name}={setting.value}"
+        for setting in map(parse_setting, settings)
+        for name in families
+        if setting.family in ("", name) and setting.name in names_of(family_named(name).protocol())
+    ]
+
+
 def _converted(setting: Setting, present: object) -> object:
     try:
         if isinstance(present, tuple):

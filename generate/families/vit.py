@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from generate.architectures import ImageShape
 from generate.families.family import Family, Sizes, by_name
 from generate.protocol import FamilyProtocol, require_numbers, require_text
-from store.families import family_words
+from store.families import family_facts
 
-WIDTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
+FACTS = family_facts("vit")
+WIDTHS = FACTS.capacities
 _TEXTS = {
     "family": "vit",
     "activation": "gelu",
@@ -100,10 +101,8 @@ def _training_flops(sizes: Sizes, image: ImageShape, protocol: VitProtocol) -> f
 
 
 VIT = Family(
-    words=family_words("vit"),
+    facts=FACTS,
     protocol=VitProtocol,
-    capacities=WIDTHS,
-    replicates=10,
     depth=lambda _, protocol: int(protocol.blocks),
     obstacle=_obstacle,
     module=by_name("generate.engine.plain.vit:Vit"),

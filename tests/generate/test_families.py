@@ -30,7 +30,7 @@ from generate.plan import Request, make_plan
 from generate.protocol import FamilyProtocol, Training, protocol_id
 from generate.worker import run_unit
 from store.errors import MinarchError
-from store.families import FAMILIES as WORDS
+from store.families import FAMILIES as FACTS
 from store.records import Records
 
 MNIST, CIFAR10, DIGITS = ImageShape(28, 28, 1, 10), ImageShape(32, 32, 3, 10), ImageShape(8, 8, 1, 10)
@@ -48,7 +48,7 @@ SIZES: dict[str, list[tuple[int, ...]]] = {"dnn": [(1,), (5, 7, 100)], "cnn": [(
 
 
 def test_generate_and_store_name_the_same_families_in_the_same_order() -> None:
-    assert list(FAMILIES) == list(WORDS)
+    assert list(FAMILIES) == list(FACTS)
     for name, family in FAMILIES.items():
         assert family.name == name
         assert family.protocol().family == name
@@ -175,7 +175,7 @@ def results(records: Records) -> tuple[float | None, ...]:
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_setting_changes_what_is_trained(family: str, engine: Any, digits: Dataset) -> None:
-    depths = (1,) if FAMILIES[family].layered else None
+    depths = (1,) if FAMILIES[family].facts.layered else None
     base = Request(
         phase="convergence",
         families=(family,),

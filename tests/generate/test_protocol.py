@@ -63,10 +63,10 @@ def test_a_step_is_one_rung_of_the_ladder(width: int, direction: str, expected: 
 
 
 def test_the_grids_are_the_protocols() -> None:
-    assert FAMILIES["dnn"].grid("mnist") == (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
-    assert FAMILIES["dnn"].grid("digits")[-1] == 200
-    assert FAMILIES["cnn"].grid("mnist") == CHANNELS == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-    assert FAMILIES["vit"].grid("digits") == WIDTHS == (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
+    assert FAMILIES["dnn"].facts.grid("mnist") == (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
+    assert FAMILIES["dnn"].facts.grid("digits")[-1] == 200
+    assert FAMILIES["cnn"].facts.grid("mnist") == CHANNELS == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+    assert FAMILIES["vit"].facts.grid("digits") == WIDTHS == (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
     assert SPARSITIES[:3] == (0.0, 0.05, 0.1)
     assert len(SPARSITIES) == 21
     assert SPARSITIES[-1] == 1.0

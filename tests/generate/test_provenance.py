@@ -22,5 +22,18 @@ def test_a_request_is_recorded_with_absolute_folders(
     spec = json.loads(recorded)
     assert [entry["source"] for entry in spec["datasets"]] == [str(tmp_path / "mine"), "digits"]
     assert {entry["fingerprint"] for entry in spec["datasets"]} == {digits.fingerprint}
+    assert spec["settings"] == []
     assert (spec["phase"], spec["families"], spec["capacities"]) == ("convergence", ["dnn"], [1, 2])
     assert (spec["data_dir"], spec["sparsities"], spec["epochs"]) == (str(tmp_path / "d"), None, None)
+
+
+def test_settings_are_recorded_with_their_families(digits: Dataset) -> None:
+    request = Request(phase="convergence", settings=("stride=2", "vit.blocks=3", "learning_rate=0.01"))
+    spec = request_spec(request, [("digits", digits)])
+    assert spec["settings"] == [
+        "cnn.stride=2",
+        "vit.blocks=3",
+        "dnn.learning_rate=0.01",
+        "cnn.learning_rate=0.01",
+        "vit.learning_rate=0.01",
+    ]

@@ -12,12 +12,11 @@ from typing import Any
 import click
 import pytest
 
-from generate import protocol as design
-from generate.architectures import default_capacities
 from generate.cli import PHASES, generate
 from generate.datasets import DATASETS, default_epochs
 from store import advice
 from store.advice import load_advice
+from store.families import FAMILIES
 from store.records import Protocol
 from store.results import Store
 from tests.store.build import INVOCATION, make_records, make_run, make_store
@@ -51,13 +50,6 @@ def store_of(
 
 
 def test_defaults_are_the_protocols() -> None:
-    assert {family: default_capacities(family, "mnist") for family in design.FAMILIES} == advice.GRIDS
-    assert default_capacities("dnn", "digits")[-1] == advice.DIGITS_WIDEST
-    assert (design.FAMILIES, design.DNN_DEPTHS, design.PAPER_REPEATS) == (
-        advice.FAMILIES,
-        advice.DEPTHS,
-        advice.REPEATS,
-    )
     for name in (*DATASETS, "folder"):
         assert default_epochs(name) == (advice.DIGITS_EPOCHS if name == "digits" else advice.EPOCHS)
     assert set(PHASES) == set(advice.PHASES)
@@ -120,12 +112,24 @@ def test_a_store_of_an_older_version(argv: str, source: str, tmp_path: Path) -> 
     parsed(command)
 
 
+def test_a_command_carries_the_settings_of_its_family(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    settings = ["dnn.betas=0.8,0.9", "cnn.betas=0.8,0.9", "dnn.learning_rate=0.01"]
+    store = store_of(tmp_path / "s.duckdb", folder, asked(folder, settings=settings))
+    command = load_advice(store.path).command("convergence", "images", "dnn")
+    assert " --set dnn.betas=0.8,0.9 --set dnn.learning_rate=0.01 " in command
+    assert "cnn" not in command
+    assert parsed(command)["settings"] == ("dnn.betas=0.8,0.9", "dnn.learning_rate=0.01")
+
+
 def test_the_protocols_own_values_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINARCH_STORE", raising=False)
-    grids = [make_run((w,) * d, replicate=29, dataset="mnist") for w in advice.GRIDS["dnn"] for d in advice.DEPTHS]
+    dnn = FAMILIES["dnn"]
+    grids = [make_run((w,) * d, replicate=29, dataset="mnist") for w in dnn.capacities for d in dnn.depths]
     for family in ("cnn", "vit"):
-        sizes = advice.GRIDS[family]
+        sizes = FAMILIES[family].capacities
         grids += [make_run((w,), replicate=9, dataset="mnist", family=family) for w in sizes]
     make_store(Path("results.duckdb"), make_records(grids))
     found = load_advice(Path("results.duckdb"))
