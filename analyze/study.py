@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast
 from zlib import crc32
@@ -189,9 +190,12 @@ class Study:
 
 def once(question: Callable[Concatenate[Study, Options], Answer]) -> Callable[Concatenate[Study, Options], Answer]:
     """Return a function of a study and hashable options that finds each answer once per study."""
+    parameters = signature(question)
 
     def asked(study: Study, /, *args: Options.args, **options: Options.kwargs) -> Answer:
-        key = (question, args, tuple(sorted(options.items())))
+        bound = parameters.bind(study, *args, **options)
+        bound.apply_defaults()  # An option that is given its default value makes no other question.
+        key = (question, *list(bound.arguments.items())[1:])
         return study.answer(key, lambda: question(study, *args, **options))
 
     update_wrapper(asked, question)
