@@ -31,7 +31,7 @@ from analyze import (
 from analyze.sweeps import sweeps
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
-from store.advice import Advice, load_advice
+from store.advice import Advice
 from store.errors import MinarchError
 
 IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
@@ -178,7 +178,7 @@ def load(
         models=models,
         invocations=study.query(queries.INVOCATIONS),
         protocols=study.query(queries.PROTOCOLS),
-        advice=load_advice(path),
+        advice=study.advice,
     )
 
 
