@@ -18,7 +18,7 @@ from tests import planted
 from tests.planted_claims import WORLDS, claims_tally
 from tests.planted_curves import NULL_CURVES, RISING_CURVES
 from tests.planted_pruning import PRUNING
-from tests.planted_recommend import recommend_tally
+from tests.planted_recommend import guess_tally, recommend_tally
 from tests.planted_shapes import COMPONENTS, component_coverage, equivalence_tally
 from tests.tally import (
     POINTS,
@@ -133,6 +133,13 @@ def recommend(seeds: range) -> Iterator[str]:
         t = recommend_tally(replicates, seeds)
         counts = (t.unstable, t.too_bad, t.any_wrong, t.larger, t.covered)
         yield row(replicates, share(t.made, t.stores), *(share(count, t.made) for count in counts))
+    yield ""
+    yield from header("R", "something is guessed", "good enough", "replicates advised", "then proven", "wrongly")
+    for replicates in REPLICATES:
+        g = guess_tally(replicates, seeds)
+        advised = f"{g.replicates / max(g.named, 1):.0f}"
+        proven, wrong = share(g.proven, g.named), share(g.wrong, g.named)
+        yield row(replicates, share(g.made, g.stores), share(g.good, g.made), advised, proven, wrong)
     yield ""
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.questions.candidates import Limits, cells_of, judge
+from analyze.questions.candidates import Candidate, Cell, Limits, cells_of, judge
+from analyze.questions.guess import best_guess
 from analyze.questions.regimes import sweep_regimes
 from analyze.stats.result import FloatArray
 from analyze.sweeps import Sweep
-from tests.planted import CHANCE, LADDER
+from tests.planted import CHANCE, LADDER, SIZES
 from tests.planted_store import parameters
 
 MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
@@ -64,6 +65,58 @@ def recommend_tally(replicates: int, seeds: range) -> RecommendTally:
         tally.any_wrong += any(index < GOOD for index, _ in passed)
         tally.covered += row.ci_low is not None and row.ci_high is not None and row.ci_low <= MEANS[at] <= row.ci_high
     return tally
+
+
+@dataclass
+class GuessTally:
+    """Counts of planted sweeps: with a guess beside or instead of what is proven, and of those, of guesses truly
+
+    good enough (`good`), stable (`stable`), with a number of replicates named (`named`); with all those replicates
+    run, that one or a smaller proven (`proven`), and wrongly so (`wrong`).
+    """
+
+    stores: int = 0
+    made: int = 0
+    stable: int = 0
+    good: int = 0
+    named: int = 0
+    replicates: int = 0
+    proven: int = 0
+    wrong: int = 0
+
+
+def guess_tally(replicates: int, seeds: range) -> GuessTally:
+    """Return what is guessed of planted sweeps, and what is proven once its advice was followed."""
+    tally = GuessTally()
+    for seed in seeds:
+        full = accuracies(np.random.default_rng([seed, replicates, 1]), 1000)
+        cells, judged, proven = _judged(full[:, :replicates], seed)
+        guess = best_guess(judged, cells, Limits(), proven, {}, lambda _: True)
+        tally.stores += 1
+        if guess is None:
+            continue
+        at = LADDER.index(guess.candidate.capacity)
+        tally.made += 1
+        tally.stable += at >= STABLE
+        tally.good += at >= GOOD
+        if guess.replicates is None:
+            continue
+        tally.named += 1
+        tally.replicates += guess.replicates
+        _, _, shown = _judged(full[:, : guess.replicates], seed)
+        found = SIZES if shown is None else LADDER.index(shown.capacity)
+        tally.proven += found <= at
+        tally.wrong += found < GOOD
+    return tally
+
+
+def _judged(accuracy: FloatArray, seed: int) -> tuple[list[Cell], list[Candidate], Candidate | None]:
+    """Return the architectures of a sweep, the evidence, and the smallest that passed."""
+    sweep = _sweep(accuracy)
+    cells = cells_of([sweep], [sweep_regimes(sweep, seed=seed)[0]])
+    judged = judge(cells, "dnn", Limits(), seed=seed)
+    passed = [row for row in judged if row.verdict == "qualifies"]
+    return cells, judged, min(passed, key=lambda row: row.parameters, default=None)
 
 
 def _sweep(accuracy: FloatArray) -> Sweep:

@@ -13,6 +13,8 @@ from analyze.stats.means import mean_interval
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.selection import fallback, loss_p, worst_rival_p
+from analyze.stats.stability import DEAD_MARGIN
+from analyze.stats.tolerance import failure_bound
 from analyze.study import ArchitectureKey, Study, SweepKey, once, sweep_rng
 from analyze.sweeps import Sweep, sweeps
 
@@ -35,7 +37,7 @@ class Limits:
 class Cell:
     """One architecture of equal widths; `accuracy` by replicate number, NaN where there is no run.
 
-    `stable` is None where its sweep has too little data to tell.
+    `stable` is None where its sweep has too little data to tell; `failures` counts the runs that learned nothing.
     """
 
     dataset: str
@@ -46,6 +48,7 @@ class Cell:
     capacity: int
     parameters: int
     stable: bool | None
+    failures: int
     accuracy: FloatArray
 
     @property
@@ -78,6 +81,8 @@ class Candidate:
     verdict: str
     stable: bool | None
     replicates: int
+    failures: int
+    failure_bound: float
     mean: float
     sd: float | None
     ci_low: float | None
@@ -88,6 +93,12 @@ class Candidate:
     level: float | None
     protocol_id: str
     dataset_fingerprint: str
+
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
+        return ArchitectureKey(sweep, self.capacity)
 
     @property
     def name(self) -> str:
@@ -125,7 +136,7 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
     for sweep in sweeps:
         falling = sweep[::-1]
         p = [_p(cell, contenders, accuracy, limits, rng) for cell in falling]
-        levels = fallback(p, _weights(len(falling), len(sweeps)))
+        levels = fallback(p, weights(len(falling), len(sweeps)))
         for cell, value, at in zip(falling, p, levels, strict=True):
             verdict = "qualifies" if value <= at else "not shown"
             judged[id(cell)] = replace(
@@ -151,13 +162,14 @@ def _cells(sweep: Sweep, stable: dict[SweepKey, float], replicates: int) -> list
             capacity=int(capacity),
             parameters=int(parameters),
             stable=None if threshold is None else bool(capacity >= threshold),
+            failures=int(np.sum(accuracy < sweep.chance + DEAD_MARGIN)),
             accuracy=accuracy,
         )
         for capacity, parameters, accuracy in zip(sweep.capacities, sweep.parameters, padded, strict=True)
     ]
 
 
-def _weights(sizes: int, sweeps: int) -> list[float]:
+def weights(sizes: int, sweeps: int) -> list[float]:
     """Return each size's share of the 5%: half of the sweep's for the largest, the rest shared by the others."""
     if sizes == 1:
         return [1 / sweeps]
@@ -193,6 +205,8 @@ def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Cand
         verdict=verdict,
         stable=cell.stable,
         replicates=len(observed),
+        failures=cell.failures,
+        failure_bound=failure_bound(cell.failures, len(observed)),
         mean=float(observed.mean()),
         sd=float(observed.std(ddof=1)) if len(observed) > 1 else None,
         ci_low=interval[0],

@@ -9,11 +9,16 @@ from math import ceil, isclose
 from scipy.special import ndtri
 
 from analyze.questions.candidates import Candidate, Limits
+from analyze.questions.guess import Guess, more_replicates
 from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, Status
 
+WHY_ALL_DIFFERS = (
+    "Why `all` can differ from a family's row: there everything is measured against the best of all families, and more "
+    "architectures share the 5%, so that what passes within its family need not pass"
+)
 POWER = 0.8
 MOST_REPEATS = 1000
 
@@ -55,7 +60,11 @@ class Finding:
 
 
 def remedy(
-    judged: Sequence[Candidate], regimes: Sequence[Regime], limits: Limits, passed: Sequence[Finding]
+    judged: Sequence[Candidate],
+    regimes: Sequence[Regime],
+    limits: Limits,
+    passed: Sequence[Finding],
+    guess: Guess | None,
 ) -> tuple[Status, str, str]:
     """Return the status of a scope in which nothing qualifies, why, and the command that would decide it."""
     tested = [row for row in judged if row.p_value is not None]
@@ -67,7 +76,7 @@ def remedy(
         )
         return "absent", reason, _smaller(least.candidate, judged)
     if tested:
-        return "absent", *_not_shown(tested, limits)
+        return "absent", *_not_shown(tested, limits, guess)
     contenders = [row for row in judged if row.verdict == "too large"]
     if contenders:
         least_parameters = min(contenders, key=lambda row: row.parameters)
@@ -88,12 +97,13 @@ def explanation(
     regimes: Sequence[Regime],
     limits: Limits,
     best: Finding | None,
+    guess: Guess | None,
     reason: str | None,
     command: str | None,
 ) -> str:
     """Return the reasoning in sentences, one per line."""
     tested = [row for row in judged if row.p_value is not None]
-    passed = [row for row in tested if row.verdict != "not shown"]
+    passed = [row for row in tested if row.verdict not in ("not shown", "guess")]
     lines = [f"Stability: {'; '.join(_boundary(row) for row in regimes)}."]
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
@@ -103,19 +113,56 @@ def explanation(
             f"and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
     if best is None:
-        lines.append(f"Nothing qualifies: {reason}.")
+        lines.append(f"Nothing is proven to qualify: {reason}.")
+    else:
+        lines += _choice(best, judged, limits)
+    if guess:
+        lines.append(f"Best guess, not proven: {guess.candidate.name}, {in_words(guess)}.")
+    if best is None and not (guess and guess.command == command):
         lines.append(f"What would decide it: {command}")
-        return "\n".join(lines)
-    return "\n".join([*lines, *_choice(best, judged, limits)])
+    if judged[0].scope == "all":
+        lines.append(f"{WHY_ALL_DIFFERS}.")
+    return "\n".join(lines)
+
+
+def in_words(guess: Guess) -> str:
+    """Return what is known of a guess, and what would prove it."""
+    row = guess.candidate
+    below = "" if row.drop is None else f", {_below(row.drop)}"
+    looks = (
+        f"{row.parameters:,} parameters, mean accuracy {100 * row.mean:.2f}% over {row.replicates} replicates{below}"
+    )
+    if guess.replicates is None:
+        return f"{looks}; so close to what is allowed that 1000 replicates would not prove it"
+    return (
+        f"{looks}; if that is so, {guess.replicates} replicates of all that it is compared with prove it in 80% of "
+        f"cases: {guess.trainings:,} trainings, {duration(guess.seconds)} on {guess.cores} "
+        f"{'core' if guess.cores == 1 else 'cores'}: `{guess.command}`"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time that was estimated, in words."""
+    if seconds < 60:
+        return "less than a minute"
+    number, unit = (seconds / 60, "minute") if seconds < 5400 else (seconds / 3600, "hour")
+    return f"about {number:.0f} {unit}{'' if round(number) == 1 else 's'}"
+
+
+def _below(drop: float) -> str:
+    """Return how an architecture compares with the best other one."""
+    return "the best of all that were seen" if drop <= 0 else f"estimated {_points(drop)} below the best"
 
 
 def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[str]:
     row = best.candidate
     lines = [f"Chosen: {row.name}, {row.parameters:,} parameters: the fewest among those that satisfy every limit."]
-    smaller = [other for other in judged if other.verdict == "not shown" and other.parameters < row.parameters]
+    smaller = [
+        other for other in judged if other.verdict in ("not shown", "guess") and other.parameters < row.parameters
+    ]
     if smaller:
         last = max(smaller, key=lambda other: other.parameters)
-        drop = "" if last.drop is None else f", estimated {_points(last.drop)} below the best"
+        drop = "" if last.drop is None else f", {_below(last.drop)}"
         lines.append(f"Next smaller: {last.name}{drop}, did not pass (p = {last.p_value:.2g}, level {last.level:.2g}).")
     if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
         lines.append(
@@ -123,6 +170,7 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
             f"and {100 * row.ci_high:.2f}%. A chosen architecture looks better than it is, so the interval is that of "
             f"{100 * row.ci_level:.4g}%, wide enough to hold with 95% whichever of those tested is chosen."
         )
+    lines.append(f"Failures: {failures_in_words(row.failures, row.replicates, row.failure_bound)}.")
     margin = in_points(limits.max_drop)
     if best.safe_sparsity is None:
         lines.append("Pruning: not known.")
@@ -136,6 +184,15 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
         "the two were tested apart."
     )
     return lines
+
+
+def failures_in_words(failures: int, replicates: int, bound: float) -> str:
+    """Return how many trainings learned nothing, and how large a share of all may do so although few were seen."""
+    seen = "none" if failures == 0 else f"{failures}"
+    return (
+        f"{seen} of its {replicates} trainings failed to learn, which leaves open that up to {100 * bound:.2g}% do "
+        "(exact, one-sided 95%)"
+    )
 
 
 def _quantized(best: Finding, margin: str) -> str:
@@ -157,7 +214,7 @@ def _boundary(row: Regime) -> str:
     return f"{name} from size {row.capacity} on (95% interval {row.ci_low} to {row.ci_high}, {row.status})"
 
 
-def _not_shown(tested: Sequence[Candidate], limits: Limits) -> tuple[str, str]:
+def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None) -> tuple[str, str]:
     """Return why no tested architecture passed, and what to run."""
     best = max(tested, key=lambda row: row.mean)
     if limits.min_accuracy is not None and best.mean <= limits.min_accuracy:
@@ -173,6 +230,8 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits) -> tuple[str, str]:
         + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
         + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
     )
+    if guess and guess.command:
+        return reason, guess.command
     if drop >= limits.max_drop:
         return f"{reason}, estimated {_points(drop)} below the best, which is too large itself", _larger(best, tested)
     rooms = [limits.max_drop - drop]
@@ -182,7 +241,7 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits) -> tuple[str, str]:
     # Two architectures of equal spread, replicates uncorrelated: the pairing can only make it fewer.
     needed = ceil(2 * (z * sd / min(rooms)) ** 2) + 2
     repeats = min(max(needed, nearest.replicates + 5), MOST_REPEATS)
-    return f"{reason}; about {repeats} replicates of all of them would show it", _more_replicates(tested, repeats)
+    return f"{reason}; about {repeats} replicates of all of them would show it", more_replicates(tested, repeats)
 
 
 def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> tuple[Status, str, str]:
@@ -196,19 +255,6 @@ def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> t
     reasons = dict.fromkeys(row.reason for row in regimes if row.reason)
     command = f"generate convergence --dataset {first.dataset} --family {first.family} --repeats 10"
     return "insufficient", f"too little data to find stable sizes: {'; '.join(reasons)}", command
-
-
-def _more_replicates(tested: Sequence[Candidate], repeats: int) -> str:
-    """Return the command that adds replicates to all that were tested: they are compared replicate by replicate."""
-    first = tested[0]
-    if first.scope == "all":
-        return f"generate convergence --dataset {first.dataset} --repeats {repeats}"
-    capacities = ",".join(map(str, sorted({row.capacity for row in tested})))
-    depths = ",".join(map(str, sorted({row.depth for row in tested}))) if first.family == "dnn" else ""
-    return (
-        f"generate convergence --dataset {first.dataset} --family {first.family}"
-        f"{f' --depths {depths}' if depths else ''} --capacities {capacities} --repeats {repeats}"
-    )
 
 
 def _larger(row: Candidate, among: Sequence[Candidate]) -> str:

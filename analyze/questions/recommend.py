@@ -8,9 +8,11 @@ from itertools import groupby
 from pathlib import Path
 
 from analyze.arguments import checked
+from analyze.questions.advice import advice_in
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
-from analyze.questions.explain import Finding, explanation, in_points, remedy
+from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
+from analyze.questions.guess import Guess, best_guess
 from analyze.questions.pruning import Pruning, pruned
 from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.regimes import Regime, boundaries
@@ -18,14 +20,20 @@ from analyze.questions.storage import storage
 from analyze.results import Results
 from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
-from analyze.study import ArchitectureKey, Study, SweepKey, study_of
+from analyze.study import EQUAL_WIDTHS, ArchitectureKey, Study, SweepKey, study_of
 from analyze.sweeps import sweeps
+from store.advice import Advice
 
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
     "bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate 5%; accuracy by t "
     "interval, Bonferroni over the candidates"
 )
+
+SECONDS = f"""
+SELECT dataset, dataset_fingerprint, protocol_id, family, depth, capacity, avg(seconds) AS seconds
+FROM runs WHERE precision = 'fp32' AND {EQUAL_WIDTHS} GROUP BY ALL
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,8 @@ class Recommendation:
     ci_high: float | None = None
     ci_level: float | None = None
     replicates: int | None = None
+    failures: int | None = None
+    failure_bound: float | None = None
     drop: float | None = None
     max_drop: float
     stability: str | None = None
@@ -64,6 +74,18 @@ class Recommendation:
     runner_up_depth: int | None = None
     runner_up_capacity: int | None = None
     runner_up_parameters: int | None = None
+    guess_family: str | None = None
+    guess_depth: int | None = None
+    guess_capacity: int | None = None
+    guess_parameters: int | None = None
+    guess_accuracy: float | None = None
+    guess_drop: float | None = None
+    guess_replicates: int | None = None
+    guess_trainings: int | None = None
+    guess_seconds: float | None = None
+    guess_cores: int | None = None
+    guess_command: str | None = None
+    guess_reason: str | None = None
     candidates: int
     tested: int
     method: str = METHOD
@@ -82,11 +104,16 @@ class Recommendations(Results[Recommendation]):
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """What is known about pruning and quantizing the architectures, and the classes of each version of the data."""
+class Facts:
+    """What is known about the architectures beside their accuracy.
+
+    What pruning and 8 bits cost them, the mean time of a training in seconds, and the classes of each version of the
+    data.
+    """
 
     pruned: dict[ArchitectureKey, Pruning]
     gaps: dict[ArchitectureKey, QuantizationGap]
+    seconds: dict[ArchitectureKey, float]
     classes: dict[str, int]
 
 
@@ -115,7 +142,7 @@ def recommend(
     study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
     notes = study.demand(sweeps(study)).notes
     stability = [row for row, _ in boundaries(study)]
-    cells, cuts = cells_in(study), cuts_in(study, max_drop)
+    cells, facts, advice = cells_in(study), facts_in(study, max_drop), advice_in(study)
     rows: list[Recommendation] = []
     evidence: list[Candidate] = []
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
@@ -123,8 +150,8 @@ def recommend(
         for scope, part in _scopes(list(members)):
             judged = judge(part, scope, limits, seed=study.seed)
             regimes = [row for row in about if scope in ("all", row.family)]
-            row, judged = _recommendation(judged, regimes, limits, cuts)
-            rows.append(row)
+            row, judged = _recommendation(judged, part, regimes, limits, facts)
+            rows.append(_in_full(row, advice, study.chosen.protocol))
             evidence += judged
     return study.advised(
         Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
@@ -138,27 +165,32 @@ def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     return [("all", cells), *families] if len(families) > 1 and one_version else families
 
 
-def cuts_in(study: Study, margin: float) -> Cuts:
-    """Return what a study says of pruning and quantizing its architectures; `margin` is the loss that is safe."""
-    facts = study.query("SELECT dataset_fingerprint, classes FROM datasets")
-    return Cuts(
+def facts_in(study: Study, margin: float) -> Facts:
+    """Return what a study says of its architectures beside their accuracy; `margin` is the loss that is safe."""
+    seconds = study.query(SECONDS).iter_rows()
+    return Facts(
         {_key(row): row for row in pruned(study, margin=margin)},
         {_key(row): row for row in gaps(study)},
-        dict(facts.iter_rows()),
+        {ArchitectureKey(SweepKey(*row[:5]), row[5]): row[6] for row in seconds},
+        dict(study.query("SELECT dataset_fingerprint, classes FROM datasets").iter_rows()),
     )
 
 
-def _key(row: Pruning | QuantizationGap | Candidate) -> ArchitectureKey:
+def _key(row: Pruning | QuantizationGap) -> ArchitectureKey:
     sweep = SweepKey(row.dataset, row.dataset_fingerprint, row.protocol_id, row.family, row.depth)
     return ArchitectureKey(sweep, row.capacity)
 
 
 def _recommendation(
-    judged: list[Candidate], regimes: Sequence[Regime], limits: Limits, cuts: Cuts
+    judged: list[Candidate], cells: Sequence[Cell], regimes: Sequence[Regime], limits: Limits, facts: Facts
 ) -> tuple[Recommendation, list[Candidate]]:
     """Return the recommendation, and the evidence with its verdicts made final."""
+
+    def few_bytes(row: Candidate) -> bool:
+        return limits.max_bytes is None or _finding(row, regimes, limits, facts).safe_bytes <= limits.max_bytes
+
     passed = sorted((row for row in judged if row.verdict == "qualifies"), key=lambda row: row.parameters)
-    findings = [_finding(row, regimes, limits, cuts) for row in passed]
+    findings = [_finding(row, regimes, limits, facts) for row in passed]
     small = [found for found in findings if limits.max_bytes is None or found.safe_bytes <= limits.max_bytes]
     best = small[0] if small else None
     second = small[1].candidate if len(small) > 1 else None
@@ -168,11 +200,14 @@ def _recommendation(
         verdicts[id(best.candidate)] = "recommended"
     if second:
         verdicts[id(second)] = "runner-up"
+    guess = best_guess(judged, cells, limits, best.candidate if best else None, facts.seconds, few_bytes)
+    if guess:
+        verdicts[id(guess.candidate)] = "guess"
     final = [replace(row, verdict=verdicts.get(id(row), row.verdict)) for row in judged]
     status: Status = "detected"
     reason, command = _caveats(best, limits) if best else None, None
     if best is None:
-        status, reason, command = remedy(judged, regimes, limits, findings)
+        status, reason, command = remedy(judged, regimes, limits, findings, guess)
     row = Recommendation(
         dataset=judged[0].dataset,
         scope=judged[0].scope,
@@ -182,9 +217,48 @@ def _recommendation(
         tested=sum(row.p_value is not None for row in judged),
         reason=reason,
         command=command,
-        explanation=explanation(final, regimes, limits, best, reason, command),
+        explanation=explanation(final, regimes, limits, best, guess, reason, command),
     )
-    return _with(row, best, second), final
+    return _with_guess(_with(row, best, second), guess), final
+
+
+def _with_guess(row: Recommendation, guess: Guess | None) -> Recommendation:
+    """Return the row with the best guess filled in."""
+    if guess is None:
+        return row
+    looks = guess.candidate
+    return replace(
+        row,
+        guess_family=looks.family,
+        guess_depth=looks.depth,
+        guess_capacity=looks.capacity,
+        guess_parameters=looks.parameters,
+        guess_accuracy=looks.mean,
+        guess_drop=looks.drop,
+        guess_replicates=guess.replicates,
+        guess_trainings=guess.trainings,
+        guess_seconds=guess.seconds,
+        guess_cores=guess.cores,
+        guess_command=guess.command,
+        guess_reason=in_words(guess),
+    )
+
+
+def _in_full(row: Recommendation, advice: Advice, protocol: str | None) -> Recommendation:
+    """Return the row with the commands in its texts as they have to be given to continue the store."""
+
+    def full(text: str | None) -> str | None:
+        family = None if row.scope == "all" else row.scope
+        return text and advice.complete(text, dataset=row.dataset, family=family, protocol=protocol)
+
+    return replace(
+        row,
+        reason=full(row.reason),
+        command=full(row.command),
+        guess_command=full(row.guess_command),
+        guess_reason=full(row.guess_reason),
+        explanation=full(row.explanation) or "",
+    )
 
 
 def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -> Recommendation:
@@ -203,6 +277,8 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
         ci_high=chosen.ci_high,
         ci_level=chosen.ci_level,
         replicates=chosen.replicates,
+        failures=chosen.failures,
+        failure_bound=chosen.failure_bound,
         drop=chosen.drop,
         stability=best.boundary.status,
         stability_low=best.boundary.ci_low,
@@ -231,10 +307,10 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
     return row
 
 
-def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, cuts: Cuts) -> Finding:
+def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, facts: Facts) -> Finding:
     boundary = next(found for found in regimes if (found.family, found.depth) == (row.family, row.depth))
-    pruned, gap = cuts.pruned.get(_key(row)), cuts.gaps.get(_key(row))
-    parts = storage(row.family, row.depth, row.capacity, row.parameters, cuts.classes[row.dataset_fingerprint])
+    pruned, gap = facts.pruned.get(row.key), facts.gaps.get(row.key)
+    parts = storage(row.family, row.depth, row.capacity, row.parameters, facts.classes[row.dataset_fingerprint])
     sparsity = pruned.safe_sparsity if pruned else None
     return Finding(
         candidate=row,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from analyze.questions.explain import WHY_ALL_DIFFERS, failures_in_words
 from analyze.terminal.layout import new_table, number, p_value, percent, points, stacked, styled
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 
 def recommendations_table(results: Results[Recommendation]) -> RenderableType:
-    """Return what is recommended, one table per dataset, and below it what was not and what would decide it."""
+    """Return what is proven and what is guessed, one table per dataset, and below it what would decide the rest."""
+    from rich.markup import escape
+
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
+        members = list(rows)
+        open_to: dict[str, list[str]] = {}
         title = f"{dataset} (family, depth x size; bytes of the smallest form shown to be safe)"
         table = new_table(title, ["scope", "smallest"], ["params", "accuracy, %", "prune", "int8", "bytes", "form"])
         remarks = []
-        for row in rows:
+        for row in members:
             table.add_row(
                 row.scope,
                 styled(row.status) if row.family is None else f"{row.family} {row.depth}x{row.capacity}",
@@ -33,19 +38,38 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
                 number(row.safe_bytes),
                 row.safe_form,
             )
+            if row.guess_family:
+                table.add_row(
+                    "  guess",
+                    f"{row.guess_family} {row.guess_depth}x{row.guess_capacity}",
+                    number(row.guess_parameters),
+                    f"{100 * (row.guess_accuracy or 0):.1f}",
+                    style="yellow",
+                )
+            if row.replicates is not None:
+                seen = failures_in_words(row.failures or 0, row.replicates, row.failure_bound or 0.0)
+                open_to.setdefault(seen, []).append(row.scope)
             if row.runner_up_family:
                 name = f"{row.runner_up_family} {row.runner_up_depth}x{row.runner_up_capacity}"
                 remarks.append(f"{row.scope}: next {name}, {number(row.runner_up_parameters)} parameters")
-            remarks += [f"{row.scope}: [dim]{text}[/]" for text in (row.reason, row.command) if text]
+            command = None if row.command == row.guess_command else row.command
+            remarks += [f"{row.scope}: [dim]{escape(text)}[/]" for text in (row.reason, command) if text]
+            if row.guess_family:
+                remarks.append(f"{row.scope}: guess, not proven: [dim]{escape(row.guess_reason or '')}[/]")
+        remarks += [f"{', '.join(scopes)}: [dim]{seen}[/]" for seen, scopes in open_to.items()]
+        if any(row.scope == "all" for row in members):
+            remarks.append(f"[dim]{WHY_ALL_DIFFERS}[/]")
         parts += [table, "", *remarks, ""]
     return stacked(parts)
 
 
 def reasoning(found: Recommendations) -> RenderableType:
     """Return the recommendations with the reasoning and the evidence behind each."""
+    from rich.markup import escape
+
     parts: list[RenderableType] = [recommendations_table(found)]
     for row in found:
-        parts += [f"[bold]{row.dataset}, {row.scope}[/]", row.explanation, ""]
+        parts += [f"[bold]{escape(row.dataset)}, {row.scope}[/]", escape(row.explanation), ""]
     return stacked([*parts, evidence_table(found.evidence)] if len(found) else [])
 
 
