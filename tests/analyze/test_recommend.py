@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import nctdtr, stdtrit
 
 from analyze import Recommendation, Results, recommend
+from analyze.questions.guess import Odds
 from analyze.questions.storage import storage
 from analyze.stats.result import FloatArray
 from analyze.stats.safety import upper_bounds
@@ -22,7 +24,7 @@ from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
-from tests.planted_recommend import GOOD, accuracies, recommend_tally
+from tests.planted_recommend import GOOD, accuracies, guess_tally, recommend_tally
 from tests.planted_store import PlantedSweep, parameters, write
 
 
@@ -187,6 +189,129 @@ def test_a_single_candidate_is_judged(store: Path, tmp_path: Path) -> None:
     accuracy = means + sds * np.random.default_rng(0).standard_normal((12, 10))
     row = only(write(tmp_path / "one.duckdb", PlantedSweep(accuracy=accuracy)))
     assert (row.status, row.capacity, row.candidates, row.tested) == ("detected", LADDER[-1], 1, 1)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two families with five replicates: too few to prove what their means say."""
+    rng = np.random.default_rng(3)
+    accuracy = accuracies(rng, 5)
+    other = accuracies(rng, 5) - 0.002
+    return write(
+        tmp_path_factory.mktemp("few") / "results.duckdb",
+        PlantedSweep(accuracy=accuracy),
+        PlantedSweep(accuracy=other, family="cnn"),
+    )
+
+
+def test_beside_what_is_proven_stands_the_best_guess(few: Path) -> None:
+    for row in recommend(few):
+        assert row.guess_parameters is not None
+        assert row.parameters is None or row.guess_parameters < row.parameters
+        assert row.guess_drop is not None
+        assert row.guess_drop < 0.01
+        evidence = {r.verdict: r for r in recommend(few).evidence if r.scope == row.scope}
+        guess = evidence["guess"]
+        assert (guess.family, guess.capacity, guess.mean) == (row.guess_family, row.guess_capacity, row.guess_accuracy)
+        assert guess.p_value is not None
+        assert guess.level is not None
+        assert guess.p_value > guess.level
+        assert "Best guess, not proven: " in row.explanation
+        assert row.guess_reason is not None
+        assert row.guess_reason in row.explanation
+
+
+def test_a_guess_says_what_would_prove_it_and_how_long_that_takes(few: Path) -> None:
+    """Replicates are missing of all that it is compared with, each of 0.1 s."""
+    for row in recommend(few):
+        assert row.guess_replicates is not None
+        assert row.guess_cores is not None
+        assert 10 <= row.guess_replicates <= 100
+        compared = [r for r in recommend(few).evidence if r.scope == row.scope and r.stable]
+        assert row.guess_trainings == len(compared) * (row.guess_replicates - 5)
+        assert row.guess_seconds == pytest.approx(0.1 * row.guess_trainings / row.guess_cores)
+        commands = (row.guess_command or "").split(" && ")
+        assert len(commands) == (2 if row.scope == "all" else 1)
+        for command, family in zip(commands, ("dnn", "cnn") if row.scope == "all" else (row.scope,), strict=True):
+            sizes = ",".join(str(r.capacity) for r in compared if r.family == family)
+            assert command.startswith(f"generate convergence --dataset planted --family {family} ")
+            assert f"--capacities {sizes} --repeats {row.guess_replicates}" in command
+            assert f"--store {few}" in command
+
+
+def test_power_is_that_of_the_noncentral_t_distribution() -> None:
+    for n, drop, sd, level in [(10, 0.004, 0.006, 0.05), (30, 0.007, 0.006, 0.01), (20, 0.0, 0.01, 0.001)]:
+        drops, sds = np.array([[0.0, drop], [-drop, 0.0]]), np.full((2, 2), sd)
+        seen = Odds(drops, sds, np.full(2, np.inf), np.full(2, sd)).power(0, n, level, 0.01)
+        # The tests add 0.001^2 to every variance.
+        shift = (0.01 - drop) * np.sqrt(n) / np.hypot(sd, 0.001)
+        assert seen == pytest.approx(1 - nctdtr(n - 1, shift, stdtrit(n - 1, 1 - level)), abs=0.006)
+
+
+@pytest.mark.parametrize("replicates", [5, 10])
+@pytest.mark.parametrize("seeds", [FAST, SLOW])
+def test_following_the_advice_proves_the_guess(replicates: int, seeds: range) -> None:
+    """The odds are stated from the means and spreads of a few replicates: 80% at best, so 60% are held to."""
+    tally = guess_tally(replicates, seeds)
+    at_least(tally.stable, tally.made, 0.95)
+    at_least(tally.good, tally.made, 0.9)
+    at_least(tally.proven, tally.named, 0.6)
+    at_most(tally.wrong, tally.named, 0.05)
+
+
+def test_what_is_proven_to_be_the_smallest_leaves_no_guess(tmp_path: Path) -> None:
+    accuracy = np.where(np.arange(12)[:, None] < 6, 0.5, 0.95) + np.where(np.arange(12)[:, None] < 6, 0.1, 0.002) * (
+        np.random.default_rng(0).standard_normal((12, 10))
+    )
+    row = only(write(tmp_path / "clear.duckdb", PlantedSweep(accuracy=accuracy)))
+    assert (row.status, row.capacity, row.guess_capacity, row.guess_command) == ("detected", LADDER[6], None, None)
+
+
+def test_a_guess_satisfies_the_limits(few: Path) -> None:
+    free = {row.scope: row for row in recommend(few)}
+    largest = max(row.guess_parameters or 0 for row in free.values())
+    for row in recommend(few, max_parameters=largest - 1):
+        assert row.guess_parameters is None or row.guess_parameters < largest
+    for row in recommend(few, max_bytes=4 * largest - 1):
+        assert row.guess_parameters is None or row.guess_parameters < largest
+    for row in recommend(few, min_accuracy=0.9499):
+        assert row.guess_accuracy is None or row.guess_accuracy > 0.9499
+
+
+@pytest.mark.parametrize(("replicates", "bound"), [(5, 0.4507), (10, 0.2589), (30, 0.0950)])
+def test_what_clean_replicates_leave_open_is_said(tmp_path: Path, replicates: int, bound: float) -> None:
+    """1 - 0.05^(1/R): what R trainings without a failure cannot rule out."""
+    row = only(write(tmp_path / "equal.duckdb", PlantedSweep(accuracy=np.full((12, replicates), 0.9))))
+    assert (row.replicates, row.failures) == (replicates, 0)
+    assert row.failure_bound == pytest.approx(bound, abs=5e-5)
+    assert f"leaves open that up to {100 * bound:.2g}% do" in row.explanation
+
+
+def test_failures_seen_raise_what_is_left_open(tmp_path: Path) -> None:
+    """Clopper and Pearson: 1 of 30 leaves 14.9% open, one-sided 95%."""
+    accuracy = np.full((12, 30), 0.9)
+    accuracy[:, 7] = CHANCE
+    (first, *_) = recommend(write(tmp_path / "dead.duckdb", PlantedSweep(accuracy=accuracy))).evidence
+    assert (first.failures, first.replicates) == (1, 30)
+    assert first.failure_bound == pytest.approx(0.1486, abs=5e-5)
+
+
+def test_why_all_can_differ_is_said_where_there_is_such_a_row(few: Path, store: Path) -> None:
+    for path, said in ((few, True), (store, False)):
+        for option in ([], ["--explain"]):
+            text = " ".join(call("recommend", "--store", path, *option).stdout.decode().split())
+            assert ("Why `all` can differ from a family's row" in text) == said
+
+
+def test_proven_and_guess_are_told_apart_in_the_table(few: Path) -> None:
+    lines = call("recommend", "--store", few).stdout.decode().splitlines()
+    rows = {row.scope: row for row in recommend(few)}
+    for scope, row in rows.items():
+        at = next(index for index, line in enumerate(lines) if line.startswith(f"{scope} "))
+        assert lines[at + 1].split()[:3] == ["guess", str(row.guess_family), f"1x{row.guess_capacity}"]
+    assert sum(line.startswith("  guess ") for line in lines) == len(rows)
+    text = " ".join(" ".join(lines).split())
+    assert text.count("guess, not proven: ") == len(rows)
 
 
 def test_int8_that_costs_more_than_the_margin_is_not_safe(tmp_path: Path) -> None:
