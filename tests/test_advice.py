@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -97,15 +96,14 @@ def advised(store: Path, dataset: str) -> Iterator[str]:
 
 def commands_of(found: object) -> Iterator[str]:
     if isinstance(found, Recommendations):
-        for part in fields(found):
-            yield from commands_of(getattr(found, part.name))
-    elif isinstance(found, Results):
+        yield from commands_of(found.evidence)
+    if isinstance(found, Results):
         for note in found.notes:
             yield from QUOTED.findall(note)
         for row in found.records():
             for name, value in row.items():
                 if isinstance(value, str) and "generate " in value:
-                    yield from [value] if name in ("command", "to_test") else QUOTED.findall(value)
+                    yield from [value] if name in COMMANDS else QUOTED.findall(value)
 
 
 def planned(command: str) -> Plan:
@@ -122,6 +120,7 @@ def planned(command: str) -> Plan:
     return make_plan(request, datasets, frozenset())
 
 
+COMMANDS = ("command", "to_test", "guess_command")
 KINDS = ("five", "two", "dead", "families", "depths", "shapes", "quantized")
 
 
@@ -144,6 +143,13 @@ def test_advice_is_planned_as_the_user_asked(kind: str, folder: Path, tmp_path: 
                 assert unit.protocol.training.epochs in (3, 100), command
                 assert {cell.architecture.capacity for cell in unit.cells} <= ALLOWED, command
             assert plan.models <= 2 * 1000 * len(SIZES), command
+
+
+def test_a_study_advises_as_its_store_does(folder: Path, tmp_path: Path) -> None:
+    store = own(tmp_path / "own.duckdb", folder, *planted(folder, "families"))
+    for analysis in (analyze.recommend, analyze.table_one, analyze.regimes):
+        assert analysis(analyze.Study.read(store)).records() == analysis(store).records()
+    assert any(row.guess_command for row in analyze.recommend(store))
 
 
 def test_the_report_advises_the_same(folder: Path, tmp_path: Path) -> None:

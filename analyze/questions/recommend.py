@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 from analyze.arguments import checked
-from analyze.questions.advice import advice_in
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
@@ -22,7 +21,6 @@ from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
 from analyze.study import EQUAL_WIDTHS, ArchitectureKey, Study, SweepKey, study_of
 from analyze.sweeps import sweeps
-from store.advice import Advice
 
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
@@ -142,7 +140,7 @@ def recommend(
     study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
     notes = study.demand(sweeps(study)).notes
     stability = [row for row, _ in boundaries(study)]
-    cells, facts, advice = cells_in(study), facts_in(study, max_drop), advice_in(study)
+    cells, facts = cells_in(study), facts_in(study, max_drop)
     rows: list[Recommendation] = []
     evidence: list[Candidate] = []
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
@@ -151,7 +149,7 @@ def recommend(
             judged = judge(part, scope, limits, seed=study.seed)
             regimes = [row for row in about if scope in ("all", row.family)]
             row, judged = _recommendation(judged, part, regimes, limits, facts)
-            rows.append(_in_full(row, advice, study.chosen.protocol))
+            rows.append(row)
             evidence += judged
     return study.advised(
         Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
@@ -241,23 +239,6 @@ def _with_guess(row: Recommendation, guess: Guess | None) -> Recommendation:
         guess_cores=guess.cores,
         guess_command=guess.command,
         guess_reason=in_words(guess),
-    )
-
-
-def _in_full(row: Recommendation, advice: Advice, protocol: str | None) -> Recommendation:
-    """Return the row with the commands in its texts as they have to be given to continue the store."""
-
-    def full(text: str | None) -> str | None:
-        family = None if row.scope == "all" else row.scope
-        return text and advice.complete(text, dataset=row.dataset, family=family, protocol=protocol)
-
-    return replace(
-        row,
-        reason=full(row.reason),
-        command=full(row.command),
-        guess_command=full(row.guess_command),
-        guess_reason=full(row.guess_reason),
-        explanation=full(row.explanation) or "",
     )
 
 
