@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,19 @@ from rich.console import Console
 
 from generate.architectures import Architecture
 from generate.cost import calibrate
-from generate.datasets import Dataset, load_dataset
+from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
-from generate.protocol import FamilyProtocol
+from generate.protocol import FamilyProtocol, Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.sweep import Progress, run_sweep
 from store.errors import MinarchError
+from store.records import Invocation
 from store.results import Store
 
+VALIDATION_FRACTION = Training().validation_fraction
 CLOSE_SECONDS = 5.0
 """How long an interrupted sweep waits for another program to let go of the store."""
 
@@ -40,7 +43,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     """
     store = Store(store_path)
     store.prepare()
-    datasets = _load(request)
+    datasets = _load(request, store)
     plan = make_plan(request, datasets, store.run_ids())
     if not plan.units:
         click.echo(f"nothing to do: {store_path} holds all of {counted(plan.models, 'model')} asked for")
@@ -53,6 +56,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     seconds = _estimate(request, plan, datasets)
     _announce(console, plan, seconds, None if scheduler else local)
     pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(min(local, len(plan.units)))
+    invocation = new_invocation(request_spec(request, datasets))
     progress: Progress | None = None
 
     def keep(current: Progress) -> None:
@@ -62,7 +66,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
 
     try:
         with _termination_as_interrupt(), shown(console) as display:
-            final = run_sweep(plan.units, store, pool, new_invocation(request_spec(request, datasets)), show=keep)
+            final = run_sweep(plan.units, store, pool, invocation, show=keep)
     except KeyboardInterrupt:
         pool.stop()
         store.ingest(CLOSE_SECONDS)
@@ -76,6 +80,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     finally:
         pool.stop()
     store.close_out()
+    _warn_of_validation(store, invocation)
     click.echo(
         f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}; {store_path} holds"
         f" {plan.stored + final.models_done:,} of the {plan.models:,} asked for"
@@ -87,11 +92,23 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         raise MinarchError(f"gave up on {unit.name}{more} after 3 attempts: {error}; the same command tries again")
 
 
+def _warn_of_validation(store: Store, invocation: Invocation) -> None:
+    """Say how many models never got a validation image right: the first epoch was taken, whatever it was worth."""
+    sql = "SELECT count(*) AS n FROM runs WHERE invocation_id = ? AND validation_accuracy = 0"
+    found = int(store.query(sql, [invocation.invocation_id])["n"].item())
+    if found:
+        click.echo(
+            f"generate: {counted(found, 'model')} never got a validation image right, so their best epoch means"
+            " nothing; more images or epochs would tell them apart",
+            err=True,
+        )
+
+
 def show_plan(request: Request, store_path: Path) -> None:
     """Print what the request consists of, what is stored already, and how long the rest would take."""
     store = Store(store_path)
     stored = store.run_ids()
-    datasets = _load(request)
+    datasets = _load(request, store)
     plan = make_plan(request, datasets, stored)
     click.echo(
         f"{counted(plan.cells, 'cell')}, {counted(plan.models, 'distinct model')} with replicates;"
@@ -104,10 +121,15 @@ def show_plan(request: Request, store_path: Path) -> None:
         click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {counted(cores, 'core')} here")
 
 
-def _load(request: Request) -> list[tuple[str, Dataset]]:
+def _load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
+    """Return the datasets asked for, under the names that the store knows them by, and say what is odd about them."""
     if request.device == "cuda" and not torch.cuda.is_available():
         raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     datasets = [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
+    datasets, renamed = as_stored(datasets, store)
+    notes = [*renamed, *(note for _, dataset in datasets for note in remarks(dataset, VALIDATION_FRACTION))]
+    for note in notes:
+        click.echo(f"generate: {note}", err=True)
     for (source, dataset), family in product(datasets, request.families):
         protocol = protocol_of(request, family, source)
         for cell in cells_for(request, family, source):
@@ -115,6 +137,30 @@ def _load(request: Request) -> list[tuple[str, Dataset]]:
             if obstacle:
                 raise MinarchError(f"{dataset.name}: {obstacle}; leave out --family {family}")
     return datasets
+
+
+def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[list[tuple[str, Dataset]], list[str]]:
+    """Return the datasets under the names that the store has for the same images and labels, and what was renamed.
+
+    Raises:
+        MinarchError: two of them are the same, or one is what the store knows as another dataset with a name.
+    """
+    known: dict[str, str] = {}
+    if store.path.exists():
+        known = dict(store.query("SELECT dataset_fingerprint, dataset FROM datasets").iter_rows())
+    found: dict[str, str] = {}
+    result, notes = [], []
+    for source, dataset in datasets:
+        if dataset.fingerprint in found:
+            raise MinarchError(f"{found[dataset.fingerprint]} and {source} are the same images and labels: name one")
+        found[dataset.fingerprint] = source
+        name = known.get(dataset.fingerprint, dataset.name)
+        if name != dataset.name:
+            if dataset.seeding == "dataset name" and dataset.seed_key != name and name in DATASETS:
+                raise MinarchError(f"{store.path} knows the images of {source} as {name}: use --dataset {name}")
+            notes.append(f"{store.path} knows the images of {source} as {name}: the runs are stored under that name")
+        result.append((source, replace(dataset, name=name)))
+    return result, notes
 
 
 def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from generate.engine.choose import EngineChoice
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
 from generate.families.settings import with_settings
-from generate.protocol import SPARSITIES, Compute, FamilyProtocol, Training, digest, protocol_id
+from generate.protocol import SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
 from store.records import Precision
 
 Phase = Literal["all", "shapes", "convergence", "quantization"]
@@ -62,11 +62,12 @@ class Request:
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """Where a worker finds a dataset, and the fingerprint that it must have."""
+    """Where a worker finds a dataset, the fingerprint that it must have, and the name its runs are stored under."""
 
     source: str
     data_dir: Path | None
     fingerprint: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,23 +151,24 @@ def run_id(
     )
 
 
-def training_for(request: Request, dataset: str) -> Training:
-    """Return the training settings of a request on a dataset."""
+def training_for(request: Request, source: str, seeding: Seeding) -> Training:
+    """Return the training settings of a request on a dataset, which is loaded from `source`, a name or a path."""
     return Training(
-        epochs=request.epochs or default_epochs(dataset),
+        epochs=request.epochs or default_epochs(source),
         patience=request.patience,
         seed=request.seed,
         compute=request.compute,
+        seeding=seeding,
     )
 
 
-def protocol_of(request: Request, family: str, dataset: str) -> FamilyProtocol:
-    """Return the protocol of a family that a request asks for on a dataset.
+def protocol_of(request: Request, family: str, source: str, seeding: Seeding = "dataset name") -> FamilyProtocol:
+    """Return the protocol of a family that a request asks for on a dataset, which is loaded from `source`.
 
     Raises:
         MinarchError: a setting is not allowed.
     """
-    return with_settings(protocol_for(family, training_for(request, dataset)), request.settings)
+    return with_settings(protocol_for(family, training_for(request, source, seeding)), request.settings)
 
 
 def cells_for(request: Request, name: str, dataset: str) -> list[Cell]:
@@ -203,7 +205,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
         by_replicate: dict[int, list[Unit]] = {}
         for family in request.families:
             designed = cells_for(request, family, source)
-            protocol = protocol_of(request, family, source)
+            protocol = protocol_of(request, family, source, dataset.seeding)
             cells += _labels_asked_for(request, designed)
             for precision, replicate in product(PRECISIONS[request.phase], range(repeats_for(request, family))):
                 found = [cell for cell in designed if precision == "fp32" or cell.architecture.in_phase_2]
@@ -216,7 +218,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                 done += len(found) - len(missing)
                 for pack, seconds in _packs(missing, dataset, protocol, precision):
                     unit = Unit(
-                        dataset=DatasetRef(source, request.data_dir, dataset.fingerprint),
+                        dataset=DatasetRef(source, request.data_dir, dataset.fingerprint, dataset.name),
                         protocol=protocol,
                         replicate=replicate,
                         precision=precision,
@@ -243,7 +245,7 @@ def _packs(
     cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision
 ) -> Iterator[tuple[tuple[Cell, ...], float]]:
     image: ImageShape = dataset.image
-    counts = (len(dataset.train_images), len(dataset.test_images))
+    counts = (len(dataset.train.images), len(dataset.test.images))
     pack: list[Cell] = []
     seconds, parameters = 0.0, 0
     for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image, protocol)):

@@ -18,6 +18,8 @@ from typing import Literal
 from store.errors import MinarchError
 
 Compute = Literal["float32", "bf16"]
+Seeding = Literal["dataset name", "fingerprint"]
+"""What random numbers are drawn from, beside the base seed and the replicate."""
 
 SPARSITIES = tuple(round(step / 20, 2) for step in range(21))
 
@@ -59,6 +61,9 @@ def require_numbers(
 class Training:
     """How every model is trained; learning rate and betas are Adam's, `patience` is in epochs (None: never stop).
 
+    `seeding` came later: its default, what all runs did before, is left out of the spec, so that they keep their
+    identities.
+
     Raises:
         MinarchError: a number is out of range, or a text names what is not implemented.
     """
@@ -76,6 +81,7 @@ class Training:
     input_std: float = 0.5
     compute: Compute = "float32"
     seed: int = 0
+    seeding: Seeding = "dataset name"
 
     def __post_init__(self) -> None:
         require_text(
@@ -83,6 +89,7 @@ class Training:
             loss="cross-entropy",
             selection="highest validation accuracy, first on ties",
             compute=("float32", "bf16"),
+            seeding=("dataset name", "fingerprint"),
         )
         require_numbers(self, "epochs", "batch_size", least=1)
         require_numbers(self, "learning_rate", "epsilon", "input_std", above=0)
@@ -128,7 +135,10 @@ def digest(spec: object) -> str:
 
 def protocol_spec(protocol: FamilyProtocol) -> dict[str, object]:
     """Return the protocol as a JSON-ready dictionary."""
-    return asdict(protocol)
+    spec = asdict(protocol)
+    if protocol.training.seeding == "dataset name":
+        del spec["training"]["seeding"]
+    return spec
 
 
 def protocol_id(protocol: FamilyProtocol) -> str:

@@ -65,6 +65,7 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     dataset = _dataset(unit.dataset.source, unit.dataset.data_dir)
     if dataset.fingerprint != unit.dataset.fingerprint:
         raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
+    dataset = replace(dataset, name=unit.dataset.name)
     architectures = [cell.architecture for cell in unit.cells]
     quantized = unit.precision == "int8"
     pack = build_pack(
@@ -73,7 +74,9 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     for model, architecture in enumerate(architectures):
         pack.load(
             model,
-            initial_tensors(architecture, dataset.image, unit.protocol, dataset=dataset.name, replicate=unit.replicate),
+            initial_tensors(
+                architecture, dataset.image, unit.protocol, dataset=dataset.seed_key, replicate=unit.replicate
+            ),
         )
     pack.refresh()
     split = split_data(
@@ -82,10 +85,10 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
         dataset.test_images,
         dataset.test_labels,
         unit.protocol.training,
-        dataset=dataset.name,
+        dataset=dataset.seed_key,
         replicate=unit.replicate,
     )
-    trained = train(pack, split, dataset=dataset.name, replicate=unit.replicate)
+    trained = train(pack, split, dataset=dataset.seed_key, replicate=unit.replicate)
     seconds = time.perf_counter() - began
     records = _records(unit, invocation_id, dataset, pack, trained, seconds)
     if not quantized:

@@ -82,4 +82,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:
         query += f" WHERE NOT EXISTS (SELECT 1 FROM {table} s WHERE s.run_id = i.run_id)"
     else:
         query += " ON CONFLICT DO NOTHING"
+    if table == "runs":
+        # A fingerprint tells datasets apart: the name that the store has for it is that of all its runs.
+        name = "SELECT any_value(d.dataset) FROM datasets d WHERE d.dataset_fingerprint = i.dataset_fingerprint"
+        query = query.replace("i.*", f"i.* REPLACE (coalesce(({name}), i.dataset) AS dataset)")
     return int(connection.execute(query).fetchall()[0][0])

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.paper.figures import TABLE_ONE, Printed, TableOneRow
 from analyze.questions.candidates import Cell, cells
@@ -79,6 +80,7 @@ class TableOneFigure:
 
 
 @checked
+@advised
 def table_one(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -113,7 +115,7 @@ def table_one(
             _sparsity(members, for_pruning, best, cut, losses, paper),
             _gap(members, for_gap, quantized, paper),
         ]
-    return study.advised(Results(TableOneFigure, tuple(rows), notes))
+    return Results(TableOneFigure, tuple(rows), notes)
 
 
 @once

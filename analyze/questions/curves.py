@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Study, study_of
@@ -109,6 +110,7 @@ class EpochPoint:
 
 
 @checked
+@advised
 def curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -134,10 +136,11 @@ def curves(
     study = study_of(store, dataset, family, protocol, tables=("pruning",) if over == "sparsity" else ())
     means, notes = _of_chosen(study, _MEANS.format(points=_POINTS[over]))
     rows = (CurvePoint(**row) for row in _with_interval(means).iter_rows(named=True))
-    return study.advised(Results(CurvePoint, tuple(rows), notes))
+    return Results(CurvePoint, tuple(rows), notes)
 
 
 @checked
+@advised
 def learning_curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -151,7 +154,7 @@ def learning_curves(
     """
     study = study_of(store, dataset, family, protocol, tables=("epochs",))
     means, notes = _of_chosen(study, _EPOCHS)
-    return study.advised(Results(EpochPoint, tuple(EpochPoint(**row) for row in means.iter_rows(named=True)), notes))
+    return Results(EpochPoint, tuple(EpochPoint(**row) for row in means.iter_rows(named=True)), notes)
 
 
 def _of_chosen(study: Study, sql: str) -> tuple[polars.DataFrame, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -141,6 +142,7 @@ class Topologies:
 
 
 @checked
+@advised
 def shapes(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -165,10 +167,11 @@ def shapes(
         for sweep in found.content
         for index, compared in enumerate(_compared(sweep, margin, study.seed))
     ]
-    return study.advised(Results(ShapeEquivalence, tuple(rows), found.notes))
+    return Results(ShapeEquivalence, tuple(rows), found.notes)
 
 
 @checked
+@advised
 def shape_thresholds(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -186,10 +189,11 @@ def shape_thresholds(
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(topologies(study))
     rows = tuple(_threshold(sweep, margin, study.seed) for sweep in found.content)
-    return study.advised(Results(ShapeThreshold, rows, found.notes))
+    return Results(ShapeThreshold, rows, found.notes)
 
 
 @checked
+@advised
 def shape_components(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -206,7 +210,7 @@ def shape_components(
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(topologies(study))
     rows = [row for sweep in found.content for row in _components(sweep, first_stable(study), study.seed)]
-    return study.advised(Results(ShapeComponents, tuple(rows), found.notes))
+    return Results(ShapeComponents, tuple(rows), found.notes)
 
 
 @once

@@ -1,6 +1,6 @@
 """Datasets: images as bytes in memory, from a registry of names or from a folder of the user's own."""
 
-from generate.datasets.dataset import Dataset, Split
+from generate.datasets.dataset import Dataset, Split, remarks
 from generate.datasets.registry import (
     DATASET_GROUPS,
     DATASETS,
@@ -18,5 +18,6 @@ __all__ = [
     "Split",
     "default_epochs",
     "load_dataset",
+    "remarks",
     "resolve_names",
 ]

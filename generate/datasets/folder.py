@@ -9,8 +9,9 @@ from typing import BinaryIO
 import numpy as np
 
 from generate.datasets.cache import cached
-from generate.datasets.dataset import Dataset, Split, assemble
+from generate.datasets.dataset import KNOWN, Dataset, Split, assemble, fingerprint, in_order_of_content
 from generate.datasets.decode import decode_images
+from generate.datasets.files import in_order, listed, require_regular
 from generate.datasets.parquet import has_parquet, read_parquet
 from store.errors import MinarchError
 
@@ -23,26 +24,34 @@ def load_folder(folder: Path) -> Dataset:
     """Return the user's own data, named as its folder.
 
     The folder holds either `train/CLASS/` and `test/CLASS/` with image files, or `train-*.parquet` and
-    `test-*.parquet`. Classes are numbered in the sorted order of their names. All images share one size, and are
-    all grey or all RGB.
+    `test-*.parquet`. Classes are numbered in the order of their names: by value where all are numbers, else
+    alphabetically. All images share one size, and are all grey or all RGB.
+
+    Images are put in an order of their content, so that two folders with the same images and labels are one dataset,
+    whatever their names, formats and orders; unless they are, in their order, a dataset that is known by name.
 
     Raises:
         MinarchError: a part is missing, or a file is damaged or unlike the first one; names it.
     """
-    name = folder.resolve().name
-    if has_parquet(folder):
-        train, test = read_parquet(folder)
-    elif (folder / "train").is_dir():
-        train, test = _read_tree(folder)
-    else:
-        raise MinarchError(
-            f"{folder} is no dataset: it needs train/CLASS/ and test/CLASS/ with images, or train-*.parquet and "
-            f"test-*.parquet"
-        )
+    try:
+        name = folder.resolve().name
+        if has_parquet(folder):
+            train, test = read_parquet(folder)
+        elif (folder / "train").is_dir():
+            train, test = _read_tree(folder)
+        else:
+            raise MinarchError(
+                f"{folder} is no dataset: it needs train/CLASS/ and test/CLASS/ with images, or train-*.parquet and "
+                f"test-*.parquet"
+            )
+    except OSError as error:
+        raise MinarchError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
     present = np.unique(train.labels)
     if not np.array_equal(present, np.arange(len(present))):
         raise MinarchError(f"{folder}: the training labels must run from 0 to their largest without a gap")
-    return assemble(name, train, test, len(present))
+    if fingerprint(train, test) not in KNOWN:
+        train, test = in_order_of_content(train), in_order_of_content(test)
+    return assemble(name, train, test, len(present), own=True)
 
 
 def _read_tree(folder: Path) -> tuple[Split, Split]:
@@ -54,11 +63,12 @@ def _read_tree(folder: Path) -> tuple[Split, Split]:
         raise MinarchError(f"{folder}/test/{unknown[0]} is a class without training images")
     train, test = (_labelled_files(folder / part, names) for part in ("train", "test"))
     sources = [path for path, _ in train + test]
+    require_regular(sources)
     return cached(sources, lambda: (_read_files(train), _read_files(test)))
 
 
 def _class_names(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = in_order([path.name for path in listed(folder) if path.is_dir() and not path.name.startswith(".")])
     if not names:
         raise MinarchError(f"{folder} has no class folders: put the images in {folder}/CLASS/")
     return names
@@ -69,7 +79,7 @@ def _labelled_files(folder: Path, names: Sequence[str]) -> list[LabelledFile]:
     for label, name in enumerate(names):
         if not (folder / name).is_dir():
             continue
-        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in SUFFIXES)
+        found = [path for path in listed(folder / name) if path.suffix.lower() in SUFFIXES]
         if not found:
             raise MinarchError(f"{folder / name} has no images ({', '.join(SUFFIXES)})")
         files += [(path, label) for path in found]

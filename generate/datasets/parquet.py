@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,10 +21,13 @@ import pyarrow.parquet as pq
 from generate.datasets.cache import cached
 from generate.datasets.dataset import Split
 from generate.datasets.decode import decode_images
+from generate.datasets.files import in_order, require_regular
 from store.errors import MinarchError
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
+LARGEST_LABEL = 1_000_000
+BATCH_ROWS = 256
 
 
 def parquet_files(folder: Path, part: str) -> list[Path]:
@@ -40,10 +45,10 @@ def has_parquet(folder: Path) -> bool:
 
 
 def read_parquet(folder: Path) -> tuple[Split, Split]:
-    """Return the training and the test split; labels that are names are numbered in their sorted order.
+    """Return the training and the test split; labels that are names are numbered in their order.
 
     Raises:
-        MinarchError: a file or column is missing, or an image or a file is damaged; names the file.
+        MinarchError: a file or column is missing, or an image, a label or a file is damaged; names the file.
     """
     parts = []
     for part in ("train", "test"):
@@ -51,12 +56,13 @@ def read_parquet(folder: Path) -> tuple[Split, Split]:
         _require_all_shards(folder / f"{part}-*.parquet", files)
         parts.append(files)
     train_files, test_files = parts
+    require_regular(train_files + test_files)
 
     def decode() -> tuple[Split, Split]:
-        train, test = _read_columns(train_files), _read_columns(test_files)
-        names = sorted(set(train[1]) | set(test[1]), key=str)
-        by_name = {name: index for index, name in enumerate(names)} if isinstance(names[0], str) else None
-        return _split(train_files, *train, by_name), _split(test_files, *test, by_name)
+        train, test = _read_labels(train_files), _read_labels(test_files)
+        names = {label for label in train + test if isinstance(label, str)}
+        by_name = {name: index for index, name in enumerate(in_order(names))} if names else None
+        return _split(train_files, train, by_name), _split(test_files, test, by_name)
 
     return cached(train_files + test_files, decode)
 
@@ -74,20 +80,34 @@ def _require_all_shards(pattern: Path, files: Sequence[Path]) -> None:
             raise MinarchError(f"{expected} is missing")
 
 
-def _read_columns(files: Sequence[Path]) -> tuple[list[bytes | None], list[object]]:
-    images: list[bytes | None] = []
+def _read_labels(files: Sequence[Path]) -> list[object]:
     labels: list[object] = []
     for path in files:
-        try:
-            names = pq.read_schema(path).names
-            image, label = _column(path, names, IMAGE_COLUMNS), _column(path, names, LABEL_COLUMNS)
-            table = pq.read_table(path, columns=[image, label])
-        except (OSError, pa.ArrowException) as error:
-            raise MinarchError(f"{path} is damaged or cannot be read: {error}") from error
-        rows = table.column(image).to_pylist()
-        images += [row.get("bytes") if isinstance(row, dict) else row for row in rows]
-        labels += table.column(label).to_pylist()
-    return images, labels
+        with _reading(path), pq.ParquetFile(path) as file:
+            label = _column(path, file.schema_arrow.names, LABEL_COLUMNS)
+            for batch in file.iter_batches(columns=[label]):
+                labels += batch.column(0).to_pylist()
+    return labels
+
+
+def _read_images(files: Sequence[Path]) -> Iterator[object]:
+    """Yield what stands for an image in each row, some rows at a time: repeated bytes take little room in a file."""
+    for path in files:
+        with _reading(path), pq.ParquetFile(path) as file:
+            image = _column(path, file.schema_arrow.names, IMAGE_COLUMNS)
+            for batch in file.iter_batches(BATCH_ROWS, columns=[image]):
+                for row in batch.column(0).to_pylist():
+                    yield row.get("bytes") if isinstance(row, dict) else row
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        # What Arrow raises for a damaged file depends on where the damage is.
+        reason = " ".join(str(error).split())[:200]
+        raise MinarchError(f"{path} is damaged or cannot be read: {reason}") from error
 
 
 def _column(path: Path, names: Sequence[str], wanted: Sequence[str]) -> str:
@@ -97,19 +117,23 @@ def _column(path: Path, names: Sequence[str], wanted: Sequence[str]) -> str:
     raise MinarchError(f"{path} has no column {' or '.join(wanted)}; it has {', '.join(names)}")
 
 
-def _split(
-    files: Sequence[Path], images: Sequence[bytes | None], labels: Sequence[object], by_name: dict[object, int] | None
-) -> Split:
+def _split(files: Sequence[Path], labels: Sequence[object], by_name: dict[str, int] | None) -> Split:
     source = files[0] if len(files) == 1 else files[0].parent
 
     def contents() -> Iterator[tuple[str, BinaryIO]]:
-        for row, content in enumerate(images):
+        for row, content in enumerate(_read_images(files)):
             if not isinstance(content, bytes):
                 raise MinarchError(f"{source}, row {row} holds no image bytes")
             yield f"{source}, row {row}", io.BytesIO(content)
 
-    numbers = labels if by_name is None else [by_name.get(label) for label in labels]
-    for row, number in enumerate(numbers):
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise MinarchError(f"{source}, row {row} has label {labels[row]!r}; labels are numbers, or all names")
-    return Split(decode_images(contents(), len(images)), np.array(numbers, dtype=np.int64))
+    numbers: list[int] = []
+    for row, label in enumerate(labels):
+        number = by_name.get(label) if by_name is not None and isinstance(label, str) else label
+        mixed = by_name is not None and not isinstance(label, str)
+        if mixed or not isinstance(number, int) or isinstance(number, bool) or abs(number) > LARGEST_LABEL:
+            shown = textwrap.shorten(repr(label), 80)
+            raise MinarchError(
+                f"{source}, row {row} has label {shown}; labels are whole numbers up to {LARGEST_LABEL:,}, or all names"
+            )
+        numbers.append(number)
+    return Split(decode_images(contents(), len(numbers)), np.array(numbers, dtype=np.int64))

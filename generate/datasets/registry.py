@@ -10,6 +10,7 @@ import numpy as np
 
 from generate.datasets.cache import cache_folder
 from generate.datasets.dataset import Dataset, Split, assemble
+from generate.datasets.files import folder_at
 from generate.datasets.folder import load_folder
 from generate.datasets.parquet import has_parquet, read_parquet
 from generate.datasets.torchvision_sets import TorchvisionSet, batch_set, idx_set
@@ -131,8 +132,8 @@ def resolve_names(names: Sequence[str]) -> list[str]:
 
 
 def _folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    folder = folder_at(name)
+    if folder is None:
         known = ", ".join([*DATASETS, *DATASET_GROUPS])
         raise MinarchError(f"there is no dataset '{name}': use {known}, or a folder with images of your own")
     if folder.resolve().name in {*DATASETS, *DATASET_GROUPS}:

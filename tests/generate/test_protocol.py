@@ -115,6 +115,7 @@ TRAINING_CHANGES: dict[str, Any] = {
     "input_std": 0.3,
     "compute": "bf16",
     "seed": 1,
+    "seeding": "fingerprint",
 }
 
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from generate.architectures import ImageShape
 from generate.datasets import load_dataset
+from generate.datasets.dataset import in_order_of_content
 from tests.generate.datasets.files import (
     TEST,
     TRAIN,
     assert_holds,
-    by_class,
     make_split,
     message,
     write_parquet,
@@ -28,7 +28,7 @@ def test_own_image_tree(tmp_path: Path) -> None:
     (folder / "train" / ".hidden").mkdir()
     dataset = load_dataset(str(folder), None)
     assert (dataset.name, dataset.classes) == ("mine", 10)
-    assert_holds(dataset, by_class(TRAIN), by_class(TEST))
+    assert_holds(dataset, in_order_of_content(TRAIN), in_order_of_content(TEST))
 
 
 def test_own_parquet_with_names_for_labels(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_own_parquet_with_names_for_labels(tmp_path: Path) -> None:
     write_parquet(tmp_path / "insects" / "data", train, test, label=lambda n: names[n])
     dataset = load_dataset(str(tmp_path / "insects"), None)
     assert (dataset.name, dataset.image) == ("insects", ImageShape(9, 9, 3, 3))
-    assert_holds(dataset, train, test)
+    assert_holds(dataset, in_order_of_content(train), in_order_of_content(test))
 
 
 def test_own_data_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,4 +64,4 @@ def test_bad_image_in_parquet_is_named_by_row(tmp_path: Path, content: bytes | N
 @pytest.mark.parametrize("label", [lambda n: None if n == 4 else int(n), lambda n: n / 2, lambda n: n > 4])
 def test_labels_in_parquet_are_whole_numbers(tmp_path: Path, label: Callable[[int], object]) -> None:
     write_parquet(tmp_path / "mnist", label=label)
-    assert "labels are numbers" in message(lambda: load_dataset("mnist", tmp_path))
+    assert "labels are whole numbers" in message(lambda: load_dataset("mnist", tmp_path))

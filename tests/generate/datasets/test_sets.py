@@ -21,7 +21,6 @@ from tests.generate.datasets.files import (
     message,
     write_idx,
     write_parquet,
-    write_tree,
 )
 
 # digits.
@@ -86,9 +85,7 @@ def test_fingerprint_does_not_depend_on_the_layout(tmp_path: Path) -> None:
     write_idx(tmp_path / "a", train, test)
     write_idx(tmp_path / "b", train, test, compress=True)
     write_parquet(tmp_path / "c" / "mnist", train, test, shards=2)
-    write_tree(tmp_path / "mine", train, test)
-    found = {load_dataset("mnist", tmp_path / place).fingerprint for place in "abc"}
-    assert found == {load_dataset(str(tmp_path / "mine"), None).fingerprint}
+    assert len({load_dataset("mnist", tmp_path / place).fingerprint for place in "abc"}) == 1
 
 
 def test_fingerprint_changes_with_pixels_labels_order_and_shape(tmp_path: Path) -> None:
