@@ -1,0 +1,4 @@
+from .files import write_figure as write_figure
+from .files import write_report as write_report
+
+__all__: list[str]
