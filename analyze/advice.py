@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from analyze.results import Results
 
@@ -16,46 +14,26 @@ if TYPE_CHECKING:
 HINT = "generate "
 """What every text with a command in it contains."""
 
-P = ParamSpec("P")
-Found = TypeVar("Found")
+Found = TypeVar("Found", bound=object)
 
 
-def advised(analysis: Callable[P, Found]) -> Callable[P, Found]:
-    """Return an analysis whose results hold the commands that they advise in full, as `store.advice` writes them.
+def completed(found: Found, advice: Callable[[], Advice], datasets: Sequence[str]) -> Found:
+    """Return results, or a dataclass of such, with the commands that they advise in full, as `store.advice` has them.
 
-    The analysis takes the store as `store`, returns `Results` or a dataclass of such, and writes commands in the short
-    form, such as `generate shapes --repeats 10`. Dataset, family and protocol are its row's where it does not say.
+    Analyses write commands in the short form, such as `generate shapes --repeats 10`. Dataset, family and protocol are
+    the row's where it does not say, `datasets` those of remarks; `advice` is asked for where there is a command.
     """
-    signature = inspect.signature(analysis)
-
-    @functools.wraps(analysis)
-    def complete(*args: P.args, **kwargs: P.kwargs) -> Found:
-        found = analysis(*args, **kwargs)
-        asked = signature.bind(*args, **kwargs).arguments
-
-        @functools.cache
-        def advice() -> Advice:
-            from store.advice import load_advice
-
-            return load_advice(asked["store"])
-
-        datasets = asked.get("dataset") or ()
-        return cast(Found, _completed(found, advice, [datasets] if isinstance(datasets, str) else list(datasets)))
-
-    return complete
-
-
-def _completed(found: object, advice: Callable[[], Advice], datasets: Sequence[str]) -> object:
-    if isinstance(found, Results):
-        return replace(
-            found,
-            rows=tuple(_row(row, advice) for row in found.rows),
-            notes=tuple(advice().complete(note, dataset=datasets) if HINT in note else note for note in found.notes),
-        )
+    changed: object = found
     if is_dataclass(found) and not isinstance(found, type):
-        parts = {field.name: getattr(found, field.name) for field in fields(found)}
-        return replace(found, **{name: _completed(part, advice, datasets) for name, part in parts.items()})
-    return found
+        parts = {field.name: getattr(found, field.name) for field in fields(found) if field.init}
+        changed = replace(found, **{name: completed(part, advice, datasets) for name, part in parts.items()})
+    if isinstance(changed, Results):
+        changed = replace(
+            changed,
+            rows=tuple(_row(row, advice) for row in changed.rows),
+            notes=tuple(advice().complete(note, dataset=datasets) if HINT in note else note for note in changed.notes),
+        )
+    return cast(Found, changed)
 
 
 def _row(row: Any, advice: Callable[[], Advice]) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast
 from zlib import crc32
 
 import numpy as np
 
+from analyze.advice import completed
 from analyze.arguments import FAMILIES
+from store.advice import Advice, advice_from
 from store.errors import MinarchError
 from store.results import Store
 from store.tables import TABLES
@@ -99,7 +102,8 @@ class Study:
     rows, and share what takes long to find, such as the stability boundaries.
     """
 
-    def __init__(self, tables: Snapshot, chosen: Selection, *, seed: int = 0) -> None:
+    def __init__(self, path: Path, tables: Snapshot, chosen: Selection, *, seed: int = 0) -> None:
+        self.path = path
         self.tables = tables
         self.chosen = chosen
         self.seed = seed
@@ -132,7 +136,7 @@ class Study:
             MinarchError: there is no such store, or it cannot be read.
         """
         chosen = Selection(_names(dataset), _names(family), protocol, lenient)
-        return cls(Store(Path(store)).snapshot(tables), chosen, seed=seed)
+        return cls(Path(store), Store(Path(store)).snapshot(tables), chosen, seed=seed)
 
     def query(self, sql: str) -> polars.DataFrame:
         """Return the rows of a reading SQL statement on the study's tables.
@@ -180,6 +184,15 @@ class Study:
             raise MinarchError(found.missing)
         return found
 
+    @cached_property
+    def advice(self) -> Advice:
+        """What is known of the store, to write commands with that add to it."""
+        return advice_from(self.path, self.query)
+
+    def advised(self, found: Content) -> Content:
+        """Return results with the commands that they advise in full."""
+        return completed(found, lambda: self.advice, self.chosen.datasets)
+
     def answer(self, question: object, find: Callable[[], Answer]) -> Answer:
         """Return the answer to a question: found now, or the one that was found before."""
         if question not in self._answers:
@@ -189,9 +202,12 @@ class Study:
 
 def once(question: Callable[Concatenate[Study, Options], Answer]) -> Callable[Concatenate[Study, Options], Answer]:
     """Return a function of a study and hashable options that finds each answer once per study."""
+    parameters = signature(question)
 
     def asked(study: Study, /, *args: Options.args, **options: Options.kwargs) -> Answer:
-        key = (question, args, tuple(sorted(options.items())))
+        bound = parameters.bind(study, *args, **options)
+        bound.apply_defaults()  # An option that is given its default value makes no other question.
+        key = (question, *list(bound.arguments.items())[1:])
         return study.answer(key, lambda: question(study, *args, **options))
 
     update_wrapper(asked, question)

@@ -7,21 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
 from analyze import (
     CurvePoint,
-    DepthCrossing,
-    EpochOverfitting,
     EpochPoint,
-    Pruning,
-    QuantizationGap,
-    Regime,
     Results,
-    ShapeComponents,
-    ShapeThreshold,
+    Study,
     claims,
     curves,
     depth_crossings,
@@ -35,16 +28,12 @@ from analyze import (
     shape_thresholds,
     table_one,
 )
+from analyze.sweeps import sweeps
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
-from store.advice import Advice, load_advice
+from store.advice import Advice
 from store.errors import MinarchError
-from store.results import Store
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Row = TypeVar("Row", bound="DataclassInstance")
 IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
 MOST_EPOCHS = 30
 CURVES: Mapping[str, tuple[Callable[..., Results[CurvePoint] | Results[EpochPoint]], tuple[str, ...]]] = {
@@ -171,29 +160,31 @@ def load(
     Raises:
         MinarchError: there is no store, it has no runs, or none of a dataset, of the families or of the protocol.
     """
-    store = Store(path)
-    models = _models(store, path, datasets, families)
-    present = models["family"].unique().sort().to_list() if families else None
-    found = regimes(path, list(datasets) or None, present, protocol)
-    facts = in_order(store.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
+    # One study: every part of the report shows the same moment, whatever a sweep adds meanwhile.
+    study = Study.read(path, list(datasets), list(families), protocol, lenient=True)
+    models = _models(study, path, datasets, families)
+    found = sweeps(study)
+    if found.missing and (protocol or not found.content):
+        raise MinarchError(found.missing)
+    facts = in_order(study.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
     return Findings(
-        subjects=_subjects(store, found, facts),
+        subjects=_subjects(study, facts),
         families=tuple(families),
         notes=found.notes,
-        recommendations=recommend(path, list(datasets) or None, present, protocol).frame(),
-        table_one=table_one(path, list(datasets) or None, present, protocol).frame(),
-        claims=claims(path, list(datasets) or None, present, protocol).frame() if with_claims else None,
+        recommendations=recommend(study).frame(),
+        table_one=table_one(study).frame(),
+        claims=claims(study).frame() if with_claims else None,
         dataset_facts=facts,
         models=models,
-        invocations=store.query(queries.INVOCATIONS),
-        protocols=store.query(queries.PROTOCOLS),
-        advice=load_advice(path),
+        invocations=study.query(queries.INVOCATIONS),
+        protocols=study.query(queries.PROTOCOLS),
+        advice=study.advice,
     )
 
 
-def _models(store: Store, path: Path, datasets: Sequence[str], families: Sequence[str]) -> pl.DataFrame:
+def _models(study: Study, path: Path, datasets: Sequence[str], families: Sequence[str]) -> pl.DataFrame:
     """Return the number of models per dataset, family and precision, of those asked for."""
-    models = store.query(queries.MODELS)
+    models = study.query(queries.MODELS)
     if models.is_empty():
         raise MinarchError(f"{path} holds no runs yet; `generate all` adds them")
     for column, wanted in (("dataset", datasets), ("family", families)):
@@ -214,24 +205,22 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort([*order, *keys], maintain_order=True)
 
 
-def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tuple[Subject, ...]:
+def _subjects(study: Study, facts: pl.DataFrame) -> tuple[Subject, ...]:
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
-    boundaries = found.frame()
-    names, chosen = _names(boundaries)
+    boundaries = regimes(study).frame()
     frames = {
-        name: get(store.path, *names, chosen).frame().drop(unused).rename({"replicates": "n"})
-        for name, (get, unused) in CURVES.items()
+        name: get(study).frame().drop(unused).rename({"replicates": "n"}) for name, (get, unused) in CURVES.items()
     }
-    frames["replicates"] = store.query(queries.REPLICATES)
-    analyses = {
-        "onsets": _rows(epoch_overfitting, EpochOverfitting, store, _with_rows(boundaries, frames["curves"])),
-        "gaps": _rows(quantization, QuantizationGap, store, _with_rows(boundaries, frames["precisions"])),
-        "safety": _rows(pruning, Pruning, store, _with_rows(boundaries, frames["pruning"])),
-        "crossings": _rows(depth_crossings, DepthCrossing, store, _with_rows(boundaries, frames["pruning"])),
-    }
+    frames["replicates"] = study.query(queries.REPLICATES)
     varied = frames["topologies"].filter((pl.col("depth") >= 2) & pl.col("shape").str.contains("[+-]"))
-    analyses["shape_thresholds"] = _rows(shape_thresholds, ShapeThreshold, store, _with_rows(boundaries, varied))
-    analyses["shape_components"] = _rows(shape_components, ShapeComponents, store, _with_rows(boundaries, varied))
+    analyses = {
+        "onsets": epoch_overfitting(study).frame(),
+        "gaps": quantization(study).frame(),
+        "safety": pruning(study).frame(),
+        "crossings": depth_crossings(study).frame(),
+        "shape_thresholds": shape_thresholds(study).frame().join(varied, on=IDENTITY, how="semi"),
+        "shape_components": shape_components(study).frame().join(varied, on=IDENTITY, how="semi"),
+    }
     chance = dict(facts.select("dataset_fingerprint", "chance_accuracy").iter_rows())
     subjects = []
     for (dataset, family, _, fingerprint), rows in boundaries.group_by(IDENTITY, maintain_order=True):
@@ -261,27 +250,6 @@ def _subjects(store: Store, found: Results[Regime], facts: pl.DataFrame) -> tupl
             )
         )
     return tuple(subjects)
-
-
-def _with_rows(boundaries: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the boundaries of the sweeps that have rows in `frame`: an analysis refuses the names of others."""
-    return boundaries.join(frame, on=IDENTITY, how="semi")
-
-
-def _rows(analysis: Callable[..., Results[Row]], row: type[Row], store: Store, sweeps: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of an analysis of these sweeps, none where there are no sweeps."""
-    if sweeps.is_empty():
-        return Results(row, ()).frame()
-    (datasets, families), protocol = _names(sweeps)
-    return analysis(store.path, datasets, families, protocol).frame()
-
-
-def _names(sweeps: pl.DataFrame) -> tuple[tuple[list[str], list[str]], str | None]:
-    """Return the datasets and families of some sweeps, and their protocol if all have the same."""
-    names = {column: sweeps[column].unique().to_list() for column in ("dataset", "family", "protocol_id")}
-    # One protocol of all sweeps may have been asked for by name; else the analysis chooses per sweep, as for regimes.
-    protocol = names["protocol_id"][0] if len(names["protocol_id"]) == 1 else None
-    return (names["dataset"], names["family"]), protocol
 
 
 def _thinned(curves: pl.DataFrame) -> pl.DataFrame:

@@ -12,15 +12,18 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from store.families import FAMILIES, family_facts, layered_families
 from store.results import Store
+
+if TYPE_CHECKING:
+    import polars
 
 PHASES = ("all", "shapes", "convergence", "quantization")
 
@@ -230,18 +233,23 @@ def load_advice(store: Path | str) -> Advice:
     Raises:
         MinarchError: there is no store, or it cannot be read.
     """
-    opened = Store(Path(store))
-    runs = opened.query(_RUNS)
-    protocols = opened.query("SELECT protocol_id, spec FROM protocols")
-    asked = opened.query(_ASKED)
+    return advice_from(store, Store(Path(store)).query)
+
+
+def advice_from(store: Path | str, query: Callable[[str], polars.DataFrame]) -> Advice:
+    """Return what is known of the store at this path, whose protocols, invocations and runs `query` reads."""
     return Advice(
         store=Path(store),
         runs=tuple(
             Stored(dataset, fingerprint, family, protocol, equal, tuple(capacities), tuple(depths), repeats)
-            for dataset, fingerprint, family, protocol, equal, capacities, depths, repeats, _ in runs.iter_rows()
+            for dataset, fingerprint, family, protocol, equal, capacities, depths, repeats, _ in query(
+                _RUNS
+            ).iter_rows()
         ),
-        protocols={protocol: _object(spec) for protocol, spec in protocols.iter_rows()},
-        asked=tuple(_object(request) if request else argv for request, argv in asked.iter_rows()),
+        protocols={
+            protocol: _object(spec) for protocol, spec in query("SELECT protocol_id, spec FROM protocols").iter_rows()
+        },
+        asked=tuple(_object(request) if request else argv for request, argv in query(_ASKED).iter_rows()),
     )
 
 

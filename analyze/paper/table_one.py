@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.paper.figures import TABLE_ONE, Printed, TableOneRow
 from analyze.questions.candidates import Cell, cells
@@ -80,7 +79,6 @@ class TableOneFigure:
 
 
 @checked
-@advised
 def table_one(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -115,7 +113,7 @@ def table_one(
             _sparsity(members, for_pruning, best, cut, losses, paper),
             _gap(members, for_gap, quantized, paper),
         ]
-    return Results(TableOneFigure, tuple(rows), notes)
+    return study.advised(Results(TableOneFigure, tuple(rows), notes))
 
 
 @once

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Study, study_of
@@ -110,7 +109,6 @@ class EpochPoint:
 
 
 @checked
-@advised
 def curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -136,11 +134,10 @@ def curves(
     study = study_of(store, dataset, family, protocol, tables=("pruning",) if over == "sparsity" else ())
     means, notes = _of_chosen(study, _MEANS.format(points=_POINTS[over]))
     rows = (CurvePoint(**row) for row in _with_interval(means).iter_rows(named=True))
-    return Results(CurvePoint, tuple(rows), notes)
+    return study.advised(Results(CurvePoint, tuple(rows), notes))
 
 
 @checked
-@advised
 def learning_curves(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -154,7 +151,7 @@ def learning_curves(
     """
     study = study_of(store, dataset, family, protocol, tables=("epochs",))
     means, notes = _of_chosen(study, _EPOCHS)
-    return Results(EpochPoint, tuple(EpochPoint(**row) for row in means.iter_rows(named=True)), notes)
+    return study.advised(Results(EpochPoint, tuple(EpochPoint(**row) for row in means.iter_rows(named=True)), notes))
 
 
 def _of_chosen(study: Study, sql: str) -> tuple[polars.DataFrame, tuple[str, ...]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
@@ -61,7 +60,6 @@ class EpochOverfitting:
 
 
 @checked
-@advised
 def epoch_overfitting(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -79,11 +77,8 @@ def epoch_overfitting(
     runs = study.demand(study.choose(study.query(CURVES), KIND))
     sweeps = runs.content.partition_by(["dataset", "family", "depth"], maintain_order=True)
     rows = [row for sweep in sweeps for row in _sweep(sweep)]
-    return Results(
-        EpochOverfitting,
-        tuple(sorted(rows, key=lambda row: (row.dataset, family_rank(row.family), row.depth, row.capacity))),
-        runs.notes,
-    )
+    rows.sort(key=lambda row: (row.dataset, family_rank(row.family), row.depth, row.capacity))
+    return study.advised(Results(EpochOverfitting, tuple(rows), runs.notes))
 
 
 def _sweep(sweep: polars.DataFrame) -> list[EpochOverfitting]:

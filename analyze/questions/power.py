@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.shapes import Topologies, topologies
 from analyze.results import Results
@@ -77,7 +76,6 @@ class Power:
 
 
 @checked
-@advised
 def power(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -108,7 +106,7 @@ def power(
     rows.sort(
         key=lambda row: (row.dataset, family_rank(row.family), row.depth, goals.index(row.goal), row.capacity or 0)
     )
-    return Results(Power, tuple(rows), found.notes)
+    return study.advised(Results(Power, tuple(rows), found.notes))
 
 
 def _of(cells: polars.DataFrame, sweeps: Sequence[Sweep]) -> polars.DataFrame:

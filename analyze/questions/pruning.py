@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -135,7 +134,6 @@ class Curves:
 
 
 @checked
-@advised
 def pruning(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -154,7 +152,7 @@ def pruning(
     """
     study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
     found = study.demand(pruning_curves(study))
-    return Results(Pruning, pruned(study, margin=margin), found.notes)
+    return study.advised(Results(Pruning, pruned(study, margin=margin), found.notes))
 
 
 @once
@@ -166,7 +164,6 @@ def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
 
 
 @checked
-@advised
 def depth_crossings(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -189,7 +186,7 @@ def depth_crossings(
         for _, group in groupby(ordered, key=lambda cell: (cell.dataset, cell.family, cell.capacity))
         for shallower, deeper in combinations(group, 2)
     ]
-    return Results(DepthCrossing, tuple(rows), found.notes)
+    return study.advised(Results(DepthCrossing, tuple(rows), found.notes))
 
 
 @once

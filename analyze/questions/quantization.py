@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -133,7 +132,6 @@ class Pairs:
 
 
 @checked
-@advised
 def quantization(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -151,7 +149,7 @@ def quantization(
     """
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(pairs(study))
-    return Results(QuantizationGap, gaps(study), found.notes)
+    return study.advised(Results(QuantizationGap, gaps(study), found.notes))
 
 
 @once
@@ -163,7 +161,6 @@ def gaps(study: Study) -> tuple[QuantizationGap, ...]:
 
 
 @checked
-@advised
 def quantization_trends(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -180,11 +177,12 @@ def quantization_trends(
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(pairs(study))
     stable = first_stable(study) if found.content else {}
-    return Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in found.content), found.notes)
+    return study.advised(
+        Results(QuantizationTrend, tuple(_trend(sweep, stable) for sweep in found.content), found.notes)
+    )
 
 
 @checked
-@advised
 def integer_agreement(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -200,7 +198,7 @@ def integer_agreement(
     checks = study.demand(study.choose(study.query(CHECKS), CONVERTED))
     rows = [_agreement(group) for group in checks.content.partition_by(["dataset", "family"], maintain_order=True)]
     rows.sort(key=lambda row: (row.dataset, family_rank(row.family)))
-    return Results(IntegerAgreement, tuple(rows), checks.notes)
+    return study.advised(Results(IntegerAgreement, tuple(rows), checks.notes))
 
 
 @once

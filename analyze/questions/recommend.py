@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
@@ -117,7 +116,6 @@ class Facts:
 
 
 @checked
-@advised
 def recommend(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -153,7 +151,9 @@ def recommend(
             row, judged = _recommendation(judged, part, regimes, limits, facts)
             rows.append(row)
             evidence += judged
-    return Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
+    return study.advised(
+        Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
+    )
 
 
 def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:

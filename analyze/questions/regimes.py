@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.overfitting import overfitting_boundary
@@ -53,7 +52,6 @@ class Regime:
 
 
 @checked
-@advised
 def regimes(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -72,7 +70,7 @@ def regimes(
     """
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(sweeps(study))
-    return Results(Regime, tuple(row for rows in boundaries(study) for row in rows), found.notes)
+    return study.advised(Results(Regime, tuple(row for rows in boundaries(study) for row in rows), found.notes))
 
 
 @once

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -142,7 +141,6 @@ class Topologies:
 
 
 @checked
-@advised
 def shapes(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -167,11 +165,10 @@ def shapes(
         for sweep in found.content
         for index, compared in enumerate(_compared(sweep, margin, study.seed))
     ]
-    return Results(ShapeEquivalence, tuple(rows), found.notes)
+    return study.advised(Results(ShapeEquivalence, tuple(rows), found.notes))
 
 
 @checked
-@advised
 def shape_thresholds(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -189,11 +186,10 @@ def shape_thresholds(
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(topologies(study))
     rows = tuple(_threshold(sweep, margin, study.seed) for sweep in found.content)
-    return Results(ShapeThreshold, rows, found.notes)
+    return study.advised(Results(ShapeThreshold, rows, found.notes))
 
 
 @checked
-@advised
 def shape_components(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -210,7 +206,7 @@ def shape_components(
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(topologies(study))
     rows = [row for sweep in found.content for row in _components(sweep, first_stable(study), study.seed)]
-    return Results(ShapeComponents, tuple(rows), found.notes)
+    return study.advised(Results(ShapeComponents, tuple(rows), found.notes))
 
 
 @once

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze.advice import advised
 from analyze.arguments import checked
 from analyze.paper.claims.accuracy import accuracy_claims
 from analyze.paper.claims.boundaries import order_claims, parameters_claims, regimes_claims
@@ -35,7 +34,6 @@ TESTS = (
 
 
 @checked
-@advised
 def claims(
     store: str | Path | Study,
     dataset: str | Sequence[str] | None = None,
@@ -51,8 +49,9 @@ def claims(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    evidence = evidence_of(study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",)))
-    return Results(ClaimVerdict, evaluate(evidence), evidence.notes)
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    evidence = evidence_of(study)
+    return study.advised(Results(ClaimVerdict, evaluate(evidence), evidence.notes))
 
 
 def evaluate(evidence: Evidence) -> tuple[ClaimVerdict, ...]:
