@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from analyze.questions.explain import WHY_ALL_DIFFERS, failures_in_words
 from analyze.terminal.layout import new_table, number, p_value, percent, points, stacked, styled
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 def recommendations_table(results: Results[Recommendation]) -> RenderableType:
     """Return what is proven and what is guessed, one table per dataset, and below it what would decide the rest."""
     from rich.markup import escape
+
+    from analyze.questions.explain import WHY_ALL_DIFFERS, failures_in_words
 
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
