@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 SMALL_TABLES = ("protocols", "datasets", "invocations", "runs", "labels")
 """What every question looks at; the other tables have many rows per run."""
 
-# A run counts where it stands for a shape of equal widths that the end of the ladder did not cut short.
-EQUAL_WIDTHS = "run_id IN (SELECT run_id FROM labels WHERE NOT degenerate AND replace(shape, '=', '') = '')"
-
 Content = TypeVar("Content")
 Made = TypeVar("Made")
 Options = ParamSpec("Options")

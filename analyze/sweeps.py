@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.stats.result import FloatArray, IntArray
-from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Found, Study, SweepKey, family_rank, once, sweep_rng
+from analyze.study import FP32_RUNS, Found, Study, SweepKey, family_rank, once, sweep_rng
 
 if TYPE_CHECKING:
     import polars
 
-RUNS = f"""
+RUNS = """
 SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, r.parameters, r.replicate,
        d.chance_accuracy AS chance,
        CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS accuracy,
        r.last_train_accuracy AS last_train, r.last_test_accuracy AS last_test
-FROM runs r JOIN datasets d USING (dataset_fingerprint)
-WHERE r.precision = 'fp32' AND r.{EQUAL_WIDTHS}
+FROM runs r SEMI JOIN equal_widths USING (run_id) JOIN datasets d USING (dataset_fingerprint)
+WHERE r.precision = 'fp32'
 ORDER BY r.dataset, r.family, r.depth, r.capacity, r.replicate
 """
 

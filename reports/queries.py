@@ -9,9 +9,8 @@ REPLICATES = """
 SELECT r.dataset, r.family, r.protocol_id, r.dataset_fingerprint, r.depth::BIGINT AS depth,
        r.capacity::BIGINT AS capacity, r.parameters, r.replicate,
        CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS test_accuracy
-FROM runs r JOIN datasets d USING (dataset_fingerprint)
+FROM runs r SEMI JOIN equal_widths USING (run_id) JOIN datasets d USING (dataset_fingerprint)
 WHERE r.precision = 'fp32'
-  AND r.run_id IN (SELECT run_id FROM labels WHERE NOT degenerate AND replace(shape, '=', '') = '')
 ORDER BY dataset, family, depth, capacity, replicate
 """
 DATASET_FACTS = "SELECT * FROM datasets ORDER BY dataset, dataset_fingerprint"

@@ -20,25 +20,25 @@ from analyze.questions.regimes import Regime, boundaries
 from analyze.results import Results
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, Status
 from analyze.stats.safety import MARGIN
-from analyze.study import EQUAL_WIDTHS, Study, once, study_of
+from analyze.study import Study, once, study_of
 from analyze.sweeps import sweeps
 
 Key = tuple[str, str, str, int, int]
 Loss = tuple[float, int, float, float]
 Quantity = Literal["parameters", "safe sparsity", "8-bit gap"]
 
-VALIDATION = f"""
+VALIDATION = """
 SELECT protocol_id, dataset_fingerprint, family, depth, capacity, avg(validation_accuracy) AS validation
-FROM runs
-WHERE precision = 'fp32' AND status = 'ok' AND {EQUAL_WIDTHS}
+FROM runs SEMI JOIN equal_widths USING (run_id)
+WHERE precision = 'fp32' AND status = 'ok'
 GROUP BY ALL
 """
 
-LOSSES = f"""
+LOSSES = """
 SELECT protocol_id, dataset_fingerprint, family, depth, capacity, sparsity, count(*) AS n,
        avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
-FROM pruning p JOIN runs r USING (run_id)
-WHERE r.precision = 'fp32' AND r.status = 'ok' AND r.{EQUAL_WIDTHS}
+FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+WHERE r.precision = 'fp32' AND r.status = 'ok'
 GROUP BY ALL
 ORDER BY ALL
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from analyze.arguments import checked
 from analyze.results import Results
-from analyze.study import EQUAL_WIDTHS, FP32_RUNS, Study, study_of
+from analyze.study import FP32_RUNS, Study, study_of
 from analyze.sweeps import RUNS
 
 if TYPE_CHECKING:
@@ -20,20 +20,22 @@ IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
 
 _RUN = "r.dataset, r.family, r.protocol_id, r.dataset_fingerprint, r.depth, r.capacity, r.parameters"
 _ACCURACY = "CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END"
-_PLAIN = f"r.precision = 'fp32' AND r.{EQUAL_WIDTHS}"
 # Per curve: what tells its points apart, the accuracy, and the runs; `shape` and `sparsity` only where they vary.
 _POINTS: Mapping[Over, str] = {
     "size": f"""
         SELECT {_RUN}, '' AS shape, r.precision, 0::DOUBLE AS sparsity, r.status, {_ACCURACY} AS accuracy
-        FROM runs r JOIN datasets d USING (dataset_fingerprint) WHERE {_PLAIN}""",
+        FROM runs r SEMI JOIN equal_widths USING (run_id) JOIN datasets d USING (dataset_fingerprint)
+        WHERE r.precision = 'fp32'""",
     "sparsity": f"""
         SELECT {_RUN}, '' AS shape, r.precision, p.sparsity, r.status,
                coalesce(p.test_accuracy, d.chance_accuracy) AS accuracy
-        FROM pruning p JOIN runs r USING (run_id) JOIN datasets d USING (dataset_fingerprint) WHERE {_PLAIN}""",
+        FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+             JOIN datasets d USING (dataset_fingerprint)
+        WHERE r.precision = 'fp32'""",
     "precision": f"""
         SELECT {_RUN}, '' AS shape, r.precision, 0::DOUBLE AS sparsity, r.status, {_ACCURACY} AS accuracy
         FROM runs r JOIN datasets d USING (dataset_fingerprint)
-        SEMI JOIN (SELECT r.* FROM runs r WHERE {_PLAIN}) f
+        SEMI JOIN (SELECT * FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32') f
             USING (protocol_id, dataset_fingerprint, family, hidden_sizes, replicate)
         SEMI JOIN (SELECT * FROM runs WHERE precision = 'int8') q
             USING (protocol_id, dataset_fingerprint, family, hidden_sizes, replicate)""",
@@ -51,7 +53,8 @@ _EPOCHS = f"""
 WITH means AS (
     SELECT {_RUN}, e.epoch, count(*) AS replicates, avg(e.train_loss) AS train_loss,
            avg(e.train_accuracy) AS train_accuracy, avg(e.test_loss) AS test_loss, avg(e.test_accuracy) AS test_accuracy
-    FROM epochs e JOIN runs r USING (run_id) WHERE r.status = 'ok' AND {_PLAIN} GROUP BY ALL
+    FROM epochs e JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+    WHERE r.status = 'ok' AND r.precision = 'fp32' GROUP BY ALL
 )
 SELECT * EXCLUDE (train_loss, train_accuracy, test_loss, test_accuracy), 'test' AS split, test_loss AS loss,
        test_accuracy AS accuracy FROM means

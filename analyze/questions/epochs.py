@@ -14,16 +14,16 @@ from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
 from analyze.stats.multiple import holm
 from analyze.stats.result import LEVEL, FloatArray, Status
-from analyze.study import EQUAL_WIDTHS, Kind, Study, family_rank, study_of
+from analyze.study import Kind, Study, family_rank, study_of
 
 if TYPE_CHECKING:
     import polars
 
 KIND = Kind("learning curves", "generate convergence")
-CURVES = f"""
+CURVES = """
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate
-    FROM runs WHERE precision = 'fp32' AND status = 'ok' AND {EQUAL_WIDTHS}
+    FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' AND status = 'ok'
 ), curves AS (
     SELECT run_id, list(validation_loss ORDER BY epoch) AS validation, list(test_loss ORDER BY epoch) AS test
     FROM epochs SEMI JOIN chosen USING (run_id) GROUP BY run_id

@@ -16,7 +16,7 @@ from analyze.stats.result import MIN_REPLICATES
 from analyze.stats.safety import MARGIN
 from analyze.stats.sample_size import SampleSize, for_boundary, for_equivalence, for_noninferiority, for_precision
 from analyze.stats.stability import DEAD_MARGIN, stability_boundary
-from analyze.study import EQUAL_WIDTHS, Study, family_rank, study_of, sweep_rng
+from analyze.study import Study, family_rank, study_of, sweep_rng
 from analyze.sweeps import Sweep, sweeps
 
 if TYPE_CHECKING:
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 Goal = Literal["equivalence", "pruning", "quantization", "boundary"]
 Sufficiency = Literal["enough", "more", "out_of_reach", "insufficient"]
 
-LIVING = f"test_accuracy >= d.chance_accuracy + {DEAD_MARGIN}"
 LOSSES = f"""
 SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, p.sparsity, count(*) AS n,
        avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
-FROM pruning p JOIN runs r USING (run_id) JOIN datasets d USING (dataset_fingerprint)
-WHERE r.precision = 'fp32' AND r.status = 'ok' AND r.{LIVING} AND p.sparsity > 0 AND r.{EQUAL_WIDTHS}
+FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+     JOIN datasets d USING (dataset_fingerprint)
+WHERE r.precision = 'fp32' AND r.status = 'ok' AND p.sparsity > 0
+      AND r.test_accuracy >= d.chance_accuracy + {DEAD_MARGIN}
 GROUP BY ALL ORDER BY ALL
 """
 GAPS = f"""
 SELECT q.protocol_id, q.dataset, q.dataset_fingerprint, q.family, q.depth, q.capacity, count(*) AS n,
        stddev_samp(q.gap) AS sd
-FROM (SELECT fp32_run_id AS run_id, * FROM quantization_gaps) q JOIN datasets d USING (dataset_fingerprint)
+FROM quantization_gaps q SEMI JOIN equal_widths e ON q.fp32_run_id = e.run_id
+     JOIN datasets d USING (dataset_fingerprint)
 WHERE q.fp32_accuracy >= d.chance_accuracy + {DEAD_MARGIN} AND q.int8_accuracy >= d.chance_accuracy + {DEAD_MARGIN}
-      AND q.{EQUAL_WIDTHS}
 GROUP BY ALL ORDER BY ALL
 """
 METHODS: dict[Goal, str] = {

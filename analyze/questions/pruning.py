@@ -19,7 +19,6 @@ from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
 from analyze.study import (
-    EQUAL_WIDTHS,
     ArchitectureKey,
     Found,
     Kind,
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
     import polars
 
 KIND = Kind("pruned networks", "generate convergence")
-CURVES = f"""
+CURVES = """
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate,
            test_accuracy AS unpruned
-    FROM runs WHERE precision = 'fp32' AND status = 'ok' AND {EQUAL_WIDTHS}
+    FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' AND status = 'ok'
 ), curves AS (
     SELECT run_id, list(sparsity ORDER BY sparsity) AS sparsities, list(test_accuracy ORDER BY sparsity) AS accuracy
     FROM pruning SEMI JOIN chosen USING (run_id) GROUP BY run_id

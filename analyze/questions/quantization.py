@@ -15,18 +15,18 @@ from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
-from analyze.study import EQUAL_WIDTHS, Found, Kind, Study, SweepKey, family_rank, once, study_of
+from analyze.study import Found, Kind, Study, SweepKey, family_rank, once, study_of
 
 if TYPE_CHECKING:
     import polars
 
 QUANTIZED = Kind("int8 runs beside fp32 ones", "generate quantization")
 CONVERTED = Kind("converted integer models", "generate quantization")
-PAIRS = f"""
+PAIRS = """
 SELECT q.dataset, q.dataset_fingerprint, q.protocol_id, q.family, q.depth, q.capacity, q.parameters, q.replicate,
        d.chance_accuracy AS chance, q.fp32_accuracy AS fp32, q.int8_accuracy AS int8
-FROM (SELECT fp32_run_id AS run_id, * FROM quantization_gaps) q JOIN datasets d USING (dataset_fingerprint)
-WHERE q.{EQUAL_WIDTHS}
+FROM quantization_gaps q SEMI JOIN equal_widths e ON q.fp32_run_id = e.run_id
+     JOIN datasets d USING (dataset_fingerprint)
 ORDER BY q.dataset, q.family, q.depth, q.capacity, q.replicate
 """
 

@@ -19,7 +19,7 @@ from analyze.questions.storage import storage
 from analyze.results import Results
 from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
-from analyze.study import EQUAL_WIDTHS, ArchitectureKey, Study, SweepKey, study_of
+from analyze.study import ArchitectureKey, Study, SweepKey, study_of
 from analyze.sweeps import sweeps
 
 METHOD = (
@@ -28,9 +28,9 @@ METHOD = (
     "interval, Bonferroni over the candidates"
 )
 
-SECONDS = f"""
+SECONDS = """
 SELECT dataset, dataset_fingerprint, protocol_id, family, depth, capacity, avg(seconds) AS seconds
-FROM runs WHERE precision = 'fp32' AND {EQUAL_WIDTHS} GROUP BY ALL
+FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' GROUP BY ALL
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,24 @@ def test_stores_with_little_in_them(tmp_path: Path, name: str) -> None:
     if name == "two of the paper's":
         (growth,) = [row for row in found if row.title.startswith("more parameters")]
         assert (growth.family, growth.detail) == ("dnn", "cifar10 over mnist")
+
+
+def test_regimes_are_not_testable_where_every_size_of_every_depth_is_at_chance(tmp_path: Path) -> None:
+    dead = PlantedSweep(accuracy=np.full((12, 9), 0.1), dataset="mnist")
+    deeper = replace(dead, depth=2)
+    (found,) = [
+        row
+        for row in rows(write(tmp_path / "dead.duckdb", dead, deeper))
+        if (row.claim, row.dataset, row.family) == (1, "mnist", "dnn")
+    ]
+    assert (found.verdict, found.detail, found.n) == ("not_testable", "every size is at chance", 9)
+    alive = replace(deeper, accuracy=accuracies(3))
+    (found,) = [
+        row
+        for row in rows(write(tmp_path / "alive.duckdb", dead, alive))
+        if (row.claim, row.dataset, row.family) == (1, "mnist", "dnn")
+    ]
+    assert found.verdict != "not_testable"
 
 
 def test_an_empty_store_says_what_to_run(tmp_path: Path) -> None:

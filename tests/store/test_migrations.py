@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -11,9 +12,10 @@ import pytest
 from store import merge, migrations, spool
 from store.errors import MinarchError
 from store.migrations import Migration
+from store.records import Label
 from store.results import Store
 from store.tables import TABLES
-from tests.store.build import make_records, make_store
+from tests.store.build import make_records, make_run, make_store
 
 NEXT = Migration(migrations.latest() + 1, "add_note", "ALTER TABLE runs ADD COLUMN note VARCHAR")
 
@@ -72,6 +74,20 @@ def test_a_store_of_version_1_keeps_its_rows(tmp_path: Path) -> None:
         t: [list(row) for row in found] for t, found in before.items()
     }
     assert Store(path).info().schema_version == migrations.latest()
+
+
+def test_a_store_from_before_the_view_of_equal_widths_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    runs = [make_run((10,)), make_run((10, 10)), make_run((10, 20)), make_run((4,), family="cnn"), make_run((1, 1, 1))]
+    cut_short = Label(run_id=runs[1].run_id, shape="+", degenerate=True)
+    records = make_records(runs)
+    rows = spool.read(spool.write(tmp_path / "spool", replace(records, labels=(*records.labels, cut_short)), "unit"))
+    with duckdb.connect(path) as connection:
+        migrations.apply(connection, migrations.packaged()[:2])
+        merge.merge(connection, rows)
+        connection.execute("UPDATE labels SET degenerate = true WHERE run_id = ?", [runs[4].run_id])
+    found = Store(path).query("FROM equal_widths").get_column("run_id").to_list()
+    assert sorted(found) == sorted(runs[n].run_id for n in (0, 1, 3)), "no wider layer, none that the end cut short"
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from analyze.stats.locations import no_fall_p, share_p
 from analyze.stats.opening import opening_sides
 from analyze.stats.result import BoolArray, ChangePoint, FloatArray, IntArray
 from analyze.stats.sides import UNDECIDED, Sides, every
+from analyze.stats.stability import dead
 
 REGIMES = Question(
     claim=1,
@@ -126,7 +127,7 @@ def _regimes(row: ClaimVerdict, known: Sequence[Located], left_out: int) -> Clai
         details.append(f"{left_out} {'depth' if left_out == 1 else 'depths'} left out for too little data")
     row = replace(row, claim_low=float(len(known)), claim_high=float(len(known)))
     n = min(entry.stability.replicates for entry in known)
-    if all(entry.stability.reason and "every size is at chance" in entry.stability.reason for entry in known):
+    if all(dead(entry.sweep.accuracy[sizes_used(entry.sweep)], entry.sweep.chance).all() for entry in known):
         return missing(row, "every size is at chance", _larger(known[0]), n)
     return _identified(found(row, every(sides), n=n, estimate=float(both), detail="; ".join(details)), known)
 
