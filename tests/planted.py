@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,16 @@ DIGITS_SDS = (0.046, 0.10, 0.13, 0.068, 0.014, 0.010, 0.010, 0.010, 0.008, 0.006
 
 @dataclass(frozen=True)
 class Planted:
-    """Accuracies of shape (sizes, replicates) and the index of the planted boundary, None where there is none."""
+    """Accuracies of shape (sizes, replicates) and the index of the planted boundary, None where there is none.
+
+    `test_images` is how many images they were measured on, None for so many that it does not matter; `deaths` the
+    probability of death per size, where sizes differ in it smoothly.
+    """
 
     accuracy: FloatArray
     boundary: int | None
+    test_images: int | None = None
+    deaths: FloatArray | None = None
 
 
 AnyFloats = NDArray[np.floating[Any]]
@@ -136,6 +142,82 @@ def all_dead(rng: np.random.Generator, replicates: int) -> Planted:
     return Planted(_normal(rng, replicates, np.full(SIZES, CHANCE), np.full(SIZES, 0.003)), None)
 
 
+def jittering(rng: np.random.Generator, replicates: int) -> Planted:
+    """Spreads around 0.6 points that differ from size to size at random, by a factor of 1.6 either way."""
+    sds = 0.006 * np.exp(0.5 * rng.standard_normal(SIZES))
+    return Planted(_normal(rng, replicates, _means(rng), sds), None)
+
+
+def jittering_unstable(rng: np.random.Generator, replicates: int) -> Planted:
+    """Spreads around 8 points that differ from size to size at random, by a factor of 1.6 either way."""
+    sds = 0.08 * np.exp(0.5 * rng.standard_normal(SIZES))
+    return Planted(_normal(rng, replicates, _means(rng) - 0.2, sds), None)
+
+
+def sampled(images: int) -> Scenario:
+    """Return a scenario in which all that replicates differ by is that they are measured on so many random images."""
+
+    def planted(rng: np.random.Generator, replicates: int) -> Planted:
+        return Planted(_measured(rng, _means(rng)[:, None] + np.zeros(replicates), images), None, images)
+
+    return planted
+
+
+def measured_on(scenario: Scenario, images: int) -> Scenario:
+    """Return the scenario with accuracies measured on so many random images each."""
+
+    def planted(rng: np.random.Generator, replicates: int) -> Planted:
+        exact = scenario(rng, replicates)
+        return Planted(_measured(rng, exact.accuracy, images), exact.boundary, images)
+
+    return planted
+
+
+def _measured(rng: np.random.Generator, accuracy: FloatArray, images: int) -> FloatArray:
+    return np.asarray(rng.binomial(images, accuracy) / images, dtype=np.float64)
+
+
+def all_dying(rng: np.random.Generator, replicates: int) -> Planted:
+    """A replicate dies with a probability that falls from 0.6 at the smallest size to 0.25 at the largest."""
+    return _dying(rng, replicates, np.linspace(0.6, 0.25, SIZES))
+
+
+def dying_smoothly(rng: np.random.Generator, replicates: int) -> Planted:
+    """A replicate dies with a probability that falls smoothly, logistic in the index of size, from nearly 1 to 0."""
+    return _dying(rng, replicates, 1 / (1 + np.exp(np.arange(SIZES) - rng.uniform(2, 6))))
+
+
+def dying_rarely(rng: np.random.Generator, replicates: int) -> Planted:
+    """A replicate dies with probability 0.4 below the boundary and 0.01 above it."""
+    b = _boundary(rng)
+    return _dying(rng, replicates, _two_levels(b, 0.4, 0.01), b)
+
+
+def _dying(rng: np.random.Generator, replicates: int, deaths: AnyFloats, boundary: int | None = None) -> Planted:
+    alive = _normal(rng, replicates, _means(rng), np.full(SIZES, 0.006))
+    dies = rng.random(alive.shape) < deaths[:, None]
+    return Planted(np.where(dies, CHANCE, alive), boundary, deaths=np.asarray(deaths, dtype=np.float64))
+
+
+def neighbouring(rng: np.random.Generator, replicates: int) -> Planted:
+    """The same small spread at every size, errors of a replicate correlated between neighbouring sizes (AR, 0.8)."""
+    return Planted(_means(rng)[:, None] + 0.006 * autoregressive(rng, SIZES, replicates), None)
+
+
+def autoregressive(rng: np.random.Generator, sizes: int, replicates: int, correlation: float = 0.8) -> FloatArray:
+    """Return errors of variance 1 whose correlation between sizes is `correlation` to the power of their distance."""
+    errors = rng.standard_normal((sizes, replicates))
+    for size in range(1, sizes):
+        errors[size] = correlation * errors[size - 1] + (1 - correlation**2) ** 0.5 * errors[size]
+    return errors
+
+
+def tiny_skewed(rng: np.random.Generator, replicates: int) -> Planted:
+    """A skewed spread of 0.1 points, the least that counts, at every size."""
+    losses = 0.001 * rng.exponential(1.0, (SIZES, replicates))
+    return Planted(_means(rng)[:, None] - losses, None)
+
+
 def unequal(scenario: Scenario) -> Scenario:
     """Return the scenario with 5 replicates only from the seventh size on, as sweeps have that add them at need."""
 
@@ -143,7 +225,7 @@ def unequal(scenario: Scenario) -> Scenario:
         full = scenario(rng, replicates)
         accuracy = full.accuracy.copy()
         accuracy[SIZES // 2 :, 5:] = np.nan
-        return Planted(accuracy, full.boundary)
+        return replace(full, accuracy=accuracy)
 
     return planted
 
@@ -157,14 +239,31 @@ BOUNDARIES: dict[str, Scenario] = {
     "digits": digits,
     "weak step": weak,
 }
-NULLS: dict[str, Scenario] = {
+HARD_BOUNDARIES: dict[str, Scenario] = {
+    "clean, 360 images": measured_on(clean, 360),
+    "dead/alive mixture, 360 images": measured_on(mixture, 360),
+    "digits, 360 images": measured_on(digits, 360),
+    "weak step, 360 images": measured_on(weak, 360),
+    "0.4 die, then 0.01": dying_rarely,
+}
+STABLE_NULLS: dict[str, Scenario] = {
     "all stable": all_stable,
     "all stable, skewed": stable_skewed,
+    "tiny, skewed": tiny_skewed,
+    "AR(0.8) over sizes": neighbouring,
+    "spreads jitter, stable": jittering,
+    "10,000 images": sampled(10_000),
+    "360 images": sampled(360),
+}
+UNSTABLE_NULLS: dict[str, Scenario] = {
     "unreached": unreached,
     "unreached, some dead": unreached_dead,
     "unreached mixture": unreached_mixture,
     "all dead": all_dead,
+    "spreads jitter, unstable": jittering_unstable,
+    "0.6 to 0.25 die": all_dying,
 }
+NULLS = {**STABLE_NULLS, **UNSTABLE_NULLS}
 
 
 @dataclass(frozen=True)
@@ -227,16 +326,58 @@ def levelling_gap(rng: np.random.Generator, replicates: int) -> PlantedGap:
     return _gap(rng, replicates, 0.08 * (1 - np.exp(-np.arange(GAP_SIZES) / 3)), np.full(GAP_SIZES, 0.9), None)
 
 
+def saturating(rng: np.random.Generator, replicates: int) -> PlantedGap:
+    """The gap opens by 5 points, at once at first, then ever more slowly (an exponential of 1.5 sizes)."""
+    index = np.arange(GAP_SIZES)
+    knot = int(rng.integers(1, GAP_SIZES - 3))
+    past = np.maximum(index - knot, 0)
+    return _gap(rng, replicates, 0.01 + 0.05 * (1 - np.exp(-past / 1.5)), 0.93 - 0.005 * np.minimum(past, 2), knot)
+
+
+def _correlated(
+    rng: np.random.Generator, replicates: int, gap: AnyFloats, test: AnyFloats, knot: int | None
+) -> PlantedGap:
+    """Add noise of 2.4 to 1.2 points in test accuracy, correlated between neighbouring sizes (AR, 0.8)."""
+    errors = np.linspace(0.024, 0.012, GAP_SIZES)[:, None] * autoregressive(rng, GAP_SIZES, replicates)
+    train = (test + gap)[:, None] + 0.002 * rng.standard_normal((GAP_SIZES, replicates))
+    return PlantedGap(train, test[:, None] + errors, knot)
+
+
+def opening_correlated(rng: np.random.Generator, replicates: int) -> PlantedGap:
+    """The gap grows by 2.4 points per size past the knot; large errors, correlated between neighbouring sizes."""
+    knot = int(rng.integers(1, GAP_SIZES - 2))
+    past = np.maximum(np.arange(GAP_SIZES) - knot, 0)
+    return _correlated(rng, replicates, 0.01 + 0.024 * past, 0.93 - 0.008 * past, knot)
+
+
+def flat_correlated(rng: np.random.Generator, replicates: int) -> PlantedGap:
+    """A constant gap; large errors, correlated between neighbouring sizes."""
+    return _correlated(rng, replicates, np.full(GAP_SIZES, 0.01), np.full(GAP_SIZES, 0.93), None)
+
+
+def linear_correlated(rng: np.random.Generator, replicates: int) -> PlantedGap:
+    """A gap that grows by 0.8 points at every size; large errors, correlated between neighbouring sizes."""
+    return _correlated(rng, replicates, 0.01 + 0.008 * np.arange(GAP_SIZES), np.full(GAP_SIZES, 0.93), None)
+
+
 def learning_gap(rng: np.random.Generator, replicates: int) -> PlantedGap:
     """A gap that opens while test accuracy rises by 1.5 points per size: learning."""
     index = np.arange(GAP_SIZES)
     return _gap(rng, replicates, 0.01 + 0.012 * np.maximum(index - 4, 0), 0.5 + 0.015 * index, None)
 
 
-GAPS: dict[str, GapScenario] = {"opening gap": opening, "weakly opening gap": opening_weakly, "ramp": ramp}
+GAPS: dict[str, GapScenario] = {
+    "opening gap": opening,
+    "weakly opening gap": opening_weakly,
+    "ramp": ramp,
+    "opening, then saturating": saturating,
+    "opening gap, AR(0.8)": opening_correlated,
+}
 NULL_GAPS: dict[str, GapScenario] = {
     "flat gap": flat_gap,
     "linear gap": linear_gap,
     "levelling gap": levelling_gap,
     "opening gap, still learning": learning_gap,
+    "flat gap, AR(0.8)": flat_correlated,
+    "linear gap, AR(0.8)": linear_correlated,
 }

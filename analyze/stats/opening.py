@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.stats.contrasts import mean_of
-from analyze.stats.overfitting import MAX_TEST_SLOPE, MIN_OPENING, best_bend, moments, null_f, slopes_of
+from analyze.stats.overfitting import MAX_TEST_SLOPE, MIN_OPENING, best_bend, f_p, moments, slopes_of
 from analyze.stats.replicates import counts, pack
 from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray
 from analyze.stats.sides import Sides, every, some
@@ -28,11 +28,11 @@ def opening_sides(train: FloatArray, test: FloatArray, found: ChangePoint) -> Si
 def _p_for(train: FloatArray, test: FloatArray, found: ChangePoint) -> float:
     if found.status != "detected" or found.estimate is None:
         return 1.0
-    gap = pack(train - test)
+    aligned = train - test
+    gap = pack(aligned)
     mean, weight = moments(gap)
     f = float(best_bend(mean[None], weight[None]).f[0])
-    null = null_f(len(gap), int(counts(gap).min()), DRAWS)
-    p = float((1 + np.sum(null >= f)) / (1 + len(null)))
+    p = f_p(f, aligned, int(counts(gap).min()), DRAWS)
     at = found.estimate
     growth = (train[-1] - test[-1]) - (train[at] - test[at])
     growing = mean_of(growth[~np.isnan(growth)]).above(0.0)

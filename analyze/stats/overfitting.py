@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import stdtrit
 
+from analyze.stats.autocorrelation import stationary_correlation
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray, IntArray
 from analyze.stats.stability import shortage
@@ -17,6 +18,8 @@ MIN_OPENING = 0.01
 MAX_TEST_SLOPE = 0.004
 MIN_SIZES_FOR_RAMP = 6
 NULL_DRAWS = 4000
+FITTED_TOGETHER = 250
+"""Regressions at a time: arrays that stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,12 @@ def overfitting_boundary(
 
     Source: grid search over knots as in Lerman (1980), Applied Statistics 29, 77-84.
     """
-    gap = pack(train - test)
+    aligned = train - test
+    gap = pack(aligned)
     sizes = len(gap)
     n = int(np.min(counts(gap), initial=gap.shape[-1])) if sizes else 0
     method = (
-        f"hinge or ramp against a line, weighted; Monte Carlo F ({NULL_DRAWS}); "
+        f"hinge or ramp against a line, weighted; Monte Carlo F ({NULL_DRAWS}, correlation between sizes as seen); "
         f"replicate bootstrap ({resamples}), 95% percentile; effect = change of the gap's slope per size"
     )
     if sizes < MIN_SIZES or n < MIN_REPLICATES:
@@ -73,8 +77,7 @@ def overfitting_boundary(
     mean, weight = moments(gap)
     fit = best_bend(mean[None], weight[None])
     knot, change, f = int(fit.knot[0]), float(fit.slope_change[0]), float(fit.f[0])
-    null = null_f(sizes, n)
-    p = float((1 + np.sum(null >= f)) / (1 + len(null)))
+    p = f_p(f, aligned, n)
     reason = _why_absent(p, change, float(fit.opening[0]), rising_at_most(test[knot:]))
     if reason:
         return ChangePoint(status="absent", method=method, n=n, p=p, effect=change, reason=reason)
@@ -174,16 +177,32 @@ def best_bend(mean: FloatArray, weight: FloatArray) -> BendFit:
     )
 
 
-@lru_cache(maxsize=256)
-def null_f(sizes: int, replicates: int, draws: int = NULL_DRAWS) -> FloatArray:
+def f_p(f: float, gap: FloatArray, replicates: int, draws: int = NULL_DRAWS) -> float:
+    """Return the Monte Carlo p value of the best bend's F, the data counted among the draws.
+
+    `gap` has shape (sizes, replicates), replicates in the same order at every size, NaN where there is no run.
+    """
+    if f <= 0:
+        return 1.0
+    null = null_f(stationary_correlation(gap), replicates, draws)
+    return float((1 + np.sum(null >= f)) / (1 + len(null)))
+
+
+def null_f(correlation: FloatArray, replicates: int, draws: int = NULL_DRAWS) -> FloatArray:
     """Return Monte Carlo draws of the best bend's F where the gap is linear in size and its noise normal.
 
-    Means and variances of normal samples are independent, so that no replicate needs to be drawn.
+    `correlation`, shape (sizes, sizes), is that of the noise. Means and variances of normal samples are independent, so
+    that no replicate needs to be drawn; that variances of neighbouring sizes go together too is left out, as the
+    measured rates allow. The same draws for equal arguments.
     """
+    sizes = len(correlation)
     rng = np.random.default_rng([sizes, replicates])
-    mean = rng.standard_normal((draws, sizes)) / np.sqrt(replicates)
+    factor = np.linalg.cholesky(correlation)
+    mean = rng.standard_normal((draws, sizes)) @ factor.T / np.sqrt(replicates)
     variance = rng.chisquare(replicates - 1, (draws, sizes)) / (replicates - 1)
-    return best_bend(mean, replicates / variance).f
+    weight = replicates / variance
+    parts = [slice(start, start + FITTED_TOGETHER) for start in range(0, draws, FITTED_TOGETHER)]
+    return np.concatenate([best_bend(mean[part], weight[part]).f for part in parts])
 
 
 def moments(gap: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+
 import pytest
 from scipy.stats import binom
 
@@ -18,3 +21,29 @@ def at_least(hits: int, trials: int, share: float) -> None:
 def at_most(hits: int, trials: int, share: float) -> None:
     """Assert that `hits` are not significantly (1 in 1000) more than `share` of `trials`."""
     assert binom.sf(hits - 1, trials, share) > 0.001, f"{hits} of {trials}, expected a share of at most {share}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """How many stores to plant, and how many of them may err."""
+
+    stores: int
+    allowed: int
+
+    def seeds(self, first: int) -> range:
+        """Return the seeds of so many stores."""
+        return range(first, first + self.stores)
+
+
+@cache
+def design(documented: float, too_many: float) -> Design:
+    """Return the smallest test that holds a rate of errors.
+
+    A method that errs at the `documented` rate passes it with a probability above .999, one that errs at `too_many`,
+    twice what is allowed or 10 points of coverage below it, fails with one above .95.
+    """
+    for stores in range(10, 3000):
+        allowed = int(binom.ppf(0.999, stores, documented))
+        if binom.cdf(allowed, stores, too_many) < 0.05:
+            return Design(stores, allowed)
+    raise ValueError(f"{documented} and {too_many} are too close to tell apart")
