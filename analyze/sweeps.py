@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 RUNS = """
 SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, r.parameters, r.replicate,
-       d.chance_accuracy AS chance,
+       d.chance_accuracy AS chance, d.test_images,
        CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS accuracy,
        r.last_train_accuracy AS last_train, r.last_test_accuracy AS last_test
 FROM runs r SEMI JOIN equal_widths USING (run_id) JOIN datasets d USING (dataset_fingerprint)
@@ -30,7 +30,7 @@ class Sweep:
 
     `capacities` and `parameters` have shape (sizes,). `accuracy` (of the best epoch, chance where a run diverged),
     `last_train` and `last_test` (of the last epoch, NaN where it diverged) are fractions of shape (sizes, replicates),
-    NaN where there is no run.
+    NaN where there is no run. `test_images` is how many images test accuracy was measured on, None if not known.
     """
 
     dataset: str
@@ -44,6 +44,7 @@ class Sweep:
     accuracy: FloatArray
     last_train: FloatArray
     last_test: FloatArray
+    test_images: int | None = None
 
     @property
     def key(self) -> SweepKey:
@@ -89,6 +90,7 @@ def _sweep(group: polars.DataFrame) -> Sweep:
         accuracy=table("accuracy"),
         last_train=table("last_train"),
         last_test=table("last_test"),
+        test_images=first["test_images"],
     )
 
 

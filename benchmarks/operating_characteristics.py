@@ -16,18 +16,22 @@ from statistics import mean, stdev
 
 from tests import planted
 from tests.planted_claims import WORLDS, claims_tally
-from tests.planted_curves import NULL_CURVES, RISING_CURVES
+from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_pruning import PRUNING
 from tests.planted_recommend import guess_tally, recommend_tally
 from tests.planted_shapes import COMPONENTS, component_coverage, equivalence_tally
 from tests.tally import (
+    LOOKS,
     POINTS,
     Tally,
     curve_tally,
     death_coverage,
+    death_tally,
     gap_coverage,
+    overfitting_looks,
     overfitting_tally,
     pruning_tally,
+    stability_looks,
     stability_tally,
     trend_tally,
     unsafe_calls,
@@ -40,7 +44,8 @@ LOCATED = ("R", "located", "exact", "within one size", "95% interval covers", "m
 
 def stability(seeds: range) -> Iterator[str]:
     """Yield the lines on the stability boundary."""
-    yield from boundary_table(planted.BOUNDARIES, lambda s, r: stability_tally(planted.BOUNDARIES[s], r, seeds))
+    boundaries = {**planted.BOUNDARIES, **planted.HARD_BOUNDARIES}
+    yield from boundary_table(boundaries, lambda s, r: stability_tally(boundaries[s], r, seeds))
     others = {**planted.NULLS, "gradual": planted.gradual}
     yield from status_table(others, lambda s, r: stability_tally(others[s], r, seeds))
     yield from header("30 replicates, from the seventh size on 5", "located", "exact", "within one size", "covered")
@@ -50,18 +55,31 @@ def stability(seeds: range) -> Iterator[str]:
         covered = share(t.covered, t.located) if name in planted.BOUNDARIES else ""
         yield row(name, share(t.located, t.stores), *hits, covered)
     yield ""
+    columns = ("located", "first stable size dies in 5% or more", "bound on failures not too low")
+    yield from header("probability of death", "R", *columns)
+    for name, scenario in DEATHS.items():
+        for replicates in REPLICATES:
+            d = death_tally(scenario, replicates, seeds)
+            yield row(
+                name, replicates, share(d.located, d.stores), share(d.dying, d.stores), share(d.bounded, d.located)
+            )
+    yield ""
+    yield from looks_table(planted.NULLS, lambda name: stability_looks(planted.NULLS[name], seeds), len(seeds))
 
 
 def overfitting(seeds: range) -> Iterator[str]:
     """Yield the lines on the overfitting boundary."""
     yield from boundary_table(planted.GAPS, lambda s, r: overfitting_tally(planted.GAPS[s], r, seeds))
     yield from status_table(planted.NULL_GAPS, lambda s, r: overfitting_tally(planted.NULL_GAPS[s], r, seeds))
+    yield from looks_table(
+        planted.NULL_GAPS, lambda name: overfitting_looks(planted.NULL_GAPS[name], seeds), len(seeds)
+    )
 
 
 def epochs(seeds: range) -> Iterator[str]:
     """Yield the lines on overfitting in the epoch curves."""
     yield from header("learning curves", "R", "test loss found to rise", "rise not overstated (95%)")
-    for name, scenario in {**RISING_CURVES, **NULL_CURVES}.items():
+    for name, scenario in {**RISING_CURVES, **NULL_CURVES, **RARE_DROPS}.items():
         for replicates in REPLICATES:
             t = curve_tally(scenario, replicates, seeds)
             yield row(name, replicates, share(t.located, t.stores), share(t.covered, t.stores))
@@ -162,6 +180,11 @@ COVERAGES: dict[str, Callable[[int, range], tuple[int, int]]] = {
     "death rates, 5%": partial(death_coverage, rate=0.05),
     "death rates, 20%": partial(death_coverage, rate=0.2),
 }
+DEATHS = {
+    "falls smoothly over sizes": planted.dying_smoothly,
+    "0.4, then 0.01": planted.dying_rarely,
+    "falls from 0.6 to 0.25": planted.all_dying,
+}
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
@@ -193,6 +216,14 @@ def status_table(scenarios: Mapping[str, object], tally: Callable[[str, int], Ta
             t = tally(scenario, replicates)
             said = ", ".join(f"{name} {share(count, t.stores)}" for name, count in t.statuses.most_common())
             yield row(scenario, replicates, share(t.statuses["detected"], t.stores), said)
+    yield ""
+
+
+def looks_table(scenarios: Mapping[str, object], looks: Callable[[str], tuple[int, int]], stores: int) -> Iterator[str]:
+    """Yield a Markdown table of what is detected where nothing is, at the last look and at any."""
+    yield from header("no boundary planted", "detected at R = 30", f"at any look: R = {', '.join(map(str, LOOKS))}")
+    for scenario in scenarios:
+        yield row(scenario, *(share(hits, stores) for hits in looks(scenario)))
     yield ""
 
 

@@ -63,6 +63,24 @@ def rising_weakly(rng: np.random.Generator, replicates: int) -> PlantedCurves:
     return _curves(rng, replicates, _falling(1.0) + 0.0015 * np.maximum(epoch - 7, 0), 0.018, 0.01)
 
 
+def dropping(rate: float) -> CurveScenario:
+    """Return a scenario whose test loss ends 0.3 nats lower in this share of replicates, higher in others: mean 0."""
+
+    def planted(rng: np.random.Generator, replicates: int) -> PlantedCurves:
+        curves = converged(rng, replicates)
+        test = curves.test.copy()
+        test[:, -1] += 0.3 * (rate - (rng.random(replicates) < rate))
+        return PlantedCurves(curves.validation, test, 0.0)
+
+    return planted
+
+
+RARE_DROPS: dict[str, CurveScenario] = {
+    "5% drop": dropping(0.05),
+    "10% drop": dropping(0.1),
+    "20% drop": dropping(0.2),
+}
+"""Mean loss does not rise, but few replicates show why: those that do not show a drop all rise a little."""
 NULL_CURVES: dict[str, CurveScenario] = {
     "converged": converged,
     "converged, noisy": converged_noisily,

@@ -14,6 +14,7 @@ from analyze.stats.pruning import pruning_phases
 from analyze.stats.result import ChangePoint
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import stability_boundary
+from analyze.stats.tolerance import failure_bound, failures
 from tests.planted import CHANCE, GapScenario, Scenario
 from tests.planted_curves import CurveScenario
 from tests.planted_pruning import PruningScenario, losses_at_margin
@@ -55,8 +56,76 @@ def stability_tally(scenario: Scenario, replicates: int, seeds: range) -> Tally:
     for seed in seeds:
         rng = np.random.default_rng([seed, replicates])
         store = scenario(rng, replicates)
-        tally.add(stability_boundary(store.accuracy, chance=CHANCE, rng=rng), store.boundary)
+        found = stability_boundary(store.accuracy, chance=CHANCE, rng=rng, test_images=store.test_images)
+        tally.add(found, store.boundary)
     return tally
+
+
+@dataclass
+class DeathTally:
+    """What was located where sizes die with planted probabilities: counts of stores.
+
+    `dying` counts those whose first stable size truly dies in 5% of trainings or more, `bounded` those whose bound on
+    the share of failures there is not below the truth.
+    """
+
+    stores: int = 0
+    located: int = 0
+    dying: int = 0
+    bounded: int = 0
+
+
+def death_tally(scenario: Scenario, replicates: int, seeds: range) -> DeathTally:
+    """Return the tally of first stable sizes over stores of a scenario that has probabilities of death."""
+    tally = DeathTally()
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        store = scenario(rng, replicates)
+        found = stability_boundary(store.accuracy, chance=CHANCE, rng=rng, resamples=1)
+        tally.stores += 1
+        if found.estimate is not None and store.deaths is not None:
+            truth = store.deaths[found.estimate]
+            failed = failures(store.accuracy[found.estimate], CHANCE)
+            tally.located += 1
+            tally.dying += truth >= 0.05
+            tally.bounded += truth <= failure_bound(failed, replicates)
+    return tally
+
+
+LOOKS = (5, 10, 15, 20, 30)
+
+
+def stability_looks(scenario: Scenario, seeds: range) -> tuple[int, int]:
+    """Return in how many stores a boundary is detected with 30 replicates, and at any look on the way there."""
+    last = any_of_them = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, LOOKS[-1]])
+        store = scenario(rng, LOOKS[-1])
+        located = [
+            stability_boundary(
+                store.accuracy[:, :seen], chance=CHANCE, rng=rng, test_images=store.test_images, resamples=1
+            ).status
+            == "detected"
+            for seen in LOOKS
+        ]
+        last += located[-1]
+        any_of_them += any(located)
+    return last, any_of_them
+
+
+def overfitting_looks(scenario: GapScenario, seeds: range) -> tuple[int, int]:
+    """Return in how many stores a gap is found to open with 30 replicates, and at any look on the way there."""
+    last = any_of_them = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, LOOKS[-1]])
+        store = scenario(rng, LOOKS[-1])
+        located = [
+            overfitting_boundary(store.train[:, :seen], store.test[:, :seen], rng=rng, resamples=1).status == "detected"
+            for seen in LOOKS
+        ]
+        last += located[-1]
+        any_of_them += any(located)
+    return last, any_of_them
 
 
 def curve_tally(scenario: CurveScenario, replicates: int, seeds: range) -> Tally:

@@ -126,7 +126,7 @@ def _of(cells: polars.DataFrame, sweeps: Sequence[Sweep]) -> polars.DataFrame:
 def _boundary(sweep: Sweep, seed: int) -> Power:
     accuracy = pack(sweep.accuracy[counts(sweep.accuracy) >= MIN_REPLICATES])
     rng = sweep.rng(seed)
-    found = stability_boundary(accuracy, chance=sweep.chance, rng=rng)
+    found = stability_boundary(accuracy, chance=sweep.chance, rng=rng, test_images=sweep.test_images)
     common: dict[str, Any] = {**_names(sweep), "capacity": None, "goal": "boundary", "margin": None}
     if found.estimate is None:
         absent = {
@@ -137,7 +137,7 @@ def _boundary(sweep: Sweep, seed: int) -> Power:
             f"fewer than 5 sizes or {MIN_REPLICATES} replicates: run `generate convergence --repeats {MIN_REPLICATES}`"
         )
         return _row(None, reason=absent.get(found.status, few), seen=found.n, **common)
-    size = for_boundary(accuracy, found.estimate, chance=sweep.chance, rng=rng)
+    size = for_boundary(accuracy, found.estimate, chance=sweep.chance, rng=rng, test_images=sweep.test_images)
     return _row(size, seen=found.n, **common)
 
 

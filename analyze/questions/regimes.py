@@ -15,6 +15,7 @@ from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.replicates import counts
 from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Status
 from analyze.stats.stability import stability_boundary
+from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import Study, SweepKey, once, study_of
 from analyze.sweeps import Sweep, sweeps
 
@@ -24,7 +25,8 @@ class Regime:
     """A boundary between regimes along model size; `docs/method.md` defines the fields.
 
     `capacity` is the first stable size (stability) or the last one before the gap opens (overfitting), `parameters`
-    its number of trainable parameters, `ci_low` and `ci_high` capacities.
+    its number of trainable parameters, `ci_low` and `ci_high` capacities. `failure_bound` is the upper 95% bound on the
+    share of trainings that fail at the first stable size, `failures` of its replicates having failed.
     """
 
     dataset: str
@@ -40,6 +42,8 @@ class Regime:
     sizes: int
     p_value: float | None
     effect: float | None
+    failures: int | None
+    failure_bound: float | None
     method: str
     reason: str | None
     protocol_id: str
@@ -102,7 +106,7 @@ def sweep_regimes(sweep: Sweep, *, seed: int) -> tuple[Regime, Regime]:
     """
     used = sizes_used(sweep)
     rng = sweep.rng(seed)
-    stability = stability_boundary(sweep.accuracy[used], chance=sweep.chance, rng=rng)
+    stability = stability_boundary(sweep.accuracy[used], chance=sweep.chance, rng=rng, test_images=sweep.test_images)
     overfitting = _overfitting(sweep, used, stability, rng)
     left_out = [int(capacity) for capacity in np.delete(sweep.capacities, used)]
     return (
@@ -157,6 +161,7 @@ def _regime(
     capacities, parameters = sweep.capacities[used], sweep.parameters[used]
     too_few = f"left out for fewer than {MIN_REPLICATES} replicates: {', '.join(map(str, left_out))}"
     reasons = [text for text in (found.reason, too_few if left_out else None) if text]
+    failed, bound = _failing(sweep, used, found) if boundary == "stability" else (None, None)
     return Regime(
         dataset=sweep.dataset,
         family=sweep.family,
@@ -171,8 +176,20 @@ def _regime(
         sizes=len(used),
         p_value=found.p,
         effect=found.effect,
+        failures=failed,
+        failure_bound=bound,
         method=found.method,
         reason="; ".join(reasons) or None,
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )
+
+
+def _failing(sweep: Sweep, used: IntArray, found: ChangePoint) -> tuple[int | None, float | None]:
+    """Return how many replicates failed at the first stable size, and the bound on the share that does."""
+    first = 0 if found.status == "all_stable" else found.estimate
+    if first is None:
+        return None, None
+    accuracy = sweep.accuracy[used[first]]
+    failed = failures(accuracy, sweep.chance)
+    return failed, failure_bound(failed, int(counts(accuracy)))

@@ -9,20 +9,24 @@ import numpy as np
 from analyze.stats.contrasts import mean_of
 from analyze.stats.replicates import pack, resample
 from analyze.stats.result import FloatArray, IntArray
-from analyze.stats.stability import MIN_RATIO, best_step, dead, permutation_p, signal
+from analyze.stats.stability import MIN_RATIO, dead, locate, permutation_p
 
 DRAWS = 9_999
 
 
-def existence_p(accuracy: FloatArray, *, chance: float, rng: np.random.Generator) -> float:
-    """Return the permutation p value of a fall in spread; `accuracy` as in `stability_boundary`, some size alive."""
+def existence_p(
+    accuracy: FloatArray, *, chance: float, rng: np.random.Generator, test_images: int | None = None
+) -> float:
+    """Return the permutation p value of a fall in spread; arguments as in `stability_boundary`, some size alive."""
     x = pack(accuracy)
-    return permutation_p(x, dead(x, chance), float(best_step(signal(x, chance))[1]), DRAWS, rng)
+    return permutation_p(x, dead(x, chance), float(locate(x, chance, test_images)[1]), DRAWS, rng)
 
 
-def locations(accuracy: FloatArray, *, chance: float, rng: np.random.Generator) -> IntArray:
+def locations(
+    accuracy: FloatArray, *, chance: float, rng: np.random.Generator, test_images: int | None = None
+) -> IntArray:
     """Return the boundary located in bootstrap samples of the replicates, as indices of the sizes; shape (9999,)."""
-    located, _ = best_step(signal(resample(pack(accuracy), DRAWS, rng=rng), chance))
+    located, _, _ = locate(resample(pack(accuracy), DRAWS, rng=rng), chance, test_images)
     return located
 
 

@@ -12,7 +12,7 @@ from analyze.stats.equivalence import share_equivalent, simulated
 from analyze.stats.means import TINY
 from analyze.stats.replicates import counts
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
-from analyze.stats.stability import best_step, signal
+from analyze.stats.stability import locate
 
 POWER = 0.8
 MOST = 1000
@@ -71,7 +71,13 @@ def for_precision(sd: float, seen: int, *, precision: float) -> SampleSize:
 
 
 def for_boundary(
-    accuracy: FloatArray, boundary: int, *, chance: float, rng: np.random.Generator, resamples: int = 200
+    accuracy: FloatArray,
+    boundary: int,
+    *,
+    chance: float,
+    rng: np.random.Generator,
+    test_images: int | None = None,
+    resamples: int = 200,
 ) -> SampleSize:
     """Return the replicates with which a boundary is located within one size in at least 95%.
 
@@ -80,7 +86,7 @@ def for_boundary(
     """
 
     def probability(n: int) -> float:
-        at, _ = best_step(signal(drawn(accuracy, n, resamples, rng=rng), chance))
+        at, _, _ = locate(drawn(accuracy, n, resamples, rng=rng), chance, test_images)
         return float(np.mean(np.abs(at - boundary) <= 1))
 
     found = next((n for n in BOUNDARY_GRID if probability(n) >= 0.95), None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import chdtri
 
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, ChangePoint, FloatArray, IntArray
@@ -13,6 +15,7 @@ DEAD_MARGIN = 0.05
 """A size whose mean accuracy is not this far above chance is unstable by definition, with at least this spread."""
 MIN_RATIO = 2.0
 UNSTABLE_SPREAD = 0.02
+"""Pooled spread from which sizes count as unstable, a fraction of accuracy."""
 PERMUTED_TOGETHER = 500
 """Permutations at a time: arrays that stay in the cache."""
 
@@ -22,17 +25,21 @@ def stability_boundary(
     *,
     chance: float,
     rng: np.random.Generator,
+    test_images: int | None = None,
     permutations: int = 199,
     resamples: int = 400,
 ) -> ChangePoint:
     """Return the first stable size: one downward step in the log-variance of accuracy along size.
 
     `accuracy` has shape (sizes in increasing order, replicates), fractions, NaN where there is no run; a run that
-    diverged belongs in it at chance. `effect` is the ratio of the spreads below and above the step.
+    diverged belongs in it at chance. `test_images` is the number of images it was measured on; None: so many that what
+    they add to the spread does not matter. `effect` is the ratio of the spreads below and above the step.
 
-    The step is the exact least-squares one. It counts if a permutation test of its gain, with median-centred
-    residuals moved between sizes, has p <= 0.05 and the spread falls by half or more; if a straight line describes the
-    log-variance better by BIC, the change is `gradual`. The interval is a percentile bootstrap over replicates.
+    The step is the best by least squares, exactly, of those that part unstable sizes from stable ones: a pooled spread
+    of 2 points or more below and of less from there on, what the sampling of the test images explains left out, and a
+    fall by half or more. It counts if a permutation test of its gain, with median-centred residuals moved between
+    sizes, has p <= 0.05; if a straight line describes the log-variance better by BIC, the change is `gradual`. The
+    interval is a percentile bootstrap over replicates.
 
     Source: least-squares segmentation as in Truong, Oudre and Vayatis (2020), Signal Processing 167, 107299; absolute
     deviations from the median as in Brown and Forsythe (1974), JASA 69, 364-367.
@@ -50,20 +57,21 @@ def stability_boundary(
         reason = "every size is at chance; run larger sizes, or more epochs"
         return ChangePoint(status="not_reached", method=method, n=n, reason=reason)
 
+    located, gained, parted = locate(x, chance, test_images)
+    at, gain = int(located), float(gained)
     z = signal(x, chance)
-    at, gain = best_step(z)
-    estimate = int(at)
-    p = permutation_p(x, is_dead, float(gain), permutations, rng)
-    ratio = float(np.exp((z[:estimate].mean() - z[estimate:].mean()) / 2))
-    if p > LEVEL or ratio < MIN_RATIO:
-        return _unchanged(z, ChangePoint(status="all_stable", method=method, n=n, p=p, effect=ratio))
-    located, _ = best_step(signal(resample(x, resamples, rng=rng), chance))
-    gradual = line_beats_step(z)
+    p = permutation_p(x, is_dead, gain, permutations, rng)
+    ratio = float(np.exp((z[:at].mean() - z[at:].mean()) / 2))
+    if p > LEVEL or not parted:
+        found = ChangePoint(status="all_stable", method=method, n=n, p=p, effect=ratio)
+        return _one_regime(np.exp(z) - sampling_variance(x, chance, test_images), at, found)
+    located, _, _ = locate(resample(x, resamples, rng=rng), chance, test_images)
+    gradual = line_beats_step(z, gain)
     return ChangePoint(
         status="gradual" if gradual else "detected",
         method=method,
         n=n,
-        estimate=estimate,
+        estimate=at,
         interval=percentile_interval(located),
         p=p,
         effect=ratio,
@@ -131,24 +139,58 @@ def signal(x: FloatArray, chance: float) -> FloatArray:
     return np.where(dead(x, chance), top, z)
 
 
+def locate(x: FloatArray, chance: float, test_images: int | None) -> tuple[IntArray, FloatArray, BoolArray]:
+    """Return the first stable size, the sum of squares that the step there explains, and whether it parts two regimes.
+
+    Shape (..., sizes, replicates) in, (...) out. Where no step parts unstable from stable sizes, the best of all.
+    """
+    z = signal(x, chance)
+    gain, fall = steps(z)
+    variance, sampling = np.exp(z), sampling_variance(x, chance, test_images)
+    below, above = means_beside(variance - sampling)
+    # Few replicates at few sizes scatter widely about what sampling explains: they have to be beyond its 95% point,
+    # adjusted for the number of steps (Bonferroni).
+    freedom = np.cumsum(np.maximum(counts(x.reshape(-1, *x.shape[-2:])[0]) - 1, 1))[:-1]
+    beyond = means_beside(variance)[0] >= chdtri(freedom, LEVEL / len(freedom)) / freedom * means_beside(sampling)[0]
+    unlike = (below >= UNSTABLE_SPREAD**2) & (above < UNSTABLE_SPREAD**2) & (fall >= 2 * np.log(MIN_RATIO)) & beyond
+    parted = unlike.any(axis=-1)
+    at = np.where(parted, np.where(unlike, gain, -1.0).argmax(axis=-1), gain.argmax(axis=-1))
+    return at + 1, np.take_along_axis(gain, at[..., None], axis=-1)[..., 0], parted
+
+
 def best_step(z: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return the first index after the best downward step, and the sum of squares it explains.
 
     Shape (..., sizes) in, (...) out. Equal to ruptures' Dynp with cost l2, min_size 1 and jump 1 wherever the best
     step goes down.
     """
-    sizes = z.shape[-1]
-    left = np.arange(1, sizes)
-    sums = np.cumsum(z, axis=-1)
-    mean_left = sums[..., :-1] / left
-    mean_right = (sums[..., -1:] - sums[..., :-1]) / (sizes - left)
-    gain = left * (sizes - left) / sizes * np.maximum(mean_left - mean_right, 0) ** 2
+    gain, _ = steps(z)
     at = gain.argmax(axis=-1)
     return at + 1, np.take_along_axis(gain, at[..., None], axis=-1)[..., 0]
 
 
-def line_beats_step(z: FloatArray) -> bool:
-    """Return whether a straight line over the sizes has a lower BIC than the best step.
+def steps(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return for a step after each size but the last the sum of squares it explains (0 upwards), and how far it falls.
+
+    Shape (..., sizes) in, (..., sizes - 1) out.
+    """
+    sizes = z.shape[-1]
+    left = np.arange(1, sizes)
+    below, above = means_beside(z)
+    fall = below - above
+    gain: FloatArray = left * (sizes - left) / sizes * np.maximum(fall, 0) ** 2
+    return gain, fall
+
+
+def means_beside(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the means up to each size but the last, and those past it; (..., sizes) in, (..., sizes - 1) out."""
+    left = np.arange(1, values.shape[-1])
+    sums = np.cumsum(values, axis=-1)
+    return sums[..., :-1] / left, (sums[..., -1:] - sums[..., :-1]) / left[::-1]
+
+
+def line_beats_step(z: FloatArray, gain: float) -> bool:
+    """Return whether a straight line over the sizes has a lower BIC than a step that explains so much.
 
     Source: Schwarz (1978), Annals of Statistics 6, 461-464. The step's position counts as a parameter.
     """
@@ -156,7 +198,7 @@ def line_beats_step(z: FloatArray) -> bool:
     centred = np.arange(sizes) - (sizes - 1) / 2
     total = float(((z - z.mean()) ** 2).sum())
     line = total - float(centred @ z) ** 2 / float(centred @ centred)
-    step = total - float(best_step(z)[1])
+    step = total - gain
     tiny = 1e-12
     bic_line = sizes * np.log(line + tiny) + 2 * np.log(sizes)
     bic_step = sizes * np.log(step + tiny) + 3 * np.log(sizes)
@@ -193,16 +235,31 @@ def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: 
     return (1 + hits) / (1 + permutations)
 
 
-def _unchanged(z: FloatArray, found: ChangePoint) -> ChangePoint:
-    """Return the result for sizes among which no step was found: all unstable, or all stable."""
-    pooled = float(np.sqrt(np.exp(z).mean()))
-    unstable = pooled >= UNSTABLE_SPREAD
-    reason = f"no fall in spread found (p = {found.p:.2g}); pooled sd {100 * pooled:.2g} points"
-    return ChangePoint(
+def sampling_variance(x: FloatArray, chance: float, test_images: int | None) -> FloatArray:
+    """Return the most that the sampling of so many test images adds to the variance of accuracy; 0 at dead sizes.
+
+    Shape (..., sizes, replicates) in, (..., sizes) out. That of a binomial share, p (1 - p) / n: replicates that are
+    right on the same images, the easy ones, vary less.
+    """
+    if test_images is None:
+        return np.zeros(x.shape[:-1])
+    p = np.nanmean(x, axis=-1)
+    return np.where(dead(x, chance), 0.0, p * (1 - p) / test_images)
+
+
+def _one_regime(variance: FloatArray, at: int, found: ChangePoint) -> ChangePoint:
+    """Return the result for sizes that are no two regimes: all unstable, or all stable, by their pooled spread."""
+    below, above, everywhere = (
+        100 * float(np.sqrt(max(part.mean(), 0.0))) for part in (variance[:at], variance[at:], variance)
+    )
+    why = (
+        f"no fall in spread found (p = {found.p:.2g}); pooled sd {everywhere:.2g} points"
+        if (found.p or 0.0) > LEVEL or (found.effect or 0.0) < MIN_RATIO
+        else f"the spread falls, but does not part unstable from stable sizes: {below:.2g} to {above:.2g} points"
+    )
+    unstable = everywhere >= 100 * UNSTABLE_SPREAD
+    return replace(
+        found,
         status="not_reached" if unstable else "all_stable",
-        method=found.method,
-        n=found.n,
-        p=found.p,
-        effect=found.effect,
-        reason=f"{reason}: run larger sizes" if unstable else reason,
+        reason=f"{why} (unstable: 2 or more)" + (": run larger sizes" if unstable else ""),
     )

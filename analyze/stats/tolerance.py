@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 from scipy.special import betaincinv
+
+from analyze.stats.result import FloatArray
+from analyze.stats.stability import DEAD_MARGIN
+
+FAR_BELOW = 0.10
+"""Accuracy below the median of its size, a fraction, from which a training has failed."""
+
+
+def failures(accuracy: FloatArray, chance: float) -> int:
+    """Return how many replicates of one architecture failed, NaN left out.
+
+    One failed that is dead, less than 0.05 above chance, or more than 0.10 below the median of all.
+    """
+    seen = accuracy[~np.isnan(accuracy)]
+    if not len(seen):
+        return 0
+    return int(np.sum((seen < chance + DEAD_MARGIN) | (seen < np.median(seen) - FAR_BELOW)))
 
 
 def failure_bound(failures: int, n: int, level: float = 0.95) -> float:

@@ -36,8 +36,18 @@ def regimes_table(results: Results[Regime]) -> RenderableType:
                 str(row.replicates),
             )
         reasons = [(f"{row.family}, depth {row.depth}, {row.boundary}", row.reason) for row in members if row.reason]
-        parts += [table, "", *remarks(reasons)]
+        open_ = [(f"{row.family}, depth {row.depth}", _left_open(row)) for row in members if row.failure_bound]
+        parts += [table, "", *remarks(reasons), *remarks(open_)]
     return stacked(parts)
+
+
+def _left_open(row: Regime) -> str:
+    """Return what the replicates leave open about the first stable size."""
+    seen = f"{row.failures} of the replicates" if row.failures else "no replicate"
+    return (
+        f"{seen} at the first stable size failed, which leaves open that up to {100 * (row.failure_bound or 0):.2g}% "
+        "of trainings do (95% bound)"
+    )
 
 
 def epochs_table(results: Results[EpochOverfitting]) -> RenderableType:

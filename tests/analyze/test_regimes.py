@@ -13,8 +13,10 @@ import pytest
 
 import analyze
 from analyze import Regime, regimes
+from analyze.stats.tolerance import failure_bound
 from store.errors import MinarchError
 from tests import planted
+from tests.analyze.test_cli import call
 from tests.planted_store import PlantedSweep, parameters, write
 
 
@@ -134,6 +136,41 @@ def test_sizes_with_few_replicates_are_left_out(tmp_path: Path) -> None:
     assert row.sizes == 11
     assert row.capacity == planted.LADDER[sample.boundary or 0]
     assert row.reason == "left out for fewer than 5 replicates: 1000"
+
+
+def test_what_the_replicates_leave_open_stands_beside_every_stability_boundary(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    accuracy = rng.normal(0.9, np.where(np.arange(12) < 4, 0.1, 0.004)[:, None], (12, 30))
+    failing = accuracy.copy()
+    failing[4, 0] = 0.7
+    path = write(
+        tmp_path / "open.duckdb",
+        PlantedSweep(accuracy=accuracy),
+        PlantedSweep(accuracy=failing, depth=2),
+        PlantedSweep(accuracy=rng.normal(0.9, 0.004, (12, 10)), depth=3),
+        PlantedSweep(accuracy=rng.normal(0.6, 0.1, (12, 10)), depth=4),
+    )
+    rows = [row for row in regimes(path) if row.boundary == "stability"]
+    assert [(row.status, row.capacity, row.failures) for row in rows] == [
+        ("detected", 10, 0),
+        ("detected", 10, 1),
+        ("all_stable", None, 0),
+        ("not_reached", None, None),
+    ]
+    bounds = [1 - 0.05 ** (1 / 30), failure_bound(1, 30), 1 - 0.05 ** (1 / 10)]
+    assert [row.failure_bound for row in rows[:3]] == pytest.approx(bounds)
+    assert {row.failure_bound for row in regimes(path) if row.boundary == "overfitting"} == {None}
+    table = call("regimes", "--store", path).stdout.decode()
+    lines = " ".join(table.split())
+    assert "depth 1: no replicate at the first stable size failed, which leaves open that up to 9.5%" in lines
+    assert "depth 2: 1 of the replicates at the first stable size failed, which leaves open that up to 15%" in lines
+
+
+def test_sampling_of_the_stores_test_images_is_no_instability(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    accuracy = rng.binomial(360, np.broadcast_to(np.linspace(0.5, 0.97, 12)[:, None], (12, 30))) / 360
+    path = write(tmp_path / "few.duckdb", PlantedSweep(accuracy=accuracy))
+    assert only(path)["stability"].status == "all_stable"
 
 
 def test_overfitting_is_sought_above_the_stability_boundary(tmp_path: Path) -> None:

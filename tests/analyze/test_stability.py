@@ -9,51 +9,134 @@ import pytest
 import ruptures
 
 from analyze.stats.replicates import pack, resample
-from analyze.stats.stability import best_step, line_beats_step, mean_deviation, spread, stability_boundary
+from analyze.stats.stability import (
+    best_step,
+    line_beats_step,
+    mean_deviation,
+    sampling_variance,
+    spread,
+    stability_boundary,
+)
 from tests import planted
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.levels import design
 from tests.planted import CHANCE, SIZES
-from tests.tally import stability_tally
+from tests.tally import death_tally, stability_tally
 
-LEVELS = {5: (0.89, 0.97, 0.05), 10: (0.97, 0.99, 0.05), 30: (0.995, 0.995, 0.02)}
-"""Replicates: least share exact, least share within one size, largest share of false positives."""
-CLEAR = ("clean", "drifting mean", "dead/alive mixture", "skewed losses", "dead, then stable")
+REPLICATES = (5, 10, 30)
+CLEAR = ("clean", "drifting mean", "dead/alive mixture", "skewed losses", "dead, then stable", "digits")
+EXACT = {("digits", 5): 0.91, ("dead/alive mixture", 5): 0.94, ("skewed losses", 5): 0.96}
+"""Shares located exactly, as docs/method.md has them; .99 elsewhere."""
+FALSE = {
+    "spreads jitter, stable": (0.015, 0.013, 0.007),
+    "spreads jitter, unstable": (0.022, 0.01, 0.007),
+    "360 images": (0.025, 0.033, 0.003),
+    "0.6 to 0.25 die": (0.03, 0.065, 0.003),
+}
+"""Shares of false boundaries with 5, 10 and 30 replicates, as docs/method.md has them; .005 or less elsewhere."""
+UNEQUAL_FALSE = {"unreached": 0.02, "unreached, some dead": 0.02, "spreads jitter, unstable": 0.02}
+"""The same where wide sizes have 5 replicates and narrow ones 30."""
+HARD = {
+    "clean, 360 images": (0.735, 0.98, 0.99),
+    "dead/alive mixture, 360 images": (0.98, 0.99, 0.99),
+    "digits, 360 images": (0.98, 0.99, 0.99),
+    "weak step, 360 images": (0.5, 0.86, 0.97),
+    "0.4 die, then 0.01": (0.71, 0.75, 0.75),
+}
+"""Shares located with 5, 10 and 30 replicates."""
+ALLOWED = {("0.6 to 0.25 die", 10): 0.1}
+"""False boundaries allowed; 5% elsewhere."""
+
+# Every rate is held by as many stores as it takes: a method at the documented rate passes with a probability above
+# .999, one that errs twice as often as is allowed, or covers or locates 10 points less, fails with one above .95.
 
 
-@pytest.mark.parametrize("replicates", LEVELS)
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
+@pytest.mark.parametrize("replicates", [5, pytest.param(10, marks=pytest.mark.slow), 30])
 @pytest.mark.parametrize("name", CLEAR)
-def test_clear_boundaries_are_found(name: str, replicates: int, seeds: range) -> None:
-    exact, within_one, _ = LEVELS[replicates]
-    tally = stability_tally(planted.BOUNDARIES[name], replicates, seeds)
-    at_least(tally.exact, tally.stores, exact)
-    at_least(tally.within_one, tally.stores, within_one)
-    at_least(tally.covered, tally.located, 0.95)
+def test_clear_boundaries_are_found_and_covered(name: str, replicates: int) -> None:
+    exact = EXACT.get((name, replicates), 0.99)
+    held = design(1 - exact, 1 - exact + 0.1)
+    tally = stability_tally(planted.BOUNDARIES[name], replicates, held.seeds(1000))
+    assert tally.stores - tally.exact <= held.allowed
+    covering = design(0.01, 0.15)
+    assert tally.located >= covering.stores
+    assert tally.located - tally.covered <= covering.allowed * tally.located / covering.stores
 
 
-@pytest.mark.parametrize("replicates", LEVELS)
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
+@pytest.mark.parametrize("replicates", REPLICATES)
 @pytest.mark.parametrize("name", planted.NULLS)
-def test_nothing_is_found_where_nothing_is(name: str, replicates: int, seeds: range) -> None:
-    tally = stability_tally(planted.NULLS[name], replicates, seeds)
-    at_most(tally.located, tally.stores, LEVELS[replicates][2])
-    expected = "all_stable" if name.startswith("all stable") else "not_reached"
-    assert tally.statuses[expected] == tally.stores - tally.located
+def test_no_boundary_is_found_where_none_is(name: str, replicates: int) -> None:
+    documented = FALSE[name][REPLICATES.index(replicates)] if name in FALSE else 0.005
+    held = design(documented, 2 * ALLOWED.get((name, replicates), 0.05))
+    tally = stability_tally(planted.NULLS[name], replicates, held.seeds(1000))
+    assert tally.statuses["detected"] <= held.allowed
+    expected = "all_stable" if name in planted.STABLE_NULLS else "not_reached"
+    assert tally.statuses[expected] >= (0.8 if name == "360 images" else 0.9) * tally.stores
 
 
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_a_gradual_change_is_called_gradual(seeds: range) -> None:
-    for replicates in LEVELS:
-        tally = stability_tally(planted.gradual, replicates, seeds)
-        at_least(tally.statuses["gradual"], tally.stores, 0.95)
+def test_spreads_that_differ_on_one_side_of_two_points_are_one_regime() -> None:
+    rng = np.random.default_rng(0)
+    for low, high, status, words in [
+        (0.002, 0.012, "all_stable", "does not part unstable from stable sizes: 1."),
+        (0.03, 0.12, "not_reached", "run larger sizes"),
+    ]:
+        x = rng.normal(0.6, np.where(np.arange(SIZES) < 6, high, low)[:, None], (SIZES, 30))
+        found = stability_boundary(x, chance=CHANCE, rng=rng)
+        assert found.p is not None
+        assert found.effect is not None
+        assert (found.status, found.estimate) == (status, None)
+        assert found.p <= 0.05
+        assert found.effect > 2
+        assert found.reason is not None
+        assert words in found.reason
 
 
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_the_step_of_real_digits_networks_is_found_at_width_10(seeds: range) -> None:
-    for replicates, exact in {5: 0.85, 10: 0.95, 30: 0.99}.items():
-        tally = stability_tally(planted.digits, replicates, seeds)
-        at_least(tally.exact, tally.stores, exact)
-        at_least(tally.covered, tally.located, 0.95)
+def test_a_size_that_fails_now_and_then_moves_the_boundary_past_it() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(0.8, np.where(np.arange(SIZES) < 4, 0.1, 0.004)[:, None], (SIZES, 10))
+    settled = stability_boundary(x, chance=CHANCE, rng=rng)
+    x[6, :2] = CHANCE
+    failing = stability_boundary(x, chance=CHANCE, rng=rng)
+    assert (settled.status, settled.estimate) == ("detected", 4)
+    assert failing.estimate == 7
+
+
+def test_sampling_of_few_test_images_is_no_instability() -> None:
+    rng = np.random.default_rng(2)
+    means = np.linspace(0.5, 0.97, SIZES)[:, None]
+    x = rng.binomial(360, np.broadcast_to(means, (SIZES, 30))) / 360
+    assert stability_boundary(x, chance=CHANCE, rng=rng).status != "all_stable"
+    assert stability_boundary(x, chance=CHANCE, rng=rng, test_images=360).status == "all_stable"
+
+
+def test_sampling_variance_is_binomial_and_leaves_dead_sizes_alone() -> None:
+    x = np.array([[0.1, 0.12], [0.5, 0.7], [0.9, np.nan]])
+    assert sampling_variance(x, CHANCE, 100) == pytest.approx([0.0, 0.6 * 0.4 / 100, 0.9 * 0.1 / 100])
+    assert not sampling_variance(x, CHANCE, None).any()
+
+
+@pytest.mark.parametrize("replicates", REPLICATES)
+def test_the_bound_on_failures_holds_at_the_size_that_was_chosen(replicates: int) -> None:
+    held = design(0.01, 0.15)
+    tally = death_tally(planted.dying_smoothly, replicates, range(1000, 1000 + 2 * held.stores))
+    assert tally.located >= held.stores
+    assert tally.located - tally.bounded <= held.allowed * tally.located / held.stores
+
+
+@pytest.mark.parametrize("replicates", REPLICATES)
+def test_a_gradual_change_is_called_gradual(replicates: int) -> None:
+    held = design(0.02, 0.12)
+    tally = stability_tally(planted.gradual, replicates, held.seeds(1000))
+    assert tally.stores - tally.statuses["gradual"] <= held.allowed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicates", REPLICATES)
+@pytest.mark.parametrize("name", planted.HARD_BOUNDARIES)
+def test_hard_boundaries_are_located_as_often_as_documented(name: str, replicates: int) -> None:
+    located = HARD[name][REPLICATES.index(replicates)]
+    held = design(1 - located, 1 - located + 0.1)
+    tally = stability_tally(planted.HARD_BOUNDARIES[name], replicates, held.seeds(2000))
+    assert tally.stores - tally.located <= held.allowed
 
 
 def test_mnist_like_cells_are_unstable_at_5_and_stable_from_20() -> None:
@@ -103,8 +186,9 @@ def test_spread_estimates_the_normal_standard_deviation() -> None:
 
 def test_a_line_is_preferred_on_a_line_and_a_step_on_a_step() -> None:
     noise = np.random.default_rng(4).normal(scale=0.2, size=SIZES)
-    assert line_beats_step(np.linspace(0, -8, SIZES) + noise)
-    assert not line_beats_step(np.repeat([0.0, -5.0], SIZES // 2) + noise)
+    line, step = np.linspace(0, -8, SIZES) + noise, np.repeat([0.0, -5.0], SIZES // 2) + noise
+    assert line_beats_step(line, float(best_step(line)[1]))
+    assert not line_beats_step(step, float(best_step(step)[1]))
 
 
 def test_equal_seeds_give_equal_results() -> None:
@@ -138,14 +222,20 @@ def test_too_little_data_says_what_is_missing(sizes: int, replicates: int, missi
     assert missing in found.reason
 
 
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_unequal_numbers_of_replicates(seeds: range) -> None:
-    for name in CLEAR:
-        tally = stability_tally(planted.unequal(planted.BOUNDARIES[name]), 30, seeds)
-        at_least(tally.exact, tally.stores, 0.95)
-        at_least(tally.covered, tally.located, 0.95)
-    for name in planted.NULLS:
-        at_most(stability_tally(planted.unequal(planted.NULLS[name]), 30, seeds).located, len(seeds), 0.05)
+@pytest.mark.parametrize("name", ["dead/alive mixture", "skewed losses", "digits"])
+def test_boundaries_are_found_among_unequal_numbers_of_replicates(name: str) -> None:
+    held = design(0.02, 0.15)
+    tally = stability_tally(planted.unequal(planted.BOUNDARIES[name]), 30, held.seeds(1000))
+    assert tally.stores - tally.exact <= held.allowed
+    assert tally.located - tally.covered <= held.allowed
+
+
+@pytest.mark.parametrize("name", [name for name in planted.NULLS if name != "0.6 to 0.25 die"])
+def test_none_is_found_among_unequal_numbers_of_replicates(name: str) -> None:
+    """Where every size dies in 25% of trainings or more, 5 replicates of wide sizes often show none of it."""
+    held = design(UNEQUAL_FALSE.get(name, 0.005), 0.1)
+    tally = stability_tally(planted.unequal(planted.NULLS[name]), 30, held.seeds(1000))
+    assert tally.statuses["detected"] <= held.allowed
 
 
 def test_replicates_are_drawn_jointly_over_sizes() -> None:

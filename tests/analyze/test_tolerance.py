@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
-from analyze.stats.tolerance import failure_bound
+from analyze.stats.tolerance import failure_bound, failures
 
 
 @pytest.mark.parametrize(("n", "bound"), [(5, 0.45), (10, 0.26), (30, 0.095)])
@@ -17,10 +18,10 @@ def test_clean_replicates_leave_open_what_is_known(n: int, bound: float) -> None
 
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_equals_statsmodels(n: int) -> None:
-    for failures in range(n + 1):
+    for failed in range(n + 1):
         for level in (0.9, 0.95, 0.999):
-            upper = proportion_confint(failures, n, alpha=2 * (1 - level), method="beta")[1]
-            assert failure_bound(failures, n, level) == pytest.approx(upper)
+            upper = proportion_confint(failed, n, alpha=2 * (1 - level), method="beta")[1]
+            assert failure_bound(failed, n, level) == pytest.approx(upper)
 
 
 def test_covers_at_its_level_whatever_the_share() -> None:
@@ -33,3 +34,10 @@ def test_covers_at_its_level_whatever_the_share() -> None:
 def test_impossible_counts_are_refused(failures: int, n: int) -> None:
     with pytest.raises(ValueError, match="failures of"):
         failure_bound(failures, n)
+
+
+def test_a_training_fails_that_is_dead_or_far_below_the_others() -> None:
+    size = np.array([0.9, 0.91, 0.92, 0.93, 0.79, 0.14, np.nan, 0.1])
+    assert failures(size, 0.1) == 3
+    assert failures(np.array([0.2, 0.21, 0.14]), 0.1) == 1
+    assert failures(np.full(3, np.nan), 0.1) == 0

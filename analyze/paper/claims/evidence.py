@@ -155,8 +155,10 @@ def locate(sweep: Sweep, stability: Regime, overfitting: Regime, *, seed: int) -
     # The same random numbers for all depths of a family: their replicates are drawn jointly.
     rng = sweep_rng(seed, "claims", sweep.dataset, sweep.family)
     accuracy = sweep.accuracy[used]
-    drawn = sweep.parameters[used][locations(accuracy, chance=sweep.chance, rng=rng)].astype(np.float64)
-    return Located(sweep, stability, overfitting, existence_p(accuracy, chance=sweep.chance, rng=rng), drawn)
+    chance, images = sweep.chance, sweep.test_images
+    at = locations(accuracy, chance=chance, rng=rng, test_images=images)
+    p = existence_p(accuracy, chance=chance, rng=rng, test_images=images)
+    return Located(sweep, stability, overfitting, p, sweep.parameters[used][at].astype(np.float64))
 
 
 def absent(
