@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, Literal, NoReturn
 
 import click
 
-from store.console import run
+from store.console import hear_interrupts, run, standard_input
 from store.options import chosen_format, format_option, out_option, store_option
+
+LEAST_MEMORY, MOST_MEMORY = 32 * 10**6, 10**15
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, such as 500MB."""
+
+    name = "size"
+    _units: ClassVar[dict[str, int]] = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*([KMGT]?B|)\s*", str(value), re.IGNORECASE | re.ASCII)
+        size = int(float(found[1]) * self._units[found[2].upper()]) if found else 0
+        if not LEAST_MEMORY <= size <= MOST_MEMORY:
+            self.fail(f"{value!r} is no size from 32MB to 1000TB, such as 500MB or 8GB", param, ctx)
+        return size
+
+
+memory_option = click.option(
+    "--memory-limit",
+    type=Size(),
+    default="4GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Most memory to take, such as 500MB.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,21 +75,34 @@ def info(store_path: Path, form: str) -> None:
 @store_option
 @format_option
 @out_option
-def sql(query: str, store_path: Path, format_: str | None, out: Path | None) -> None:
+@memory_option
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=1),
+    default=10_000_000,
+    show_default=True,
+    metavar="N",
+    help="Most rows of the result.",
+)
+def sql(
+    query: str, store_path: Path, format_: str | None, out: Path | None, memory_limit: int, max_rows: int
+) -> None:
     """Run one SQL query and print its rows.
 
-    QUERY only reads; "-" takes it from standard input. "SHOW TABLES" and "DESCRIBE runs" list tables and columns,
-    docs/store.md explains them.
+    QUERY only reads, and only the store; "-" takes it from standard input. "SHOW TABLES" and "DESCRIBE runs" list
+    tables and columns, docs/store.md explains them.
 
     \b
     Example:
       store sql "SELECT capacity, mean FROM cells WHERE depth = 1" --format csv
     """
     form = chosen_format(format_, out)
-    from store.output import emit
-    from store.results import Store
+    from store.output import emit_query
+    from store.sandbox import Limits
 
-    emit(Store(store_path).query(sys.stdin.read() if query == "-" else query), form, out)
+    hear_interrupts()
+    text = standard_input() if query == "-" else query
+    emit_query(store_path, text, Limits(memory=memory_limit, rows=max_rows), form, out)
 
 
 @group.command("export")
@@ -85,18 +125,29 @@ def export_(directory: Path, store_path: Path) -> None:
 @group.command("import")
 @click.argument("directory", type=click.Path(path_type=Path))
 @store_option
-def import_(directory: Path, store_path: Path) -> None:
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["refuse", "keep"]),
+    default="refuse",
+    show_default=True,
+    help="Where rows contradict the store: add nothing, or add the others.",
+)
+@memory_option
+def import_(directory: Path, store_path: Path, on_conflict: Literal["refuse", "keep"], memory_limit: int) -> None:
     """Add the rows of an export.
 
-    Rows that the store has stay as they are, and a missing store is made: this rebuilds a store, or merges two.
+    Rows that the store has stay as they are, and a missing store is made: this rebuilds a store, or merges two. A run
+    with other results than the store has of it is a contradiction: the import is refused, and says which.
 
     \b
     Example:
       store import backup/ --store merged.duckdb
     """
     from store.results import Store
+    from store.sandbox import Limits
 
-    _say("added", Store(store_path).import_(directory), "new rows")
+    counts = Store(store_path).import_(directory, on_conflict=on_conflict, limits=Limits(memory=memory_limit))
+    _say("added", counts, "new rows")
 
 
 @group.command()
@@ -112,7 +163,10 @@ def ingest(store_path: Path) -> None:
     """
     from store.results import Store
 
-    click.echo(f"{Store(store_path).close_out():,} new runs")
+    store = Store(store_path)
+    new = store.close_out()
+    store.check()
+    click.echo(f"{new:,} new runs")
 
 
 def _say(verb: str, counts: dict[str, int], noun: str) -> None:

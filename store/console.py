@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -20,36 +23,109 @@ def run(command: click.Command, name: str) -> NoReturn:
     Exit codes: 0 done, 1 a fault at run time, 2 wrong usage, 130 interrupted. Faults are one line on standard
     error; a traceback is a bug.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # A terminal that lacks a character is no reason to stop.
+    _open_standard_streams()
+    output = sys.stdout
     try:
         code = command.main(prog_name=name, standalone_mode=False)
-        sys.stdout.flush()  # Here, where a reader that went away is understood, not at the interpreter's end.
+        sys.stdout.flush()  # Here, where a fault is understood, not at the interpreter's end.
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
-        sys.exit(USAGE)
+        _complain(error.ctx.get_help() if error.ctx else error.format_message(), USAGE)
     except click.UsageError as error:
-        _complain(name, _usage_message(error))
-        sys.exit(USAGE)
+        _complain(_line(name, _usage_message(error)), USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _complain(name, "interrupted")
-        sys.exit(INTERRUPTED)
+        _complain(_line(name, "interrupted"), INTERRUPTED)
     except click.ClickException as error:
-        _complain(name, error.format_message())
-        sys.exit(RUNTIME)
+        _complain(_line(name, error.format_message()), RUNTIME)
     except MinarchError as error:
-        _complain(name, str(error))
-        sys.exit(RUNTIME)
+        _complain(_line(name, str(error)), RUNTIME)
     except BrokenPipeError:
-        # The reader of a pipe, such as `head`, went away: nothing is wrong, and nothing more may be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _stop_quietly()
+    except SystemExit:
+        if sys.stdout is output:
+            raise
+        # Click caught what comes next, and took standard output away.
+        sys.stdout = output
+        _stop_quietly()
+    except OSError as error:
+        _complain(_line(name, _system_message(error)), RUNTIME)
+    except UnicodeError as error:
+        _complain(_line(name, f"an argument or a name is not UTF-8 ({error})"), RUNTIME)
+    except MemoryError:
+        _complain(_line(name, "the memory is used up"), RUNTIME)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(name: str, message: str) -> None:
-    click.echo(f"{name}: {' '.join(message.split())}", err=True)
+def hear_interrupts() -> None:
+    """Let Ctrl-C interrupt this program even where a shell has it ignored, as in the background of a script."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def standard_input() -> str:
+    """Return all of standard input.
+
+    Raises:
+        MinarchError: it is closed, or no text.
+    """
+    try:
+        return sys.stdin.read()
+    except UnicodeError as error:
+        raise MinarchError("standard input is not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        raise MinarchError("standard input is closed") from error
+
+
+def _open_standard_streams() -> None:
+    """Put something harmless where standard streams are closed: the next file that is opened would take their place."""
+    for number, (stream, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Reading and writing fail as they should, since each is opened for the other.
+            os.open(os.devnull, os.O_WRONLY if mode == "r" else os.O_RDONLY)
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(number, mode, closefd=False))  # noqa: SIM115  # It lives as long as we do.
+    for writer in (sys.stdout, sys.stderr):
+        if isinstance(writer, io.TextIOWrapper):
+            writer.reconfigure(errors="backslashreplace")  # A terminal that lacks a character is no reason to stop.
+
+
+def _stop_quietly() -> NoReturn:
+    """Exit: the reader of a pipe, such as `head`, went away. Nothing is wrong, and nothing more may be written."""
+    _forget_output()
+    sys.exit(0)
+
+
+def _forget_output() -> None:
+    """Let what is still to be written go nowhere, so that the interpreter's end has nothing to complain of."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _system_message(error: OSError) -> str:
+    """Return what the system says, with the file's name where it has one."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder is gone; change to another one"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"cannot read or write: {error.strerror or error}"
+
+
+def _complain(text: str, code: int) -> NoReturn:
+    """Say what is wrong and exit; where standard error is full or closed the exit code has to say it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _forget_output()
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=True)
+    sys.exit(code)
+
+
+def _line(name: str, message: str) -> str:
+    return f"{name}: {' '.join(message.split())}"
 
 
 def _usage_message(error: click.UsageError) -> str:

@@ -7,7 +7,6 @@ needs the file tries again for a while, and everybody holds it as briefly as pos
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -17,8 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from store import migrations, spool
+from store import files, migrations, sandbox, spool
 from store.errors import MinarchError
+from store.sandbox import Limits, Settings
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 # What DuckDB and the system say when the disk is full, or the file larger than the user may make it.
@@ -33,7 +33,6 @@ FOREIGN = (
     "too small to be a parquet file",
 )
 INTERRUPTED = "Query interrupted"
-FULL_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class BusyError(MinarchError):
@@ -41,26 +40,27 @@ class BusyError(MinarchError):
 
 
 @contextlib.contextmanager
-def reader(path: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def reader(path: Path, wait: float, limits: Limits | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the store read-only, waiting up to `wait` seconds for a writer to let go of it.
 
-    A store of an older schema is brought up to date first.
+    A store of an older schema is brought up to date first. SQL can reach nothing but the store, unless this program
+    itself has it open with other settings: a database has one set of them in a process.
 
     Raises:
         MinarchError: there is no store, it cannot be read, or a writer still holds it.
     """
-    path = path.absolute()
-    if not path.exists():
-        raise MinarchError(_missing(path))
+    settings = sandbox.reading(limits or Limits())
     with _faults(path):
-        with contextlib.closing(_connect(path, wait, read_only=True)) as connection:
+        path = path.absolute()
+        check_exists(path)
+        with contextlib.closing(_connect(path, wait, settings, read_only=True)) as connection:
             outdated = _version(connection, path) < migrations.latest()
             if not outdated:
                 yield connection
                 return
         with writer(path, wait):
             pass  # Opening it for writing applies the missing migrations.
-        with contextlib.closing(_connect(path, wait, read_only=True)) as connection:
+        with contextlib.closing(_connect(path, wait, settings, read_only=True)) as connection:
             yield connection
 
 
@@ -72,21 +72,24 @@ def writer(path: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
         BusyError: other programs still hold it.
         MinarchError: it cannot be written, or is no store that this package knows.
     """
-    path = path.absolute()
     with _faults(path):
+        path = path.absolute()
         if not path.exists():
             _create(path)
-        with contextlib.closing(_connect(path, wait, read_only=False)) as connection:
+        with contextlib.closing(_connect(path, wait, sandbox.writing(), read_only=False)) as connection:
             if _version(connection, path) < migrations.latest():
-                migrations.apply(connection)
+                _migrate(connection, path)
             yield connection
 
 
-def system_fault(error: OSError, path: Path) -> MinarchError:
-    """Return the message for an operating system's error while `path` was read or written."""
-    if error.errno in FULL_ERRNOS:
-        return MinarchError(f"no space left to write {path}; free some")
-    return MinarchError(f"{path}: {error.strerror or error}")
+def check_exists(path: Path) -> None:
+    """Accept a path where a store is.
+
+    Raises:
+        MinarchError: there is none.
+    """
+    if not path.exists():
+        raise MinarchError(_missing(path))
 
 
 def first_sentence(error: Exception) -> str:
@@ -96,14 +99,16 @@ def first_sentence(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def _connect(path: Path, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, wait: float, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Return a connection, after as many attempts as `wait` seconds allow (one at least)."""
+    kind = files.kind_of(path)
+    if kind:
+        raise MinarchError(f"{path} is {kind}, not a store")
     deadline = time.monotonic() + wait
     pause = FIRST_PAUSE
     while True:
         try:
-            # One thread is enough for an append, and a sweep's workers have the other cores.
-            return duckdb.connect(path, read_only=read_only, config={} if read_only else {"threads": 1})
+            return _open(path, settings, read_only=read_only)
         except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as error:
             holder = _holder(error)
             if holder is None:
@@ -112,6 +117,16 @@ def _connect(path: Path, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConn
                 raise BusyError(f"{path} is held by {holder}; close it there, or try again later") from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _open(path: Path, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only=read_only, config=settings)
+    except duckdb.ConnectionException as error:
+        # A notebook that holds the store open, and now reads it through us.
+        if not read_only or "different configuration" not in str(error):
+            raise
+        return duckdb.connect(path, read_only=True)
 
 
 def _holder(error: duckdb.Error) -> str | None:
@@ -135,6 +150,14 @@ def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         raise MinarchError(f"{path} {error}") from error
 
 
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    try:
+        migrations.apply(connection)
+    except MinarchError as error:
+        text = f"{path} is of an older schema and has rows that cannot be: {error}"
+        raise MinarchError(f"{text}; correct or delete them with DuckDB, as docs/store.md shows") from error
+
+
 def _create(path: Path) -> None:
     """Make an empty store under another name, then rename it: no reader ever meets a store without tables."""
     folder = spool.folder_of(path)
@@ -144,10 +167,11 @@ def _create(path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
-        new = path.with_name(f".{path.name}.new")
+        target = Path(os.path.realpath(path))  # A link stays, and the store appears where it points.
+        new = target.with_name(f".{target.name}.new")
         _make(new)
-        new.rename(path)
-        spool.sync_folder(path.parent)
+        new.rename(target)
+        spool.sync_folder(target.parent)
     finally:
         os.close(lock)
 
@@ -157,7 +181,7 @@ def _make(path: Path) -> None:
     for leftover in (path, log):
         leftover.unlink(missing_ok=True)
     try:
-        with contextlib.closing(duckdb.connect(path)) as connection:
+        with contextlib.closing(duckdb.connect(path, config=sandbox.writing())) as connection:
             migrations.apply(connection)
             # Closing would do this too, but keep silent about a full disk.
             connection.execute("CHECKPOINT")
@@ -183,7 +207,9 @@ def _faults(path: Path) -> Iterator[None]:
     except duckdb.Error as error:
         raise _fault(error, path) from error
     except OSError as error:
-        raise system_fault(error, path) from error
+        raise files.system_fault(error, path) from error
+    except UnicodeError as error:
+        raise MinarchError(f"{path}: the path is not UTF-8, which DuckDB needs") from error
     except RuntimeError as error:
         # DuckDB stops its query for a Ctrl-C, but then raises this instead of what the signal's handler raised.
         if str(error) == INTERRUPTED:
@@ -204,6 +230,4 @@ def _fault(error: duckdb.Error, path: Path) -> MinarchError:
         return MinarchError(f"no permission to read or write {path}")
     if "read-only file system" in lower:
         return MinarchError(f"{path} lies on a read-only file system")
-    if "is a directory" in lower:
-        return MinarchError(f"{path} is a folder, not a store")
     return MinarchError(f"{path}: {first_sentence(error)}")

@@ -20,20 +20,24 @@ MOST_ROWS, MOST_BLOCKS = 200, 20
 FOLD = 24
 
 
-def print_frame(frame: pl.DataFrame, file: TextIO) -> None:
-    """Print a result; 80 columns wide where there is no terminal and COLUMNS does not say otherwise."""
+def print_frame(frame: pl.DataFrame, file: TextIO, *, height: int | None = None, encoding: str | None = None) -> None:
+    """Print a result; 80 columns wide where there is no terminal and COLUMNS does not say otherwise.
+
+    `height` counts the rows where `frame` holds the first ones of more. Lines are plain in an encoding that lacks them.
+    """
     width = shutil.get_terminal_size((80, 24)).columns
-    plain = not (file.encoding or "utf-8").lower().startswith("utf")
+    height = frame.height if height is None else height
+    plain = not (encoding or file.encoding or "utf-8").lower().startswith("utf")
     cells = [[_cell(value) for value in row] for row in frame.head(MOST_ROWS).iter_rows()]
     if _fits(frame.columns, cells, width, 3 if plain else 2):
         shown, body = len(cells), _render(_table(frame, cells, plain), width)
     else:
         shown = min(len(cells), MOST_BLOCKS)
         body = "".join(_render(_block(frame.columns, row), width) for row in cells[:shown])
-    if shown < frame.height:
-        end = f"{shown:,} of {frame.height:,} rows; --format csv, json or parquet gives all of them"
+    if shown < height:
+        end = f"{shown:,} of {height:,} rows; --format csv, json or parquet gives all of them"
     else:
-        end = f"{frame.height:,} row{'' if frame.height == 1 else 's'}"
+        end = f"{height:,} row{'' if height == 1 else 's'}"
     file.write(f"{body}{end}\n")
 
 

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from store import domains
 from store.tables import KEYS
 
 # Rows of these tables stand for themselves: the first one with a key stays.
@@ -17,6 +18,8 @@ INDEPENDENT = ("protocols", "datasets", "invocations")
 WITH_RUN = ("labels", "epochs")
 # Results that a stored run may still lack.
 LATER = ("pruning", "integer_checks")
+# What a run's columns name.
+NAMED = {"protocol_id": "protocols", "dataset_fingerprint": "datasets", "invocation_id": "invocations"}
 
 Rows = Mapping[str, pa.Table]
 
@@ -60,14 +63,41 @@ def merge(connection: duckdb.DuckDBPyConnection, rows: Rows) -> dict[str, int]:
 
     Of a run that is stored already, only results that it lacks are added. `rows` has one Arrow table per table name,
     with the columns by name; keys are unique within those that belong to runs.
+
+    Raises:
+        DomainError: a value cannot be, or a row names another that is neither here nor in the store.
     """
     # They stay registered, until the next call or the connection's end: in a transaction that has failed DuckDB would
     # refuse to forget them.
     for table, content in rows.items():
         connection.register(f"incoming_{table}", content)
+        if content.num_rows:
+            domains.check(connection, table, f"incoming_{table}")
+    counts = {table: _insert(connection, table) for table in INDEPENDENT if table in rows}
+    _check_named(connection, rows)
     # Runs go last: what comes with a run is added while the store does not have it yet.
     with_run = (*WITH_RUN, "runs") if "runs" in rows else ()
-    return {table: _insert(connection, table) for table in (*INDEPENDENT, *LATER, *with_run) if table in rows}
+    return counts | {table: _insert(connection, table) for table in (*LATER, *with_run) if table in rows}
+
+
+def _check_named(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+    """Refuse runs whose protocol, dataset or invocation is unknown, and results of unknown runs."""
+    known = "SELECT run_id FROM runs" + (" UNION ALL SELECT run_id FROM incoming_runs" if "runs" in rows else "")
+    pairs = [("runs", column, f"SELECT {column} FROM {table}") for column, table in NAMED.items()]
+    pairs += [(table, "run_id", known) for table in (*WITH_RUN, *LATER)]
+    queries = [
+        f"SELECT '{table}', '{column}', min({column}), count(*) FROM incoming_{table} WHERE {column} NOT IN ({those})"
+        for table, column, those in pairs
+        if table in rows and rows[table].num_rows
+    ]
+    if not queries:
+        return
+    for table, column, name, count in connection.execute(" UNION ALL ".join(queries)).fetchall():
+        if count:
+            what = "that run" if column == "run_id" else f"such a row of {NAMED[column]}"
+            raise domains.DomainError(
+                f"{table}: column {column} is {name} in {count:,} rows, and neither they nor the store have {what}"
+            )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:

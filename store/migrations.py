@@ -10,7 +10,9 @@ from pathlib import Path
 
 import duckdb
 
+from store import domains
 from store.errors import MinarchError
+from store.transaction import transaction
 
 FOLDER = Path(__file__).parent / "migrations"
 LEDGER = """
@@ -77,20 +79,28 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def apply(connection: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] | None = None) -> None:
-    """Bring an open database to the newest schema: every migration that it lacks, a transaction each."""
+    """Bring an open database to the newest schema: every migration that it lacks, a transaction each.
+
+    Raises:
+        MinarchError: a row is impossible by the newer schema; nothing of that migration is done, no row is lost. The
+            text leaves out the path.
+    """
     connection.execute(LEDGER)
     applied = {row[0] for row in connection.execute("SELECT number FROM migrations").fetchall()}
     for migration in packaged() if migrations is None else migrations:
         if migration.number in applied:
             continue
-        connection.begin()
         try:
-            connection.execute(migration.sql)
-            connection.execute(
-                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
-                [migration.number, migration.name, datetime.now(UTC).replace(tzinfo=None), migration.hash],
-            )
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+            _apply(connection, migration)
+        except duckdb.ConstraintException as error:
+            domains.check_store(connection)
+            raise MinarchError(f"has rows that migration {migration.name} refuses: {error}") from error
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    with transaction(connection):
+        connection.execute(migration.sql)
+        connection.execute(
+            "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+            [migration.number, migration.name, datetime.now(UTC).replace(tzinfo=None), migration.hash],
+        )

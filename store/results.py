@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from store import database, merge, migrations, reading, snapshot, spool, transfer
+from store import database, files, merge, migrations, reading, snapshot, spool, transfer
 from store.database import BusyError
+from store.domains import DomainError
 from store.errors import MinarchError
 from store.records import Records
+from store.sandbox import Limits
 from store.snapshot import Snapshot
 from store.tables import TABLES
+from store.transaction import transaction
 
 # Seconds to wait for the database. A sweep must not stall for a notebook that holds it: the unit is safe in the spool.
 APPEND_WAIT, REPEATED_WAIT = 2.0, 0.2
@@ -25,7 +28,7 @@ CLOSE_WAIT = 30.0
 MOST_TOGETHER = 64
 
 # What a unit's rows, rather than the disk or another program, can do wrong.
-_DATA_FAULTS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
+_DATA_FAULTS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, DomainError)
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ class Store:
         try:
             spool.write(self.spool, records, name)
         except OSError as error:
-            raise database.system_fault(error, self.spool) from error
+            raise files.system_fault(error, self.spool) from error
         return self.ingest(REPEATED_WAIT if held_before else APPEND_WAIT)
 
     def ingest(self, wait: float = APPEND_WAIT) -> int:
@@ -117,6 +120,15 @@ class Store:
             text = f"{waiting} finished units wait in {self.spool}: {error}; then run `store ingest`"
             raise MinarchError(text) from error
 
+    def check(self) -> None:
+        """Accept a store that is there and can be read.
+
+        Raises:
+            MinarchError: it is missing, damaged, held by another program, or no store.
+        """
+        with database.reader(self.path, READ_WAIT):
+            pass
+
     def run_ids(self, protocol_id: str | None = None) -> set[str]:
         """Return the ids of the stored runs, of one protocol if it is given; runs that wait in the spool count too.
 
@@ -129,16 +141,29 @@ class Store:
             found.update(self.query(sql, [protocol_id])["run_id"])
         return found
 
-    def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
+    def query(self, sql: str, parameters: reading.Parameters = None, *, limits: Limits | None = None) -> pl.DataFrame:
         """Return the rows of one reading SQL statement; units that still wait in the spool are not among them.
 
-        Waits up to 10 seconds for a writer to let go of the database.
+        Waits up to 10 seconds for a writer to let go of the database. SQL reaches the store's tables and nothing else:
+        no files, no network, no variables of Python.
 
         Raises:
-            MinarchError: there is no store, the statement writes, or DuckDB refuses it.
+            MinarchError: there is no store, the statement does not read, DuckDB refuses it, or it takes more than
+                `limits`, by default 4 GB of memory.
         """
-        with database.reader(self.path, READ_WAIT) as connection:
-            return reading.select(connection, sql, parameters)
+        with database.reader(self.path, READ_WAIT, limits) as connection:
+            return reading.select(connection, sql, parameters, limits)
+
+    def stream(
+        self, sql: str, parameters: reading.Parameters = None, *, limits: Limits | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of one reading SQL statement in parts, at least one; as `query`, but never all at once.
+
+        The database is open until the last part was taken: nobody can write to it meanwhile.
+        """
+        limits = limits or Limits()
+        with database.reader(self.path, READ_WAIT, limits) as connection:
+            yield from reading.frames(connection, sql, parameters, limits)
 
     def snapshot(self, tables: Sequence[str] = TABLES) -> Snapshot:
         """Return some tables as they stand now, in memory: whoever writes later does not change them.
@@ -160,18 +185,22 @@ class Store:
         with database.reader(self.path, READ_WAIT) as connection:
             return transfer.export(connection, Path(directory))
 
-    def import_(self, directory: Path | str) -> dict[str, int]:
+    def import_(
+        self, directory: Path | str, *, on_conflict: transfer.OnConflict = "refuse", limits: Limits | None = None
+    ) -> dict[str, int]:
         """Add the rows of an export and return how many were new, per table; all of them, or none on an error.
 
         Importing twice adds nothing. Of runs stored already only missing pruning and integer checks are added.
 
         Raises:
-            MinarchError: a file is missing, or does not fit the schema: the text names the table and the column.
+            MinarchError: a file is missing or too large, does not fit the schema, or has a value that cannot be: the
+                text names the table, the column and the row. Or rows contradict stored ones, unless `on_conflict` is
+                "keep": then those stay as they are, and a warning says so.
         """
-        content = transfer.read(Path(directory))
+        content = transfer.read(Path(directory), (limits or Limits()).memory)
         with database.writer(self.path, READ_WAIT) as connection:
             self._take_in_open(connection)
-            return transfer.add(connection, content)
+            return transfer.add(connection, content, on_conflict)
 
     def info(self) -> Info:
         """Return what the store holds."""
@@ -222,16 +251,14 @@ class Store:
             done: list[Path] = []
             batch: list[Path] = []
             new = 0
-            connection.begin()
             try:
-                for batch, rows in merge.batches(self._readable(paths), most):
-                    new += merge.merge(connection, rows).get("runs", 0)
-                    done += batch
-                connection.commit()
+                with transaction(connection):
+                    for batch, rows in merge.batches(self._readable(paths), most):
+                        new += merge.merge(connection, rows).get("runs", 0)
+                        done += batch
                 return done, new
             except _DATA_FAULTS as error:
                 # The transaction is lost with the statement: begin again, one by one, and then without the culprit.
-                connection.rollback()
                 if most == 1:
                     log.warning(spool.set_aside(batch[0], database.first_sentence(error)))
                 most = 1

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from store import files, parquet
 from store.errors import MinarchError
 from store.records import Records
 from store.tables import KEYS, SCHEMAS
@@ -25,6 +26,7 @@ from store.tables import KEYS, SCHEMAS
 SUFFIX, PARTIAL, DAMAGED = ".parquet", ".part", ".damaged"
 # A partial file this old, in seconds, was left by a process that died: no write takes as long.
 STALE = 3600.0
+_LONGEST_NAME = 255
 
 
 class DamagedError(Exception):
@@ -89,18 +91,22 @@ def read(path: Path) -> dict[str, pa.Table]:
         DamagedError: it is not a whole spool file.
         FileNotFoundError: another process has taken it in meanwhile.
     """
-    with _reading(), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        table = file.read()
-        unknown = [name for name in table.column_names if name not in SCHEMAS]
-        if unknown:
-            raise DamagedError(f"it has a table {unknown[0]}, which the store lacks")
+    with _reading():
+        _check_file(path)
+        with parquet.opened(path) as file:
+            unknown = [name for name in file.schema_arrow.names if name not in SCHEMAS]
+            if unknown:
+                raise DamagedError(f"it has a table {unknown[0]}, which the store lacks")
+            table = parquet.read(file)
         return {name: _rows(table.column(name)) for name in table.column_names}
 
 
 def run_ids(path: Path, protocol_id: str | None = None) -> set[str]:
     """Return the runs in a spool file, of one protocol if it is given; none if the file is damaged or gone."""
     with contextlib.suppress(DamagedError, FileNotFoundError):
-        runs = read(path)["runs"]
+        runs = read(path).get("runs", SCHEMAS["runs"].empty_table())
+        if not {"run_id", "protocol_id"} <= {*runs.column_names}:
+            return set()
         pairs = zip(runs.column("run_id").to_pylist(), runs.column("protocol_id").to_pylist(), strict=True)
         return {str(run) for run, protocol in pairs if protocol_id in (None, protocol)}
     return set()
@@ -109,6 +115,9 @@ def run_ids(path: Path, protocol_id: str | None = None) -> set[str]:
 def set_aside(path: Path, reason: str) -> str:
     """Rename a damaged spool file so that it no longer waits, and return the warning to show."""
     aside = path.with_name(path.name + DAMAGED)
+    if os.path.lexists(aside) or len(os.fsencode(aside.name)) > _LONGEST_NAME:
+        # What was set aside before stays, and a name has room for so much.
+        aside = path.with_name(f"{path.stem[:60]}-{uuid.uuid4().hex[:8]}{SUFFIX}{DAMAGED}")
     path.rename(aside)
     return f"set aside {aside}, which could not be stored ({reason}); its runs will be trained again"
 
@@ -122,8 +131,8 @@ def remove(paths: Sequence[Path]) -> None:
 def remove_stale(folder: Path) -> None:
     """Delete the partial files of processes that died while they wrote one: nobody was told that those were stored."""
     for partial in folder.glob(f".*{PARTIAL}"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - partial.stat().st_mtime > STALE:
+        with contextlib.suppress(OSError):
+            if time.time() - partial.lstat().st_mtime > STALE:
                 partial.unlink()
 
 
@@ -131,15 +140,29 @@ def remove_stale(folder: Path) -> None:
 def _reading() -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+    except parquet.TooLargeError as error:
+        raise DamagedError(str(error)) from error
+    except (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The system's fault, such as a missing permission; what Arrow finds in the file has no number.
         raise DamagedError(" ".join(str(error).split())[:200]) from error
 
 
+def _check_file(path: Path) -> None:
+    """Refuse what is no file: reading a pipe could wait for ever."""
+    try:
+        kind = files.kind_of(path)
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        raise DamagedError(f"it is a link that leads nowhere: {error.strerror}") from error
+    if kind:
+        raise DamagedError(f"it is {kind}, not a file")
+
+
 def _rows(column: pa.ChunkedArray[pa.Scalar[pa.DataType]]) -> pa.Table:
     structs = column.combine_chunks().flatten()  # type: ignore[attr-defined]  # A list column: the stubs know no kinds.
-    return pa.Table.from_struct_array(structs)
+    return parquet.plain(pa.Table.from_struct_array(structs))
 
 
 def _as_table(records: Records) -> pa.Table:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
+import logging
 import os
 import shutil
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import merge, spool
-from store.database import system_fault
+from store import conflicts, files, merge, parquet, reading, spool
 from store.errors import MinarchError
 from store.tables import ADDED, KEYS, SCHEMAS, TABLES
+from store.transaction import transaction
 
+OnConflict = Literal["refuse", "keep"]
+
+_PARTIAL = ".part-"
+_EXPORTED_ROWS = 100_000
 _WIDTHS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 WHOLE = (*_WIDTHS, *(f"U{width}" for width in _WIDTHS))
+
+log = logging.getLogger(__name__)
 
 
 def export(connection: duckdb.DuckDBPyConnection, directory: Path) -> dict[str, int]:
@@ -26,50 +38,63 @@ def export(connection: duckdb.DuckDBPyConnection, directory: Path) -> dict[str, 
     Raises:
         MinarchError: `directory` is not empty and no earlier export, or cannot be written.
     """
-    directory = directory.absolute()
-    _check_target(directory)
-    partial = directory.with_name(f".{directory.name}.part-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        counts = {table: _write_table(connection, table, partial / f"{table}.parquet") for table in TABLES}
-        spool.sync_folder(partial)
-        _put_in_place(partial, directory)
-    except OSError as error:
-        raise system_fault(error, directory) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with files.faults(directory):
+        directory = directory.absolute()
+        _check_target(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(directory)
+        partial = directory.with_name(f".{directory.name}{_PARTIAL}{uuid.uuid4().hex[:8]}")
+        partial.mkdir()
+        try:
+            with _held(partial):
+                counts = {table: _write_table(connection, table, partial / f"{table}.parquet") for table in TABLES}
+                spool.sync_folder(partial)
+                _put_in_place(partial, directory)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return counts
 
 
-def read(directory: Path) -> dict[str, pa.Table]:
-    """Return the tables of an export.
+def read(directory: Path, most: int = parquet.MOST_BYTES) -> dict[str, pa.Table]:
+    """Return the tables of an export, which may take `most` bytes of memory.
 
     Raises:
-        MinarchError: the folder or one of its files is missing or damaged, or a column is unknown or missing.
+        MinarchError: the folder or a file is missing, damaged or too large, or a column is unknown or missing.
     """
     if not directory.is_dir():
         raise MinarchError(f"no folder {directory} to import from; `store export` writes one")
     missing = [table for table in TABLES if not (directory / f"{table}.parquet").is_file()]
     if missing:
         raise MinarchError(f"{directory} is no complete export: it lacks {', '.join(f'{t}.parquet' for t in missing)}")
-    return {table: _read_table(directory / f"{table}.parquet", table) for table in TABLES}
+    content = {}
+    for table in TABLES:
+        content[table] = _read_table(directory / f"{table}.parquet", table, most)
+        most -= content[table].nbytes
+    return content
 
 
-def add(connection: duckdb.DuckDBPyConnection, content: Mapping[str, pa.Table]) -> dict[str, int]:
+def add(
+    connection: duckdb.DuckDBPyConnection, content: Mapping[str, pa.Table], on_conflict: OnConflict = "refuse"
+) -> dict[str, int]:
     """Add an export's rows to an open store in one transaction and return how many were new, per table.
 
     Raises:
-        MinarchError: a column has another type than in the store, or a value that does not fit.
+        MinarchError: a column has another type than in the store, or a value that does not fit or cannot be; rows
+            contradict stored ones, and `on_conflict` is "refuse".
     """
-    connection.begin()
-    try:
+    with transaction(connection):
         for table, rows in content.items():
-            _check(connection, table, rows)
+            connection.register(f"candidate_{table}", rows)
+            _check(connection, table, f"candidate_{table}")
+        found = conflicts.describe(connection, {table: f"candidate_{table}" for table in content})
+        if found and on_conflict == "refuse":
+            raise MinarchError(
+                f"{found} say something else than the store; nothing was added. --on-conflict keep adds the others and"
+                " keeps what is stored"
+            )
         counts = merge.merge(connection, content)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+    if found:
+        log.warning(f"{found} say something else than the store, which keeps what it had")
     return {table: counts[table] for table in TABLES}
 
 
@@ -84,21 +109,46 @@ def _check_target(directory: Path) -> None:
         raise MinarchError(f"{directory} holds something else than an export ({other[0]}); name a new folder")
 
 
+def _remove_leftovers(directory: Path) -> None:
+    """Delete what exports to this folder left behind that were killed: nobody holds it any more."""
+    for leftover in directory.parent.glob(f".{glob.escape(directory.name)}{_PARTIAL}*"):
+        with contextlib.suppress(OSError), _held(leftover):
+            shutil.rmtree(leftover)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder while it is ours; the lock goes with the process.
+
+    Raises:
+        BlockingIOError: it is somebody else's.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _write_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
-    target = str(path).replace("'", "''")
     columns = connection.execute(f"DESCRIBE {table}").fetchall()
     # Parquet's own JSON type is bytes to most readers.
     chosen = ", ".join(f"{name}::VARCHAR AS {name}" if kind == "JSON" else name for name, kind, *_ in columns)
-    rows = connection.execute(
-        f"COPY (SELECT {chosen} FROM {table}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-    ).fetchall()
-    with path.open("rb") as file:
+    rows = 0
+    reader = reading.batches_of(connection, f"SELECT {chosen} FROM {table}", _EXPORTED_ROWS)
+    with path.open("wb") as file:
+        with pq.ParquetWriter(file, reader.schema, compression="zstd", write_page_checksum=True) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        file.flush()
         os.fsync(file.fileno())
-    return int(rows[0][0])
+    return rows
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:
-    earlier = directory.with_name(f".{directory.name}.old-{os.getpid()}")
+    earlier = partial.with_name(f"{partial.name}.old")
     if directory.exists():
         directory.rename(earlier)
     partial.rename(directory)
@@ -106,43 +156,48 @@ def _put_in_place(partial: Path, directory: Path) -> None:
     spool.sync_folder(directory.parent)
 
 
-def _read_table(path: Path, table: str) -> pa.Table:
+def _read_table(path: Path, table: str, most: int) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
-            rows = file.read()
-    except (pa.ArrowException, OSError) as error:
+        with parquet.opened(path) as file:
+            _check_columns(table, file.schema_arrow.names)
+            rows = parquet.plain(parquet.read(file, most), most)
+    except (pa.ArrowException, parquet.TooLargeError, OSError, UnicodeError) as error:
         raise MinarchError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    expected = SCHEMAS[table].names
-    for column in rows.column_names:
-        if column not in expected:
-            raise MinarchError(f"{table}: column {column} is unknown; the store has {', '.join(expected)}")
+
+
     for column in ADDED[table]:
         if column not in rows.column_names:
-            rows = rows.append_column(
-                SCHEMAS[table].field(column), pa.nulls(len(rows), SCHEMAS[table].field(column).type)
-            )
-    for column in expected:
-        if rows.column_names.count(column) != 1:
-            raise MinarchError(f"{table}: column {column} is {'double' if column in rows.column_names else 'missing'}")
+            field = SCHEMAS[table].field(column)
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows
 
 
-def _check(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+def _check_columns(table: str, found: Sequence[str]) -> None:
+    expected = SCHEMAS[table].names
+    for column in found:
+        if column not in expected:
+            raise MinarchError(f"{table}: column {column} is unknown; the store has {', '.join(expected)}")
+    for column in expected:
+        if found.count(column) != 1 and (column in found or column not in ADDED[table]):
+            raise MinarchError(f"{table}: column {column} is {'double' if column in found else 'missing'}")
+
+
+def _check(connection: duckdb.DuckDBPyConnection, table: str, candidate: str) -> None:
     """Compare an import's rows with the table's columns, so that a refusal can name the column."""
     described = connection.execute(f"DESCRIBE {table}").fetchall()
-    connection.register("candidate", rows)
-    found = {name: kind for name, kind, *_ in connection.execute("DESCRIBE candidate").fetchall()}
+    found = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {candidate}").fetchall()}
     for column, kind, nullable, *_ in described:
-        _check_column(connection, table, column, (found[column], kind), nullable == "YES")
+        _check_column(connection, (table, candidate, column), (found[column], kind), nullable == "YES")
     key = ", ".join(KEYS[table])
-    doubles = connection.execute(f"SELECT {key} FROM candidate GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchall()
+    doubles = connection.execute(f"SELECT {key} FROM {candidate} GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchall()
     if doubles:
         raise MinarchError(f"{table}: two rows have the same {key} ({', '.join(map(str, doubles[0]))})")
 
 
 def _check_column(
-    connection: duckdb.DuckDBPyConnection, table: str, column: str, kinds: tuple[str, str], nullable: bool
+    connection: duckdb.DuckDBPyConnection, which: tuple[str, str, str], kinds: tuple[str, str], nullable: bool
 ) -> None:
+    table, candidate, column = which
     found, wanted = kinds
     if not _holds(found, wanted):
         raise MinarchError(f"{table}: column {column} is {found}, and the store wants {wanted}")
@@ -154,7 +209,7 @@ def _check_column(
         unfit = f"{converted}::{found} IS DISTINCT FROM {column}"  # An element that does not fit becomes NULL.
     rows = connection.execute(
         f"SELECT count(*) FILTER ({column} IS NULL),"
-        f" any_value({column}) FILTER ({column} IS NOT NULL AND ({unfit}))::VARCHAR FROM candidate"
+        f" any_value({column}) FILTER ({column} IS NOT NULL AND ({unfit}))::VARCHAR FROM {candidate}"
     ).fetchall()
     empty, misfit = rows[0]
     if misfit is not None:

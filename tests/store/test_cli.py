@@ -232,7 +232,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint
         (["sql", "SELEC 1", "--store", "STORE"], 'SQL: syntax error at or near "SELEC"'),
         (["sql", "DELETE FROM runs", "--store", "STORE"], "SQL: DELETE is refused: queries only read"),
         (["sql", "SELECT nothing FROM runs", "--store", "STORE"], 'SQL: Referenced column "nothing" not found'),
-        (["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"], "no/folder/x: No such file or directory"),
+        (["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"], "cannot write no/folder/x: there is no folder"),
         (["export", "out", "--store", "none.duckdb"], "no store at"),
         (["export", "text.txt", "--store", "STORE"], "text.txt is a file; export wants a folder"),
         (["export", ".", "--store", "STORE"], "holds something else than an export (text.txt)"),

@@ -24,6 +24,7 @@ from store.results import Group, Store
 from store.tables import TABLES
 from tests.store.build import (
     INVOCATION,
+    PROTOCOL,
     grid,
     make_epochs,
     make_pruning,
@@ -127,7 +128,8 @@ def test_run_ids_count_what_waits(store: Store) -> None:
     assert store.run_ids() == set()
     stored, waiting = make_run((2,)), make_run((3,), protocol_id="other")
     store.append(make_records([stored]), name="stored")
-    spool.write(store.spool, make_records([waiting]), "waiting")
+    other = replace(PROTOCOL, protocol_id="other")
+    spool.write(store.spool, replace(make_records([waiting]), protocols=(other,)), "waiting")
     assert store.run_ids() == {stored.run_id, waiting.run_id}
     assert store.run_ids("other") == {waiting.run_id}
     assert store.run_ids(stored.protocol_id) == {stored.run_id}
@@ -284,7 +286,7 @@ def test_one_connection_of_this_process_that_reads_delays_nothing(store: Store) 
         ("SELECT * FROM experiments", "Table with name experiments does not exist"),
         ("SELECT * FROM pl", "Table with name pl does not exist"),
         ("SELECT 'a'::INTEGER", "Could not convert string 'a' to INT32"),
-        ("SELECT max(created_at) - min(created_at) FROM runs", "a column has a type that data frames lack"),
+        ("SELECT max(created_at) - min(created_at) FROM runs", "has a type that data frames lack, such as INTERVAL; cast it"),
         ("INSERT INTO runs SELECT * FROM runs", "INSERT is refused"),
         ("DELETE FROM runs", "DELETE is refused"),
         ("UPDATE runs SET depth = 1", "UPDATE is refused"),
@@ -292,7 +294,7 @@ def test_one_connection_of_this_process_that_reads_delays_nothing(store: Store) 
         ("CREATE TABLE a (b INTEGER)", "CREATE is refused"),
         ("COPY runs TO 'runs.csv'", "COPY is refused"),
         ("ATTACH 'other.duckdb'", "ATTACH is refused"),
-        ("EXPLAIN ANALYZE DELETE FROM runs", "read-only"),
+        ("EXPLAIN ANALYZE DELETE FROM runs", "DELETE is refused"),
         ("WITH d AS (DELETE FROM runs RETURNING *) SELECT * FROM d", ""),
         ("SELECT ?", ""),
     ],
@@ -307,7 +309,7 @@ def test_statements_that_do_not_read_are_refused_in_a_line(sql: str, message: st
 
 @pytest.mark.parametrize(
     "sql",
-    ["SHOW TABLES", "DESCRIBE runs", "SUMMARIZE runs", "FROM runs", "EXPLAIN FROM runs", "PRAGMA table_info('runs')"],
+    ["SHOW TABLES", "DESCRIBE runs", "SUMMARIZE runs", "FROM runs", "EXPLAIN FROM runs", "FROM pragma_table_info('runs')"],
 )
 def test_statements_that_look_around_are_welcome(sql: str, two_runs: Store) -> None:
     assert two_runs.query(sql).height > 0

@@ -75,7 +75,7 @@ def test_stores_merge(tmp_path: Path) -> None:
         tmp_path / "right.duckdb", make_records([theirs, replace(shared, test_accuracy=0.7)], invocation=other)
     )
     right.export(tmp_path / "out")
-    counts = left.import_(tmp_path / "out")
+    counts = left.import_(tmp_path / "out", on_conflict="keep")
     assert counts == {
         "protocols": 0,
         "datasets": 0,
@@ -95,7 +95,7 @@ def test_an_import_takes_in_what_waits_first(store: Store, tmp_path: Path) -> No
     target = Store(tmp_path / "b.duckdb")
     run = store.query("SELECT run_id FROM runs WHERE capacity = 2 AND replicate = 0 AND depth = 1").item(0, 0)
     spool.write(target.spool, make_records([make_run((2,), test_accuracy=0.123)]), "waiting")
-    target.import_(tmp_path / "out")
+    target.import_(tmp_path / "out", on_conflict="keep")
     assert target.query("SELECT test_accuracy FROM runs WHERE run_id = ?", [run]).item() == 0.123
     assert spool.waiting(target.spool) == []
 
