@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.figures import FIGURES, Figure, View
+from store import files
 from store.errors import MinarchError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def write_report(
     from reports.findings import load
     from reports.page import render
 
-    _check_writable(out)
+    files.check_writable(out)
     findings = load(store, datasets, families, protocol, with_claims=with_claims)
     page = render(findings).encode()
-    _write(out, page)
+    files.write(out, page)
     notes = "".join(f"; {note}" for note in findings.notes)
     return f"{out}: {findings.models['models'].sum():,} models, {len(page) / 1e6:.1f} MB{notes}"
 
@@ -64,7 +64,7 @@ def write_figure(
 
     figure = _named(FIGURES, name, "figure")
     target = out or Path(f"{name}.{kind}")
-    _check_writable(target)
+    files.check_writable(target)
     findings = load(store, [dataset] if dataset else [], [family] if family else [], protocol)
     subject = _only(findings)
     missing = figure.missing(subject)
@@ -76,7 +76,7 @@ def write_figure(
         _switch(specification, "chosen", _one_of(capacity, subject.capacities), figure)
     if replicates:
         _switch(specification, "replicates", True, figure)
-    _write(target, _encode(specification, kind))
+    files.write(target, _encode(specification, kind))
     return str(target)
 
 
@@ -147,28 +147,3 @@ def _encode(specification: dict[str, Any], kind: str) -> bytes:
     if kind == "png":
         return bytes(vl_convert.vegalite_to_png(specification, scale=2))
     return bytes(vl_convert.vegalite_to_pdf(specification))
-
-
-def _check_writable(out: Path) -> None:
-    """Say now, not after the work, that a file cannot be written."""
-    folder = out.absolute().parent
-    if not folder.is_dir():
-        raise MinarchError(f"cannot write {out}: there is no folder {folder}")
-    if out.is_dir():
-        raise MinarchError(f"cannot write {out}: it is a folder")
-    if not os.access(out if out.exists() else folder, os.W_OK):
-        raise MinarchError(f"cannot write {out}: no permission")
-
-
-def _write(out: Path, content: bytes) -> None:
-    """Write the file whole or not at all: a reader of the old one never meets half of the new one."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        if out.exists() and not out.is_file():
-            out.write_bytes(content)
-            return
-        partial.write_bytes(content)
-        partial.replace(out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise MinarchError(f"cannot write {out}: {error.strerror or error}") from error

@@ -84,9 +84,7 @@ def info(store_path: Path, form: str) -> None:
     metavar="N",
     help="Most rows of the result.",
 )
-def sql(
-    query: str, store_path: Path, format_: str | None, out: Path | None, memory_limit: int, max_rows: int
-) -> None:
+def sql(query: str, store_path: Path, format_: str | None, out: Path | None, memory_limit: int, max_rows: int) -> None:
     """Run one SQL query and print its rows.
 
     QUERY only reads, and only the store; "-" takes it from standard input. "SHOW TABLES" and "DESCRIBE runs" list

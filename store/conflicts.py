@@ -39,7 +39,7 @@ def describe(connection: duckdb.DuckDBPyConnection, incoming: Mapping[str, str])
         if "run_id" in KEYS[table]:
             runs.update(found)
         elif found:
-            others.append(f"{len(found):,} of {table} ({_names(found)})")
+            others.append(f"{len(found):,} {'row' if len(found) == 1 else 'rows'} of {table} ({_names(found)})")
     if runs:
         total = connection.execute(f"SELECT count(*) FROM {incoming['runs']}").fetchall()[0][0]
         others.insert(0, f"{len(runs):,} of {total:,} runs ({_names(sorted(runs))})")

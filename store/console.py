@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -68,7 +68,9 @@ def standard_input() -> str:
         MinarchError: it is closed, or no text.
     """
     try:
-        return sys.stdin.read()
+        text = sys.stdin.read()
+        text.encode()  # Some locales let bytes through that are no text.
+        return text
     except UnicodeError as error:
         raise MinarchError("standard input is not UTF-8 text") from error
     except (OSError, ValueError) as error:
@@ -92,14 +94,14 @@ def _open_standard_streams() -> None:
 
 def _stop_quietly() -> NoReturn:
     """Exit: the reader of a pipe, such as `head`, went away. Nothing is wrong, and nothing more may be written."""
-    _forget_output()
+    _forget(sys.stdout)
     sys.exit(0)
 
 
-def _forget_output() -> None:
+def _forget(stream: TextIO) -> None:
     """Let what is still to be written go nowhere, so that the interpreter's end has nothing to complain of."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _system_message(error: OSError) -> str:
@@ -115,12 +117,13 @@ def _system_message(error: OSError) -> str:
 
 def _complain(text: str, code: int) -> NoReturn:
     """Say what is wrong and exit; where standard error is full or closed the exit code has to say it."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _forget_output()
     with contextlib.suppress(OSError, ValueError):
         click.echo(text, err=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _forget(stream)
     sys.exit(code)
 
 

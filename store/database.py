@@ -51,7 +51,7 @@ def reader(path: Path, wait: float, limits: Limits | None = None) -> Iterator[du
     """
     settings = sandbox.reading(limits or Limits())
     with _faults(path):
-        path = path.absolute()
+        path = _absolute(path)
         check_exists(path)
         with contextlib.closing(_connect(path, wait, settings, read_only=True)) as connection:
             outdated = _version(connection, path) < migrations.latest()
@@ -73,13 +73,18 @@ def writer(path: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
         MinarchError: it cannot be written, or is no store that this package knows.
     """
     with _faults(path):
-        path = path.absolute()
+        path = _absolute(path)
         if not path.exists():
             _create(path)
         with contextlib.closing(_connect(path, wait, sandbox.writing(), read_only=False)) as connection:
             if _version(connection, path) < migrations.latest():
                 _migrate(connection, path)
             yield connection
+
+
+def _absolute(path: Path) -> Path:
+    str(path).encode()  # DuckDB knows no other names.
+    return path.absolute()
 
 
 def check_exists(path: Path) -> None:

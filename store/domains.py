@@ -8,18 +8,22 @@ against all of them, so that a refusal names table, column and row.
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
 
 from store.errors import MinarchError
-from store.records import Engine, Family, Precision, Status
+from store.families import FAMILIES, layered_families
+from store.records import Engine, Precision, Status
 from store.tables import KEYS
 
 # No loss in single precision is larger.
 _LARGEST_LOSS = "1e39"
 # Logarithms in single precision round: a loss of nothing may come out this much below.
 _ROUNDING = "-1e-6"
+# Characters of a value that a message shows.
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,13 @@ def _seconds() -> Rule:
     return Rule("seconds", "seconds BETWEEN 0 AND 1e10", "0 to 1e10")
 
 
-def _word(column: str, words: object) -> Rule:
-    known = typing.get_args(words)
-    listed = ", ".join(f"'{word}'" for word in known)
-    return Rule(column, f"{column} IN ({listed})", f"one of {', '.join(known)}", in_schema=False)
+def _word(column: str, known: Iterable[str]) -> Rule:
+    words = tuple(known)
+    return Rule(column, f"{column} IN ({_listed(words)})", f"one of {', '.join(words)}", in_schema=False)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
 
 
 _METRICS = [f"{part}_{what}" for part in ("train", "validation", "test") for what in ("accuracy", "loss")]
@@ -71,22 +78,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _fraction("chance_accuracy"),
     ),
     "runs": (
-        _word("family", Family),
-        _word("precision", Precision),
-        _word("engine", Engine),
-        _word("status", Status),
+        _word("precision", typing.get_args(Precision)),
+        _word("engine", typing.get_args(Engine)),
+        _word("status", typing.get_args(Status)),
         _at_least(1, "depth"),
         _at_least(1, "capacity"),
         Rule(
             "hidden_sizes",
             "len(hidden_sizes) IN (1, depth) AND hidden_sizes[1] = capacity AND list_min(hidden_sizes) >= 1",
-            "capacity first, then a width of 1 or more for each further hidden layer of a dnn",
-        ),
-        Rule(
-            "hidden_sizes",
-            "len(hidden_sizes) = CASE family WHEN 'dnn' THEN depth ELSE 1 END",
-            "as many widths as depth says in a dnn, one in other families",
-            in_schema=False,
+            "capacity first, and either no more or a width of 1 or more for each of depth",
         ),
         _at_least(1, "parameters"),
         _at_least(0, "replicate"),
@@ -102,18 +102,32 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 
+def rules(table: str) -> tuple[Rule, ...]:
+    """Return the rules of a table, those on families by the families that are registered."""
+    if table != "runs":
+        return RULES.get(table, ())
+    layered = _listed(layered_families())
+    widths = Rule(
+        "hidden_sizes",
+        f"len(hidden_sizes) = CASE WHEN family IN ({layered}) THEN depth ELSE 1 END",
+        f"a width for each of depth where the family is {layered}, else one",
+        in_schema=False,
+    )
+    return (_word("family", FAMILIES), *RULES[table], widths)
+
+
 def check(connection: duckdb.DuckDBPyConnection, table: str, rows: str) -> None:
     """Accept rows that can be; `rows` names a relation with the columns of `table`.
 
     Raises:
         DomainError: a value lies outside of its column's domain.
     """
-    rules = RULES.get(table, ())
-    if not rules:
+    held = rules(table)
+    if not held:
         return
-    counts = ", ".join(f"count(*) FILTER (NOT ({rule.holds}))" for rule in rules)
+    counts = ", ".join(f"count(*) FILTER (NOT ({rule.holds}))" for rule in held)
     found = connection.execute(f"SELECT {counts} FROM {rows}").fetchall()[0]
-    for rule, count in zip(rules, found, strict=True):
+    for rule, count in zip(held, found, strict=True):
         if count:
             raise DomainError(_complaint(connection, table, rows, rule, count))
 
@@ -134,6 +148,12 @@ def _complaint(connection: duckdb.DuckDBPyConnection, table: str, rows: str, rul
         f"SELECT {rule.column}::VARCHAR, {', '.join(f'{name}::VARCHAR' for name in keys)} FROM {rows}"
         f" WHERE NOT ({rule.holds}) ORDER BY ALL LIMIT 1"
     ).fetchall()[0]
-    where = ", ".join(f"{name} {text}" for name, text in zip(keys, key, strict=True))
+    where = ", ".join(f"{name} {_shown(text)}" for name, text in zip(keys, key, strict=True))
     others = f" and {count - 1:,} more" if count > 1 else ""
-    return f"{table}: column {rule.column} is {value} in the row of {where}{others}; allowed is {rule.allowed}"
+    return f"{table}: column {rule.column} is {_shown(value)} in the row of {where}{others}; allowed is {rule.allowed}"
+
+
+def _shown(text: str) -> str:
+    """Return a value as it can stand in a line."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return short if short.isprintable() and short else repr(short)

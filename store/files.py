@@ -43,7 +43,10 @@ def check_writable(out: Path) -> None:
         MinarchError: it cannot be written, or is a results store.
     """
     with faults(out):
-        folder = Path(os.path.realpath(out)).parent
+        target = Path(os.path.realpath(out))
+        folder = target.parent
+        if not goes_through(out) and target.is_symlink():
+            raise MinarchError(f"cannot write {out}: its symbolic links lead round in a circle")
         if not goes_through(out) and not folder.is_dir():
             raise MinarchError(f"cannot write {out}: there is no folder {folder}")
         if out.is_dir():

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Family = Literal["dnn", "cnn", "vit"]
 Precision = Literal["fp32", "int8"]
 Engine = Literal["torch", "kernel"]
 Status = Literal["ok", "diverged"]

@@ -37,7 +37,7 @@ _OPTIONS = re.compile(r"\([^()']*\)", re.S)
 class Limits:
     """What a query may take: `memory` in bytes, one half for DuckDB and one for the result; `rows` of the result."""
 
-    memory: int = 4 << 30
+    memory: int = 4 * 10**9
     rows: int | None = None
 
     @property
@@ -64,13 +64,23 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     Raises:
         MinarchError: there is none, there are several, or it does something else.
         duckdb.Error: it cannot be parsed.
+        UnicodeError: it is not UTF-8.
     """
+    sql.encode()
     statement = _only(connection.extract_statements(sql))
-    if statement.type == duckdb.StatementType.EXPLAIN:
+    kind = _kind(statement)
+    if kind == "EXPLAIN":
         # EXPLAIN ANALYZE runs what it explains.
-        statement = _only(_explained(connection, statement.query))
-    if statement.type != duckdb.StatementType.SELECT:
-        raise MinarchError(f"SQL: {statement.type.name} is refused: queries only read; `store import` adds rows")
+        kind = _kind(_only(_explained(connection, statement.query)))
+    if kind != "SELECT":
+        raise MinarchError(f"SQL: {kind} is refused: queries only read; `store import` adds rows")
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return str(statement.type.name)
+    except ValueError:  # There are kinds of which Python's interface does not know.
+        return "a statement of this kind"
 
 
 def _only(statements: Sequence[duckdb.Statement]) -> duckdb.Statement:

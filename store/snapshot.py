@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from store import reading
+from store import reading, sandbox
 
 if TYPE_CHECKING:
     import polars
@@ -22,7 +22,7 @@ class Snapshot:
 
     def __init__(self, tables: Mapping[str, pyarrow.Table], views: Sequence[str]) -> None:
         self.names = frozenset(tables)
-        self._connection = duckdb.connect(":memory:")
+        self._connection = duckdb.connect(":memory:", config=sandbox.LOCKED)
         for name, rows in tables.items():
             self._connection.register("incoming", rows)
             self._connection.execute(f"CREATE TABLE {name} AS FROM incoming")

@@ -158,12 +158,12 @@ def _put_in_place(partial: Path, directory: Path) -> None:
 
 def _read_table(path: Path, table: str, most: int) -> pa.Table:
     try:
+        parquet.check_declared(path, most)
         with parquet.opened(path) as file:
             _check_columns(table, file.schema_arrow.names)
             rows = parquet.plain(parquet.read(file, most), most)
-    except (pa.ArrowException, parquet.TooLargeError, OSError, UnicodeError) as error:
+    except (pa.ArrowException, duckdb.Error, parquet.TooLargeError, OSError, UnicodeError) as error:
         raise MinarchError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-
 
     for column in ADDED[table]:
         if column not in rows.column_names:

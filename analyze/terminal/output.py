@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from store.errors import MinarchError
 from store.options import chosen_format
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ def _emit_table(renderable: RenderableType, file: Path | None) -> None:
         return
     text = io.StringIO()
     Console(file=text, width=WIDTH, no_color=True).print(renderable)
-    try:
-        file.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise MinarchError(f"cannot write {file}: {error.strerror}") from error
+    from store import files
+
+    files.write(file, text.getvalue().encode())

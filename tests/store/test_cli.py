@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import polars as pl
@@ -19,6 +22,7 @@ from store import cli, console, spool
 from store.results import Store
 from tests.store.build import grid, make_records, make_run, make_store
 
+ROOT = Path(__file__).parents[2]
 Answer = tuple[int, str, str]
 Ask = Callable[..., Answer]
 
@@ -211,6 +215,10 @@ def test_ingest(ask: Ask, tmp_path: Path) -> None:
         (["import"], "Missing argument 'DIRECTORY'"),
         (["import", "a", "b"], "unexpected extra argument (b)"),
         (["ingest", "now"], "unexpected extra argument (now)"),
+        (["sql", "SELECT 1", "--memory-limit", "lots"], "'lots' is no size from 32MB to 1000TB, such as 500MB or 8GB"),
+        (["sql", "SELECT 1", "--memory-limit", "1KB"], "'1KB' is no size from 32MB"),
+        (["sql", "SELECT 1", "--max-rows", "0"], "0 is not in the range x>=1"),
+        (["import", "a", "--on-conflict", "replace"], "'replace' is not one of 'refuse', 'keep'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint: str, ask: Ask) -> None:
@@ -232,20 +240,29 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], complaint
         (["sql", "SELEC 1", "--store", "STORE"], 'SQL: syntax error at or near "SELEC"'),
         (["sql", "DELETE FROM runs", "--store", "STORE"], "SQL: DELETE is refused: queries only read"),
         (["sql", "SELECT nothing FROM runs", "--store", "STORE"], 'SQL: Referenced column "nothing" not found'),
-        (["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"], "cannot write no/folder/x: there is no folder"),
+        (
+            ["sql", "SELECT 1", "--store", "STORE", "--out", "no/folder/x"],
+            "no/folder/x: there is no folder",
+        ),
         (["export", "out", "--store", "none.duckdb"], "no store at"),
         (["export", "text.txt", "--store", "STORE"], "text.txt is a file; export wants a folder"),
         (["export", ".", "--store", "STORE"], "holds something else than an export (text.txt)"),
         (["import", "nowhere", "--store", "new.duckdb"], "no folder nowhere to import from"),
         (["import", ".", "--store", "new.duckdb"], "is no complete export: it lacks protocols.parquet"),
         (["ingest", "--store", "text.txt"], ""),
+        (["ingest", "--store", "none.duckdb"], "no store at"),
+        (["ingest", "--store", "damaged.duckdb"], "damaged.duckdb"),
+        (["sql", "SELECT 1", "--store", "STORE", "--out", "STORE"], "it is a DuckDB database"),
+        (["sql", "FROM range(9)", "--store", "STORE", "--max-rows", "8"], "more than 8 rows; add a LIMIT, or raise"),
     ],
 )
 def test_faults_are_one_line_and_exit_code_1(
     arguments: list[str], complaint: str, ask: Ask, path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.txt").write_text("no store")
-    if arguments[0] == "ingest":
+    if "damaged.duckdb" in arguments:
+        (tmp_path / "damaged.duckdb").write_bytes(path.read_bytes()[:5000])
+    if "text.txt" in arguments:
         spool.write(spool.folder_of(tmp_path / "text.txt"), make_records(), "unit")
     code, out, errors = ask(*(path if argument == "STORE" else argument for argument in arguments))
     assert (code, out) == (1, "")
@@ -306,6 +323,80 @@ def test_a_terminal_without_unicode_gets_plain_characters(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode("ascii").splitlines()[-1] == "1 row"
     assert b"\\xe9" in done.stdout
+
+
+def program(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "store.cli", *map(str, arguments)], cwd=ROOT, **options)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("closed", [False, True])
+def test_standard_output_that_takes_nothing_is_a_line(closed: bool, form: str, path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        closing = {"preexec_fn": lambda: os.close(1)} if closed else {"stdout": full}
+        process = program("sql", "FROM runs", "--format", form, "--store", path, stderr=subprocess.PIPE, **closing)
+    _, errors = process.communicate(timeout=60)
+    reason = b"Bad file descriptor" if closed else b"No space left on device"
+    assert (process.returncode, errors) == (1, b"store: cannot read or write: " + reason + b"\n")
+
+
+def _close(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        os.close(number)
+
+
+def test_nothing_takes_the_place_of_a_closed_stream(path: Path, tmp_path: Path) -> None:
+    """A store opened as file 1 would get what is printed."""
+    copy = tmp_path / "a.duckdb"
+    copy.write_bytes(path.read_bytes())
+    for closed in ((0,), (1,), (2,), (0, 1, 2)):
+        process = program("ingest", "--store", copy, preexec_fn=partial(_close, closed))
+        assert process.wait(60) == (1 if 1 in closed else 0)
+        assert Store(copy).query("SELECT count(*) FROM runs").item() == 32
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [(None, "standard input is closed"), (b"\xff\xfe\x00SELECT", "standard input is not UTF-8 text")],
+)
+def test_a_query_from_no_standard_input(given: bytes | None, complaint: str, path: Path) -> None:
+    closing: dict[str, Any] = {"stdin": subprocess.PIPE} if given else {"preexec_fn": lambda: os.close(0)}
+    process = program("sql", "-", "--store", path, stderr=subprocess.PIPE, **closing)
+    _, errors = process.communicate(given, timeout=60)
+    assert (process.returncode, errors.decode()) == (1, f"store: {complaint}\n")
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    script = "import os, sys; os.rmdir(os.getcwd()); from store.cli import main; main()"
+    for arguments in (["info"], ["sql", "SELECT 1"], ["export", "out"], ["import", "in"], ["ingest"]):
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", script, *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 1
+        assert done.stderr.startswith("store: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_query_hears_ctrl_c_where_the_shell_has_it_ignored(path: Path) -> None:
+    """As a script's background job: there the signal is ignored from the start."""
+    endless = "SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3"
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    process = program("sql", endless, "--store", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **ignoring)
+    try:
+        for _ in range(120):  # Before it listens the signal is lost.
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        out, errors = process.communicate(timeout=1)
+    finally:
+        process.kill()
+    assert (process.returncode, out, errors.strip()) == (130, b"", b"store: interrupted")
 
 
 def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from store import database, spool
+from store import database, spool, transfer
 from store.errors import MinarchError
 from store.records import Records
 from store.results import Store
+from store.transaction import transaction
 from tests.store.build import make_records, make_run, make_store
 
 NOBODY = 65534
@@ -168,6 +174,82 @@ def test_a_store_in_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert Store(tmp_path / "new" / "folder" / "a.duckdb").append(unit(0), name="unit") == 40
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device", "a folder"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_no_store(kind: str, linked: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "a device":
+        path.symlink_to(os.devnull)
+    else:
+        path.mkdir()
+    if linked:
+        path, target = tmp_path / "link", path
+        path.symlink_to(target)
+    store = Store(path)
+    for use in (store.info, store.prepare, store.run_ids, store.check, lambda: store.append(unit(0), name="unit")):
+        with pytest.raises(MinarchError, match=rf"{path.name} is {kind}, not a store"):
+            use()
+
+
+def test_a_link_to_a_store_that_is_not_there_yet_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "a.duckdb").symlink_to(Path("disk") / "b.duckdb")
+    assert Store(tmp_path / "a.duckdb").prepare() == 0
+    assert (tmp_path / "a.duckdb").is_symlink()
+    assert (tmp_path / "disk" / "b.duckdb").is_file()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\udcff.duckdb", "x/" * 3000])
+def test_a_path_that_cannot_be_is_a_line(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / name)
+    for use in (store.info, store.prepare, store.check, lambda: store.query("SELECT 1")):
+        with pytest.raises(MinarchError, match=r"File name too long|UTF-8|no store at") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_failed_commit_is_reported_as_what_failed(tmp_path: Path) -> None:
+    """Not as the transaction that is gone by then: "cannot rollback"."""
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE a (b INTEGER PRIMARY KEY)")
+
+        def fail() -> None:
+            with transaction(connection):
+                connection.execute("INSERT INTO a VALUES (1)")
+                connection.rollback()  # What a commit on a full disk does.
+                raise duckdb.IOException("No space left on device")
+
+        with pytest.raises(duckdb.IOException, match="No space left"):
+            fail()
+        connection.execute("INSERT INTO a VALUES (1)")
+
+
+def test_an_export_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb", unit(0))
+    script = (
+        "import os, sys, signal; from store import transfer, spool; from store.results import Store\n"
+        "spool.sync_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Store(sys.argv[1]).export(sys.argv[2])\n"
+    )
+    command = [sys.executable, "-c", script, str(store.path), str(tmp_path / "exp")]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == -signal.SIGKILL
+    (leftover,) = tmp_path.glob(".exp.part-*")
+    assert (leftover / "runs.parquet").exists()
+    busy = tmp_path / ".exp.part-busy"
+    busy.mkdir()
+    with transfer._held(busy):
+        store.export(tmp_path / "exp")
+        assert not leftover.exists()
+        assert busy.exists(), "another export is at work in it"
+    store.export(tmp_path / "exp")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.duckdb", "a.duckdb.spool", "exp"]
 
 
 @pytest.mark.parametrize(

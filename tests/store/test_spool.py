@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from store import spool
 from store.errors import MinarchError
 from store.records import Epoch, Records
 from store.tables import SCHEMAS
-from tests.store.build import grid, make_records, make_run
+from tests.store.build import grid, make_records, make_run, make_store
 
 
 def rows_of(path: Path, table: str) -> list[dict[str, object]]:
@@ -136,3 +140,61 @@ def test_epoch_rows_keep_missing_values(tmp_path: Path) -> None:
         test_accuracy=None,
     )
     assert rows_of(spool.write(tmp_path, Records(epochs=(epoch,)), "unit"), "epochs") == [asdict(epoch)]
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (pipe, "it is a pipe, not a file"),
+        (listening, "it is a socket, not a file"),
+        (Path.mkdir, "it is a folder, not a file"),
+        (lambda path: path.symlink_to(os.devnull), "it is a device, not a file"),
+        (lambda path: path.symlink_to("nowhere"), "it is a link that leads nowhere: No such file"),
+        (lambda path: path.symlink_to(path), "it is a link that leads nowhere: Too many levels"),
+    ],
+)
+def test_what_is_no_file_is_set_aside_and_hangs_nobody(
+    make: Callable[[Path], None], reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store(tmp_path / "a.duckdb")
+    strange = store.spool / "00-strange.parquet"
+    make(strange)
+    spool.write(store.spool, make_records(), "unit")
+    assert len(store.run_ids()) == 1
+    assert store.append(make_records([make_run((3,))]), name="next") == 2
+    assert reason in caplog.text
+    assert not os.path.lexists(strange)
+    assert os.path.lexists(strange.with_name(strange.name + spool.DAMAGED))
+    assert spool.waiting(store.spool) == []
+    assert store.ingest() == 0
+
+
+def test_what_was_set_aside_before_stays(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        (tmp_path / "a.parquet").write_bytes(content)
+        spool.set_aside(tmp_path / "a.parquet", "no reason")
+    assert {path.read_bytes() for path in spool.damaged(tmp_path)} == {b"first", b"second"}
+
+
+@pytest.mark.parametrize("name", ["x" * 240, "\udcff\udcfe"])
+def test_a_name_that_is_too_long_or_no_text_blocks_nobody(name: str, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb")
+    (store.spool / f"{name}.parquet").write_bytes(b"no Parquet")
+    assert store.append(make_records(), name="unit") == 1
+    assert len(spool.damaged(store.spool)) == 1
+
+
+def test_a_spool_file_without_runs_counts_none(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"labels": pa.array([[{"run_id": "a", "shape": "", "degenerate": False}]])}), tmp_path / "a"
+    )
+    assert spool.run_ids(tmp_path / "a") == set()
