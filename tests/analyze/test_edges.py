@@ -29,6 +29,7 @@ from analyze import (
     table_one,
 )
 from analyze.cli import analyze
+from tests.analyze.shown import body
 from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
 from tests.planted_store import PlantedSweep, write
@@ -118,12 +119,15 @@ def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_print_something(store: Path, command: list[str]) -> None:
+def test_commands_print_every_row_and_no_broken_number(store: Path, command: list[str]) -> None:
     table = CliRunner().invoke(analyze, [*command, "--store", str(store)], catch_exceptions=False)
     assert table.exit_code == 0
-    assert table.stdout.strip()
     rows = CliRunner().invoke(analyze, [*command, "--store", str(store), "--format", "json"], catch_exceptions=False)
-    assert isinstance(json.loads(rows.stdout), list)
+    found = json.loads(rows.stdout)
+    lines = body(table.stdout)
+    assert not {"nan", "inf", "-inf", "None", "null"} & {word.strip("[](),;") for word in table.stdout.split()}
+    assert len(lines) >= len(found), table.stdout
+    assert ("no results" in table.stdout) == (not found)
 
 
 def test_statuses_of_dead_diverged_and_equal_sweeps(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import safe_ratio, upper_bounds
 from tests import planted_pruning
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
 from tests.planted_pruning import SPARSITIES, TOP, piecewise
@@ -212,14 +213,16 @@ def test_a_grid_without_zero_is_compared_with_the_unpruned_model(tmp_path: Path)
 @pytest.mark.parametrize("option", [[], ["--crossings"]])
 def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
     rows = json.loads(call("pruning", *option, "--store", store, "--format", "json").stdout)
-    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
-    assert rows
-    for field in rows[0]:
-        assert f"`{field}`" in documented
+    assert set(rows[0]) == documented(" ".join(["pruning", *option]))
     table = call("pruning", *option, "--store", store).stdout.decode()
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
-    assert "200" in table
+    names = ("family", "capacity", "shallower", "deeper") if option else ("family", "depth", "capacity")
+    lines = [[word.rstrip(",") for word in line] for line in body(table)]
+    assert [line[: len(names)] for line in lines] == [[str(row[name]) for name in names] for row in rows]
+    value = "sparsity" if option else "safe_sparsity"
+    for row, line in zip(rows, lines, strict=True):
+        assert row[value] is None or f"{100 * row[value]:.0f}" == line[5 if option else 4]
 
 
 @pytest.mark.parametrize("margin", ["0", "1", "x"])

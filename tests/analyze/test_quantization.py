@@ -13,6 +13,7 @@ from analyze import integer_agreement, quantization, quantization_trends
 from analyze.stats.gaps import gap_trend, paired_gap
 from analyze.stats.means import mean_interval, share_interval
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
 from tests.planted_quantization import LOG_PARAMETERS, pairs
@@ -167,14 +168,16 @@ def test_integer_models_agree(store: Path) -> None:
 @pytest.mark.parametrize("option", [[], ["--trend"], ["--integer"]])
 def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
     rows = json.loads(call("quantization", *option, "--store", store, "--format", "json").stdout)
-    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
-    assert rows
-    for field in rows[0]:
-        assert f"`{field}`" in documented
+    assert set(rows[0]) == documented(" ".join(["quantization", *option]))
     table = call("quantization", *option, "--store", store).stdout.decode()
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
-    assert "dnn" in table
+    identity = {"": ("family", "depth", "capacity"), "--trend": ("family", "depth"), "--integer": ("dataset", "family")}
+    names = identity[" ".join(option)]
+    assert [line[: len(names)] for line in body(table)] == [[str(row[name]) for name in names] for row in rows]
+    value = {"": "gap", "--trend": "slope", "--integer": "difference"}[" ".join(option)]
+    for row, line in zip(rows, body(table), strict=True):
+        assert row[value] is None or f"{100 * row[value]:.2f}" in line
 
 
 def test_a_store_without_int8_says_so(tmp_path: Path) -> None:

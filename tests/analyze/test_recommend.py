@@ -21,6 +21,7 @@ from generate.engine.plain.modules import build_module
 from generate.families import protocol_for
 from generate.families.counts import depth_of
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
@@ -387,9 +388,7 @@ def test_an_empty_store_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [[], ["--evidence"]])
 def test_command_prints_every_documented_field(store: Path, option: list[str]) -> None:
     rows = json.loads(call("recommend", *option, "--store", store, "--format", "json").stdout)
-    documented = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
-    for field in rows[0]:
-        assert f"`{field}`" in documented, field
+    assert set(rows[0]) == documented(" ".join(["recommend", *option]))
 
 
 @pytest.mark.parametrize("option", [[], ["--evidence"], ["--explain"], ["--max-parameters", "9"]])
@@ -397,7 +396,15 @@ def test_tables_fit(store: Path, option: list[str]) -> None:
     table = call("recommend", *option, "--store", store).stdout.decode()
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
-    assert "dnn" in table
+    recommended = [["dnn", "dnn", "1x50", "3,760"], ["guess", "dnn", "1x30", "2,260"]]
+    evidence = [["dnn", "1", str(capacity)] for capacity in LADDER]
+    wanted: list[list[str]] = {
+        "": recommended,
+        "--evidence": evidence,
+        "--explain": [*recommended, *evidence],
+        "--max-parameters": [["dnn", "absent"]],
+    }["".join(option[:1])]
+    assert [line[: len(words)] for line, words in zip(body(table), wanted, strict=True)] == wanted
 
 
 @pytest.mark.parametrize(

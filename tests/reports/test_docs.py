@@ -12,6 +12,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -22,11 +23,14 @@ import analyze.cli
 import generate.cli
 import reports.cli
 import store.cli
+from store.results import Store
 from tests.reports.planted import plant
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/store.md", "docs/index.md")
-REDUCED = "--epochs 2 --repeats 1 --capacities 1,2 --depths 1 --family dnn --store reduced.duckdb"
+REDUCED = "--epochs 2 --repeats 1 --capacities 1,2 --depths 1 --family dnn"
+TRAINED = {"all": ("fp32", "int8"), "shapes": ("fp32",), "convergence": ("fp32",), "quantization": ("int8",)}
+"""The precisions that every phase trains in."""
 PROGRAMS = {
     program: next(value for value in vars(module).values() if isinstance(value, click.Group))
     for program, module in {
@@ -105,14 +109,19 @@ def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPa
     if "--out" in arguments:
         assert (folder / arguments[arguments.index("--out") + 1]).stat().st_size > 0
     else:
-        assert result.stdout.strip()
+        words = re.findall(r"\w+", result.stdout)
+        assert any(word.isdecimal() for word in words), result.stdout
+        assert "no results" not in result.stdout
+        for option, value in pairwise(arguments):
+            if option in ("--dataset", "--family"):
+                assert value in words, f"{value} is not in what {line} prints"
 
 
 @pytest.mark.parametrize(
     "line", dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate"))
 )
-def test_training_runs_reduced(line: str, folder: Path) -> None:
-    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line} {REDUCED}")
+def test_training_runs_reduced(line: str, folder: Path, tmp_path: Path) -> None:
+    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line} {REDUCED} --store {tmp_path / 'reduced.duckdb'}")
     _, *arguments = shlex.split(reduced)
     if "plan" not in arguments:
         arguments += ["--workers", "1"]
@@ -125,7 +134,14 @@ def test_training_runs_reduced(line: str, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "2" in done.stdout + done.stderr
+    phase = next(word for word in arguments if word in TRAINED)
+    if "plan" in arguments:
+        assert done.stdout.startswith("2 cells, 2 distinct models with replicates; 0 of them are stored\n")
+        return
+    trained = (
+        Store(tmp_path / "reduced.duckdb").query("SELECT precision, capacity, epochs FROM runs ORDER BY ALL").rows()
+    )
+    assert trained == [(precision, capacity, 2) for precision in TRAINED[phase] for capacity in (1, 2)]
 
 
 @pytest.mark.parametrize("page", PAGES)
