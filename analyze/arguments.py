@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -12,8 +12,7 @@ from numbers import Integral, Real
 from typing import ParamSpec, TypeVar
 
 from store.errors import MinarchError
-
-FAMILIES = ("dnn", "cnn", "vit")
+from store.families import FAMILIES
 
 Taken = ParamSpec("Taken")
 Given = TypeVar("Given")
@@ -52,7 +51,7 @@ class Count:
 class Names:
     """A name or several, of those in `known` where it lists any; what a store holds is for the analysis to say."""
 
-    known: tuple[str, ...] = ()
+    known: Collection[str] = ()
     several: bool = True
 
     def fault(self, value: object) -> str | None:

@@ -13,7 +13,6 @@ from zlib import crc32
 import numpy as np
 
 from analyze.advice import completed
-from analyze.arguments import FAMILIES
 from store.advice import Advice, advice_from
 from store.errors import MinarchError
 from store.results import Store
@@ -256,11 +255,6 @@ def _commonest(rows: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...
         if len(protocols) > 1
     )
     return rows.join(best.drop("len"), on=identity, how="semi", maintain_order="left"), notes
-
-
-def family_rank(family: str) -> int:
-    """Return where a family stands in the order dnn, cnn, vit."""
-    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
 def _choice(dataset: str, family: str, protocols: list[str], lengths: list[int]) -> str:

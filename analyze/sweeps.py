@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.stats.result import FloatArray, IntArray
-from analyze.study import FP32_RUNS, Found, Study, SweepKey, family_rank, once, sweep_rng
+from analyze.study import FP32_RUNS, Found, Study, SweepKey, once, sweep_rng
+from store.families import family_rank
 
 if TYPE_CHECKING:
     import polars

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reports.charts.vocabulary import FAMILIES, count, dataset_name, depth_name, percent, points
+from reports.charts.vocabulary import FAMILIES, count, dataset_name, percent, points
+from store.families import family_facts
 
 if TYPE_CHECKING:
     from reports.findings import Findings, Subject
 
 FORMS = {"fp32": "in 32 bits", "pruned": "pruned", "int8": "in 8 bits"}
-SCOPES = {"all": "All families", **FAMILIES}
+
+
+def scope_name(scope: str) -> str:
+    """Return what a recommendation is about: all families, or the name of one."""
+    return "All families" if scope == "all" else FAMILIES[scope]
 
 
 def answers(findings: Findings) -> list[Mapping[str, object]]:
@@ -19,7 +24,7 @@ def answers(findings: Findings) -> list[Mapping[str, object]]:
     return [
         {
             "dataset": dataset_name(row["dataset"]),
-            "family": SCOPES[row["scope"]],
+            "family": scope_name(row["scope"]),
             "target": f"{findings.key(row['dataset'])}/{_family(findings, row)}",
             "overall": row["scope"] == "all",
             "explanation": row["explanation"].split("\n"),
@@ -34,7 +39,7 @@ def remarks(findings: Findings) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in _rows(findings):
         if row["capacity"] is not None and row["reason"] and row["scope"] != "all":
-            found.setdefault(row["reason"], []).append(f"{dataset_name(row['dataset'])}, {SCOPES[row['scope']]}")
+            found.setdefault(row["reason"], []).append(f"{dataset_name(row['dataset'])}, {scope_name(row['scope'])}")
     return [f"{'; '.join(whose)}: {remark}." for remark, whose in found.items()]
 
 
@@ -42,7 +47,7 @@ def _rows(findings: Findings) -> Iterator[dict[str, Any]]:
     """Yield the recommendations: datasets as the report has them, all families first."""
     rows = list(findings.recommendations.iter_rows(named=True))
     for dataset in findings.datasets:
-        for scope in SCOPES:
+        for scope in ("all", *FAMILIES):
             yield from (row for row in rows if (row["dataset"], row["scope"]) == (dataset, scope))
 
 
@@ -106,9 +111,5 @@ def _interval(low: float | None, high: float | None, written: Callable[[float | 
 
 def _name(family: str, depth: int, capacity: int, *, spelled: bool) -> str:
     """Return a network in words, with its family where that is not said beside it."""
-    words = {
-        "dnn": f"{depth_name(family, depth)}, {capacity} wide",
-        "cnn": f"{capacity} channel" if capacity == 1 else f"{capacity} channels",
-        "vit": f"embedding width {capacity}",
-    }[family]
+    words = family_facts(family).sized(depth, capacity)
     return f"{FAMILIES[family]}, {words}" if spelled else words

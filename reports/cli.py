@@ -8,7 +8,8 @@ from typing import NoReturn
 import click
 
 from store import console
-from store.options import FAMILIES, datasets_option, families_option, protocol_option, store_option
+from store.families import FAMILIES
+from store.options import datasets_option, families_option, protocol_option, store_option
 
 FORMATS = ("svg", "png", "pdf", "html", "json")
 
@@ -73,7 +74,7 @@ def render(
 )
 @store_option
 @click.option("--dataset", metavar="NAME", help="Needed where the store has several.")
-@click.option("--family", type=click.Choice(FAMILIES), help="Needed where the dataset has several.")
+@click.option("--family", type=click.Choice(tuple(FAMILIES)), help="Needed where the dataset has several.")
 @click.option("--view", metavar="VIEW", help="Which view of a figure that has several, such as parameters.")
 @click.option("--capacity", type=int, metavar="N", help="Width, channels or embedding width to show or to mark.")
 @click.option("--replicates", is_flag=True, help="Draw the single runs too, where the figure can.")

@@ -46,7 +46,8 @@ class View:
 class Figure:
     """A figure: its heading, its views, its table, and what a subject lacks for it.
 
-    `replicates` says that single runs can be shown, `families` which families it is for.
+    `replicates` says that single runs can be shown, `layered` that it is for
+    families whose depth is chosen.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Figure:
     table: Callable[[Subject], Table] | None = None
     switch: str = "View"
     replicates: bool = False
-    families: tuple[str, ...] = ("dnn", "cnn", "vit")
+    layered: bool = False
 
 
 def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], Drawing]:
@@ -189,7 +190,7 @@ FIGURES: Mapping[str, Figure] = {
             (View("parameters", "Parameters", _shapes("parameters")), View("capacity", None, _shapes("capacity"))),
             _no_shapes,
             switch="Horizontal axis",
-            families=("dnn",),
+            layered=True,
         ),
         Figure(
             "epochs",

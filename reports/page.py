@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reports import answer, claims, paper, provenance, tables
 from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
+from store.families import family_facts
 
 if TYPE_CHECKING:
     from reports.findings import Findings, Subject
@@ -129,7 +130,7 @@ def _family(
     figures_of = [
         _figure(findings, figure, subject, prefix, figures, data)
         for figure in FIGURES.values()
-        if family in figure.families
+        if family_facts(family).layered or not figure.layered
     ]
     return {
         **common,

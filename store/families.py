@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from store.errors import MinarchError
 
 
+class UnknownFamilyError(MinarchError, KeyError):
+    """A family that nobody registered."""
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0])
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyFacts:
     """What a family is called, and the design that the study gives it.
@@ -75,10 +83,10 @@ def family_facts(name: str) -> FamilyFacts:
     """Return the facts of a family.
 
     Raises:
-        MinarchError: it is unknown; lists the known ones.
+        UnknownFamilyError: it is unknown; lists the known ones.
     """
     if name not in FAMILIES:
-        raise MinarchError(f"no family {name!r}; known are {', '.join(FAMILIES)}")
+        raise UnknownFamilyError(f"no family {name!r}; known are {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 
@@ -86,7 +94,7 @@ def family_rank(name: str) -> int:
     """Return where a family stands in the order in which they are shown.
 
     Raises:
-        MinarchError: it is unknown; lists the known ones.
+        UnknownFamilyError: it is unknown; lists the known ones.
     """
     return list(FAMILIES).index(family_facts(name).name)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-FAMILIES = ("dnn", "cnn", "vit")
+from store.families import FAMILIES
+
 FORMATS = ("table", "json", "csv", "parquet")
 
 store_option = click.option(
@@ -23,7 +24,7 @@ datasets_option = click.option(
     "--dataset", "datasets", metavar="NAME", multiple=True, help="Only this dataset; repeatable."
 )
 families_option = click.option(
-    "--family", "families", type=click.Choice(FAMILIES), multiple=True, help="Only this family; repeatable."
+    "--family", "families", type=click.Choice(tuple(FAMILIES)), multiple=True, help="Only this family; repeatable."
 )
 protocol_option = click.option(
     "--protocol", metavar="ID", help="Only runs under this protocol; default: the one with most runs."

@@ -25,6 +25,16 @@ class Printed:
         return self.value - self.half, self.value + self.half
 
 
+SHAPED = "dnn"
+"""The family whose topologies it compares."""
+ORDERED = ("vit", "dnn", "cnn")
+"""Families by the parameters from which training is stable, the fewest first."""
+IMPROVED = "vit"
+"""The family of which it says that 8 bits improve some networks."""
+DECLINE_OF_SMALLEST = ("vit",)
+"""Families whose decline under pruning it shows for the smallest stable network; for others for the best."""
+LAYERS = {"cnn": 1, "vit": 2}
+"""Depths of the families that have one."""
 SIZES: dict[str, tuple[int, int]] = {"dnn": (1, 1000), "cnn": (1, 32), "vit": (1, 16)}
 """Smallest and largest width, number of channels and embedding width of its sweeps (section III)."""
 

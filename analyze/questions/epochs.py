@@ -14,7 +14,8 @@ from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
 from analyze.stats.multiple import holm
 from analyze.stats.result import LEVEL, FloatArray, Status
-from analyze.study import Kind, Study, family_rank, study_of
+from analyze.study import Kind, Study, study_of
+from store.families import family_rank
 
 if TYPE_CHECKING:
     import polars

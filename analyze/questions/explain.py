@@ -14,6 +14,7 @@ from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, Status
+from store.families import family_facts
 
 WHY_ALL_DIFFERS = (
     "Why `all` can differ from a family's row: there everything is measured against the best of all families, and more "
@@ -279,7 +280,7 @@ def _smaller(row: Candidate, judged: Sequence[Candidate]) -> str:
 
 def _sweep(row: Candidate, *options: str, sizes: bool = True) -> str:
     """Return the command that trains more of an architecture's sweep."""
-    depths = f" --depths {row.depth}" if row.family == "dnn" else ""
+    depths = f" --depths {row.depth}" if family_facts(row.family).layered else ""
     capacities = f" --capacities {row.capacity}" if sizes else ""
     command = f"generate convergence --dataset {row.dataset} --family {row.family}{depths}{capacities}"
     return " ".join([command, *options])

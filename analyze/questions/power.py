@@ -16,8 +16,9 @@ from analyze.stats.result import MIN_REPLICATES
 from analyze.stats.safety import MARGIN
 from analyze.stats.sample_size import SampleSize, for_boundary, for_equivalence, for_noninferiority, for_precision
 from analyze.stats.stability import DEAD_MARGIN, stability_boundary
-from analyze.study import Study, family_rank, study_of, sweep_rng
+from analyze.study import Study, study_of, sweep_rng
 from analyze.sweeps import Sweep, sweeps
+from store.families import family_facts, family_rank
 
 if TYPE_CHECKING:
     import polars
@@ -97,7 +98,7 @@ def power(
     study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
     found = study.demand(sweeps(study))
     rows = [_boundary(sweep, study.seed) for sweep in found.content]
-    layered = {sweep.dataset for sweep in found.content if sweep.family == "dnn" and sweep.depth > 1}
+    layered = {sweep.dataset for sweep in found.content if family_facts(sweep.family).layered and sweep.depth > 1}
     shaped = [shapes for shapes in topologies(study).content if shapes.dataset in layered]
     rows += [_equivalence(s, index, margin, study.seed) for s in shaped for index in range(len(s.capacities))]
     if found.content:

@@ -24,11 +24,11 @@ from analyze.study import (
     Kind,
     Study,
     SweepKey,
-    family_rank,
     once,
     study_of,
     sweep_rng,
 )
+from store.families import family_rank
 
 if TYPE_CHECKING:
     import polars

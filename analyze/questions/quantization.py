@@ -15,7 +15,8 @@ from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
-from analyze.study import Found, Kind, Study, SweepKey, family_rank, once, study_of
+from analyze.study import Found, Kind, Study, SweepKey, once, study_of
+from store.families import family_rank
 
 if TYPE_CHECKING:
     import polars

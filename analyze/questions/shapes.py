@@ -28,8 +28,8 @@ SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.cap
        r.replicate, d.chance_accuracy AS chance,
        CASE WHEN r.status = 'diverged' THEN d.chance_accuracy ELSE r.test_accuracy END AS accuracy
 FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerprint)
-WHERE r.precision = 'fp32' AND r.family = 'dnn' AND r.depth >= 2 AND NOT l.degenerate
-ORDER BY r.dataset, r.depth, r.capacity, l.shape, r.replicate
+WHERE r.precision = 'fp32' AND l.shape <> '' AND NOT l.degenerate
+ORDER BY r.dataset, r.family, r.depth, r.capacity, l.shape, r.replicate
 """
 
 
@@ -216,7 +216,7 @@ def topologies(study: Study) -> Found[tuple[Topologies, ...]]:
 
 
 def _sweeps(runs: polars.DataFrame) -> tuple[Topologies, ...]:
-    return tuple(_topologies(group) for group in runs.partition_by(["dataset", "depth"], maintain_order=True))
+    return tuple(_topologies(group) for group in runs.partition_by(["dataset", "family", "depth"], maintain_order=True))
 
 
 def _topologies(group: polars.DataFrame) -> Topologies:

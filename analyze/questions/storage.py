@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from store.families import family_facts
+
 FLOAT_BYTES = 4
 
 
@@ -42,8 +44,8 @@ class Storage:
 def storage(family: str, depth: int, capacity: int, parameters: int, classes: int) -> Storage:
     """Return what a network of equal widths is made of.
 
-    Vision transformers have, of width d, a patch bias, the class token, per block two norms (4 d) and biases of four
-    attention and two MLP layers (6 d), and a final norm (2 d).
+    Raises:
+        MinarchError: the family is unknown.
     """
-    hidden = {"dnn": depth * capacity, "cnn": capacity, "vit": (4 + 10 * depth) * capacity}[family]
-    return Storage(weights=parameters - hidden - classes, others=hidden + classes)
+    others = family_facts(family).floats(depth, capacity) + classes
+    return Storage(weights=parameters - others, others=others)

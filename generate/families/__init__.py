@@ -9,8 +9,7 @@ from generate.families.dnn import DNN
 from generate.families.family import Design, Family
 from generate.families.vit import VIT
 from generate.protocol import FamilyProtocol, Training
-from store.errors import MinarchError
-from store.families import register_facts
+from store.families import UnknownFamilyError, register_facts
 
 __all__ = ["FAMILIES", "Design", "Family", "family_named", "protocol_for", "register"]
 
@@ -28,10 +27,10 @@ def family_named(name: str) -> Family:
     """Return the family of that name.
 
     Raises:
-        MinarchError: it is unknown; lists the known ones.
+        UnknownFamilyError: it is unknown; lists the known ones.
     """
     if name not in FAMILIES:
-        raise MinarchError(f"no family {name!r}; known are {', '.join(FAMILIES)}")
+        raise UnknownFamilyError(f"no family {name!r}; known are {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 

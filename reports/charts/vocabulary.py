@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from store import families
+from store.families import FamilyFacts, family_facts
+
+Word = TypeVar("Word")
+
+
+class OfFamilies(Mapping[str, Word]):
+    """One word of every family, in their order: what `store.families` says now.
+
+    Raises:
+        UnknownFamilyError: when a family is asked for that is unknown; lists the known ones.
+    """
+
+    def __init__(self, word: Callable[[FamilyFacts], Word]) -> None:
+        self._word = word
+
+    def __getitem__(self, family: str) -> Word:
+        """Return the word of a family."""
+        return self._word(family_facts(family))
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the families' names."""
+        return iter(families.FAMILIES)
+
+    def __len__(self) -> int:
+        """Return the number of families."""
+        return len(families.FAMILIES)
+
+
+FAMILIES = OfFamilies(lambda facts: facts.title)
+CAPACITIES = OfFamilies(lambda facts: facts.capacity)
+SHORT_CAPACITIES = OfFamilies(lambda facts: facts.capacity_noun)
+DEPTHS = OfFamilies(lambda facts: facts.layer)
 DATASETS = {"digits": "Digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-FAMILIES = {"dnn": "DNN", "cnn": "CNN", "vit": "ViT"}
-CAPACITIES = {"dnn": "Width of the first hidden layer", "cnn": "Channels", "vit": "Embedding width"}
-SHORT_CAPACITIES = {"dnn": "width", "cnn": "channels", "vit": "embedding width"}
-DEPTHS = {
-    "dnn": ("hidden layer", "hidden layers"),
-    "cnn": ("convolution", "convolutions"),
-    "vit": ("encoder block", "encoder blocks"),
-}
 BOUNDARIES = {"stability": "Stability", "overfitting": "Overfitting"}
 STATUSES = {
     "detected": "detected",
@@ -32,8 +60,7 @@ def dataset_name(dataset: str) -> str:
 
 def depth_name(family: str, depth: int) -> str:
     """Return a depth in words, such as `2 hidden layers`."""
-    one, many = DEPTHS.get(family, ("layer", "layers"))
-    return f"{depth} {one if depth == 1 else many}"
+    return family_facts(family).depth(depth)
 
 
 def percent(value: float | None, digits: int = 1) -> str:

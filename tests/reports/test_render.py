@@ -68,7 +68,7 @@ def test_the_answer_is_the_recommendation(store: Store, findings: Findings, repo
     assert len(rows) == len(found)
     assert {row.scope for row in found} == {"all", "dnn", "cnn"}
     for row in found:
-        said = rows[dataset_name(row.dataset), answer.SCOPES[row.scope]]
+        said = rows[dataset_name(row.dataset), answer.scope_name(row.scope)]
         assert said["explanation"] == row.explanation.split("\n")
         assert (said["network"] is None) == (row.capacity is None)
         if row.parameters is not None:

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyze.arguments import FAMILIES
 from analyze.paper.claims.evidence import Evidence, Located, absent, across
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
-from analyze.paper.figures import SIZES, STABLE_PARAMETERS, TABLE_ONE
+from analyze.paper.figures import ORDERED, SIZES, STABLE_PARAMETERS, TABLE_ONE
 from analyze.paper.table_one import minimum_parameters
 from analyze.questions.regimes import sizes_used
 from analyze.stats.locations import no_fall_p, share_p
@@ -18,6 +17,7 @@ from analyze.stats.opening import opening_sides
 from analyze.stats.result import BoolArray, ChangePoint, FloatArray, IntArray
 from analyze.stats.sides import UNDECIDED, Sides, every
 from analyze.stats.stability import dead
+from store.families import FAMILIES
 
 REGIMES = Question(
     claim=1,
@@ -85,11 +85,11 @@ def parameters_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
 
 def order_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     """Yield claim 12 for every dataset."""
-    if evidence.chosen.families and set(evidence.chosen.families) != set(FAMILIES):
+    if evidence.chosen.families and not set(ORDERED) <= set(evidence.chosen.families):
         return
     for dataset in evidence.datasets:
         row = ORDER.row(dataset, None)
-        known = {family: _known(evidence, dataset, family) for family in ("vit", "dnn", "cnn")}
+        known = {family: _known(evidence, dataset, family) for family in ORDERED}
         lacking = [family for family, sweeps in known.items() if not sweeps]
         if lacking:
             why = f"no boundary can be looked for: {', '.join(lacking)}"
@@ -104,7 +104,7 @@ def order_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
             continue
         p = max(_existence(sweeps) for sweeps in known.values())
         sides = every([_above(dnn / vit, 1.0, n, p), _above(cnn / dnn, 1.0, n, p)])
-        seen = [_estimate(evidence, dataset, family) for family in ("vit", "dnn", "cnn")]
+        seen = [_estimate(evidence, dataset, family) for family in ORDERED]
         detail = "ViT {:,.0f}, DNN {:,.0f}, CNN {:,.0f}".format(*seen)
         smaller = np.minimum(dnn / vit, cnn / dnn)
         low, high = _percentiles(smaller)

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from analyze.arguments import FAMILIES
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, difficulty, missing
 from analyze.paper.figures import DATASETS
 from analyze.paper.table_one import most_accurate, validation_means
@@ -19,9 +18,10 @@ from analyze.questions.regimes import Regime, boundaries, first_stable_of, sizes
 from analyze.questions.shapes import Topologies, topologies
 from analyze.stats.locations import existence_p, locations
 from analyze.stats.result import MIN_REPLICATES, FloatArray
-from analyze.study import ArchitectureKey, Selection, Study, SweepKey, family_rank, sweep_rng
+from analyze.study import ArchitectureKey, Selection, Study, SweepKey, sweep_rng
 from analyze.sweeps import Sweep, sweeps
 from store.errors import MinarchError
+from store.families import FAMILIES, family_rank
 
 NAMES = "SELECT DISTINCT dataset, family, protocol_id FROM runs"
 
@@ -71,7 +71,7 @@ class Evidence:
 
     def printed(self, figures: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return which of the datasets and families that the paper has figures of are asked for and in the store."""
-        families = self.chosen.families or FAMILIES
+        families = self.chosen.families or tuple(FAMILIES)
         wanted = set(figures)
         return [(d, f) for d in self.datasets for f in families if (d, f) in wanted]
 
@@ -167,7 +167,7 @@ def absent(
     """Yield one row for all datasets with figures of the paper that the store lacks; none if datasets were named."""
     if evidence.chosen.datasets:
         return
-    families = evidence.chosen.families or FAMILIES
+    families = evidence.chosen.families or tuple(FAMILIES)
     printed = {dataset for dataset, family in figures if family in families}
     lacking = [dataset for dataset in DATASETS if dataset in printed - set(evidence.datasets)]
     if lacking:

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.paper.claims.evidence import Evidence, absent, shared
 from analyze.paper.claims.rows import POSITIVE, ClaimVerdict, Question, Range, command, found, measured, missing
-from analyze.paper.figures import DECLINE, REDUNDANCY, TABLE_ONE
+from analyze.paper.figures import DECLINE, DECLINE_OF_SMALLEST, REDUNDANCY, TABLE_ONE
 from analyze.questions.candidates import Cell
 from analyze.questions.pruning import Curves, Pruning, pruning_of
 from analyze.stats.contrasts import all_small, mean_of, slopes_within
@@ -19,6 +19,7 @@ from analyze.stats.pruning import LOST
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, some
+from store.families import family_facts
 
 PHASES = Question(
     claim=6,
@@ -97,7 +98,7 @@ def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     for dataset, family in evidence.printed(DECLINE):
         allowed = DECLINE[dataset, family]
         row = replace(BEGIN, allowed=allowed).row(dataset, family)
-        cell = evidence.smallest(dataset, family) if family == "vit" else evidence.best(dataset, family)
+        cell = evidence.smallest(dataset, family) if family in DECLINE_OF_SMALLEST else evidence.best(dataset, family)
         curves, lacking = _curves(evidence, row, cell)
         if curves is None:
             yield lacking
@@ -117,7 +118,7 @@ def tolerance_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     """Yield claim 8, on depth for DNNs and on width, for every dataset and family of the store."""
     for dataset in evidence.datasets:
         for family in evidence.families(dataset):
-            if family == "dnn":
+            if family_facts(family).layered:
                 yield _slope(evidence, DEPTH.row(dataset, family), by_depth=True)
             yield _slope(evidence, WIDTH.row(dataset, family), by_depth=False)
 
@@ -217,7 +218,7 @@ def _curves(evidence: Evidence, row: ClaimVerdict, cell: Cell | None) -> tuple[C
     if curves is None or len(curves.accuracy) < MIN_REPLICATES:
         n = 0 if curves is None else len(curves.accuracy)
         size = f"--capacities {cell.capacity}"
-        depth = f" --depths {cell.depth}" if cell.family == "dnn" else ""
+        depth = f" --depths {cell.depth}" if family_facts(cell.family).layered else ""
         return None, missing(
             row, f"{n} of {MIN_REPLICATES} needed pruning curves of size {cell.capacity}", f"{again} {size}{depth}"
         )

@@ -18,7 +18,7 @@ from analyze.paper.claims.rows import (
     measured,
     missing,
 )
-from analyze.paper.figures import LARGEST_GAP, SIZES, TABLE_ONE
+from analyze.paper.figures import IMPROVED, LARGEST_GAP, LAYERS, SIZES, TABLE_ONE
 from analyze.questions.quantization import Pairs
 from analyze.stats.contrasts import difference_of, mean_of, slopes_within
 from analyze.stats.gaps import alive
@@ -88,12 +88,12 @@ def gap_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
             yield _gap(evidence, row, cell.depth, cell.capacity)
     for dataset, family in evidence.printed(LARGEST_GAP):
         row = replace(LARGEST, allowed=LARGEST_GAP[dataset, family]).row(dataset, family)
-        yield _gap(evidence, row, {"cnn": 1, "vit": 2}[family], SIZES[family][1])
+        yield _gap(evidence, row, LAYERS[family], SIZES[family][1])
     yield from absent(evidence, GAP, TABLE_ONE, "convergence", "quantization")
     yield from absent(evidence, LARGEST, LARGEST_GAP, "quantization")
     for dataset in evidence.datasets:
-        if "vit" in evidence.families(dataset):
-            yield _improves(evidence, IMPROVES.row(dataset, "vit"))
+        if IMPROVED in evidence.families(dataset):
+            yield _improves(evidence, IMPROVES.row(dataset, IMPROVED))
 
 
 def _shrinks(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
@@ -163,13 +163,13 @@ def _gap(evidence: Evidence, row: ClaimVerdict, depth: int, capacity: int) -> Cl
 def _improves(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
     tested = [
         (int(pairs.capacities[size]), mean_of(values), pairs)
-        for pairs in evidence.gaps(row.dataset or "", "vit")
+        for pairs in evidence.gaps(row.dataset or "", IMPROVED)
         for size in range(len(pairs.capacities))
         if len(values := _living(pairs, size)) >= MIN_REPLICATES
     ]
     if not tested:
         why = f"takes a width with {MIN_REPLICATES} pairs alive in both precisions"
-        return missing(row, why, command("quantization", row.dataset or "", "vit"))
+        return missing(row, why, command("quantization", row.dataset or "", IMPROVED))
     width, least, pairs = min(tested, key=lambda item: item[1].estimate)
     return found(
         _identified(row, pairs),

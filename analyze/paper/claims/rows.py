@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from analyze.paper.figures import DATASETS
 from analyze.stats.contrasts import Contrast
 from analyze.stats.sides import Judgement, Sides, Verdict, judge
-from analyze.study import family_rank
+from store.families import FAMILIES, family_facts, family_rank
 
 Range = tuple[float | None, float | None]
 POSITIVE: Range = (0.0, None)
 NEGATIVE: Range = (None, 0.0)
-
-REPEATS = {"dnn": 30, "cnn": 10, "vit": 10}
-"""The paper's numbers of replicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +107,7 @@ def command(phase: str, datasets: str | Sequence[str], family: str | None = None
     names = [datasets] if isinstance(datasets, str) else datasets
     parts = [f"generate {phase}", *(f"--dataset {name}" for name in names)]
     if family is not None:
-        parts += [f"--family {family}", f"--repeats {REPEATS[family]}"]
+        parts += [f"--family {family}", f"--repeats {family_facts(family).replicates}"]
     return " ".join([*parts, *options])
 
 
@@ -134,4 +131,4 @@ def difficulty(dataset: str | None) -> tuple[int, str]:
 
 
 def _place(row: ClaimVerdict) -> tuple[tuple[int, str], int]:
-    return difficulty(row.dataset), family_rank(row.family or "")
+    return difficulty(row.dataset), len(FAMILIES) if row.family is None else family_rank(row.family)

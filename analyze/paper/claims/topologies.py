@@ -10,6 +10,7 @@ from scipy.special import stdtr, stdtrit
 
 from analyze.paper.claims.evidence import Evidence
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
+from analyze.paper.figures import SHAPED
 from analyze.questions.regimes import Regime
 from analyze.questions.shapes import Topologies
 from analyze.stats.dominance import FAR, dominance
@@ -49,19 +50,19 @@ class Compared:
 
 def topology_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     """Yield claims 2 and 3 for every dataset that may have DNNs."""
-    if evidence.chosen.families and "dnn" not in evidence.chosen.families:
+    if evidence.chosen.families and SHAPED not in evidence.chosen.families:
         return
     for dataset in evidence.datasets:
-        sweeps = [sweep for sweep in evidence.topologies if sweep.dataset == dataset]
+        sweeps = [s for s in evidence.topologies if (s.dataset, s.family) == (dataset, SHAPED)]
         for question, test in ((EQUIVALENCE, _equivalence), (VARIANCE, _variance)):
-            row = question.row(dataset, "dnn")
+            row = question.row(dataset, SHAPED)
             if sweeps:
                 row = replace(row, protocol_id=sweeps[0].protocol_id, dataset_fingerprint=sweeps[0].dataset_fingerprint)
             yield test(evidence, row, sweeps)
 
 
 def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topologies]) -> ClaimVerdict:
-    again = command("shapes", row.dataset or "", "dnn")
+    again = command("shapes", row.dataset or "", SHAPED)
     above: list[Compared] = []
     surely: list[Compared] = []
     reasons: dict[str, None] = {}
@@ -139,7 +140,7 @@ def _variance(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topologies
     tested = [(depth, result) for depth, result in results if result is not None]
     if not tested:
         why = "takes two sizes with two topologies of 5 shared replicates"
-        return missing(row, why, command("shapes", row.dataset or "", "dnn"))
+        return missing(row, why, command("shapes", row.dataset or "", SHAPED))
     depth, worst = max(tested, key=lambda item: item[1].share)
     shares = ", ".join(f"depth {at}: {100 * result.share:.1f}%" for at, result in tested)
     return found(

@@ -1,0 +1,188 @@
+"""A fourth family, registered in one place, taken through all four programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+
+import generate.families
+import store.families
+from analyze import pruning, quantization, recommend, regimes
+from generate.architectures import Architecture, ImageShape
+from generate.datasets import load_dataset
+from generate.engine.initialise import initial_tensors
+from generate.families import Family, protocol_for, register
+from generate.families.counts import depth_of, parameter_count, training_flops
+from generate.plan import Request, make_plan
+from generate.protocol import FamilyProtocol, Training
+from generate.provenance import new_invocation, request_spec
+from generate.sweep import run_sweep
+from reports.cli import cli
+from store.advice import load_advice
+from store.errors import MinarchError
+from store.families import FamilyFacts
+from store.results import Store
+
+SIZES = (1, 2, 3, 5, 8, 13)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyProtocol(FamilyProtocol):
+    """Random features, fixed by their size, under a linear layer."""
+
+    family: str = "toy"
+    gain: float = 1.0
+
+
+class Toy(nn.Module):
+    """Sines of random projections, and a linear layer."""
+
+    projection: Tensor
+
+    def __init__(self, sizes: tuple[int, ...], image: ImageShape, protocol: ToyProtocol) -> None:
+        super().__init__()
+        angles = torch.arange(float(image.values * sizes[0]), device="cpu").view(image.values, sizes[0])
+        self.register_buffer("projection", protocol.gain * torch.sin(angles**2), persistent=False)
+        self.linear = nn.Linear(sizes[0], image.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.linear(torch.tanh(images.flatten(1) @ self.projection.to(images.device)))
+        return logits
+
+
+def initial(name: str, shape: tuple[int, ...], shapes: Any, protocol: ToyProtocol, rng: np.random.Generator) -> Any:
+    return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+
+
+TOY = Family(
+    facts=FamilyFacts(
+        name="toy",
+        title="Toy Net",
+        capacity="Random features",
+        capacity_noun="features",
+        layer=("projection", "projections"),
+        size=("{} feature", "{} features"),
+        floats=lambda depth, capacity: 0,
+        capacities=SIZES,
+        replicates=5,
+    ),
+    protocol=ToyProtocol,
+    module=Toy,
+    initial=initial,
+)
+
+
+@pytest.fixture(scope="module")
+def toy() -> Iterator[Family]:
+    before = dict(generate.families.FAMILIES), dict(store.families.FAMILIES)
+    register(TOY)
+    yield TOY
+    for registry, kept in zip((generate.families.FAMILIES, store.families.FAMILIES), before, strict=True):
+        registry.clear()
+        registry.update(kept)  # type: ignore[arg-type]
+
+
+class Inline:
+    """Workers that run each task at once in this process."""
+
+    slots = 1
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def swept(toy: Family, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with every phase of the toy family and a few DNNs on digits."""
+    found = Store(tmp_path_factory.mktemp("toy") / "results.duckdb")
+    found.prepare()
+    datasets = [("digits", load_dataset("digits", None))]
+    for families, capacities in ((("toy",), None), (("dnn",), (1, 2))):
+        request = Request(phase="all", families=families, capacities=capacities, depths=(1,), epochs=3, repeats=5)
+        plan = make_plan(request, datasets, frozenset())
+        final = run_sweep(plan.units, found, Inline(), new_invocation(request_spec(request, datasets)))
+        assert final.models_done == plan.models
+    found.ingest(60)
+    return found
+
+
+def test_what_is_not_given_is_derived(toy: Family) -> None:
+    architecture, image, protocol = Architecture("toy", (5,)), ImageShape(8, 8, 1, 10), ToyProtocol()
+    assert parameter_count(architecture, image, protocol) == 6 * 10
+    # Forward products of both layers, and the gradients of weights and inputs of the second.
+    assert training_flops(architecture, image, protocol) == 2 * (64 * 5 + 2 * 5 * 10)
+    assert depth_of(architecture, protocol) == 1
+    tensors = initial_tensors(architecture, image, protocol, dataset="digits", replicate=0)
+    assert {name: tuple(value.shape) for name, value in tensors.items()} == {
+        "linear.weight": (10, 5),
+        "linear.bias": (10,),
+    }
+    assert protocol_for("toy", Training(epochs=3)) == ToyProtocol(training=Training(epochs=3))
+
+
+def test_it_is_trained_and_stored(swept: Store) -> None:
+    counts = swept.query(
+        "SELECT precision, count(*), min(engine), max(depth), max(parameters) FROM runs WHERE family = 'toy'"
+        " GROUP BY precision ORDER BY precision"
+    )
+    assert counts.rows() == [("fp32", 30, "torch", 1, 140), ("int8", 30, "torch", 1, 140)]
+    pruned = swept.query("SELECT count(*) FROM pruning JOIN runs USING (run_id) WHERE family = 'toy'")
+    assert pruned.item() == 30 * 21
+    spec = swept.query("SELECT spec FROM protocols WHERE spec LIKE '%toy%'").item()
+    assert json.loads(spec)["gain"] == 1.0
+
+
+def test_it_is_analysed(swept: Store) -> None:
+    rows = [row for row in regimes(swept.path) if row.family == "toy"]
+    assert [row.boundary for row in rows] == ["stability", "overfitting"]
+    assert rows[0].replicates == 5
+    assert {row.capacity for row in pruning(swept.path, family="toy")} == set(SIZES)
+    assert {row.capacity for row in quantization(swept.path, family="toy")} >= set(SIZES)
+    scopes = {row.scope for row in recommend(swept.path)}
+    assert {"all", "dnn", "toy"} <= scopes
+    # The known families come first, then those that were registered later.
+    assert list(dict.fromkeys(row.family for row in regimes(swept.path))) == ["dnn", "toy"]
+
+
+def test_it_is_on_the_page(swept: Store, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    result = CliRunner().invoke(cli, ["render", "--store", str(swept.path), "--out", str(out), "--no-claims"])
+    assert result.exit_code == 0, result.output
+    page = out.read_text(encoding="utf-8")
+    panel = page[page.index('id="panel-digits-toy"') :].split('id="panel-')[1]
+    for words in ("Toy Net", "Random features", "Projections"):
+        assert words in page, words
+    assert "Regimes" in panel
+
+
+def test_commands_that_add_to_it_are_known(swept: Store) -> None:
+    command = load_advice(swept.path).command("convergence", "digits", "toy", repeats=10)
+    assert command.startswith("generate convergence --dataset digits --family toy --repeats 10 --epochs 3")
+
+
+def test_without_its_registration_every_program_says_so(swept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = "no family 'toy'; known are dnn, cnn, vit"
+    monkeypatch.delitem(store.families.FAMILIES, "toy")
+    monkeypatch.delitem(generate.families.FAMILIES, "toy")
+    with pytest.raises(MinarchError, match=known):
+        make_plan(Request(phase="all", families=("toy",)), [("digits", load_dataset("digits", None))], frozenset())
+    with pytest.raises(MinarchError, match=known):
+        regimes(swept.path)
+    result = CliRunner().invoke(cli, ["render", "--store", str(swept.path), "--out", "never.html", "--no-claims"])
+    assert result.exit_code == 1
+    assert known in str(result.exception)
