@@ -84,12 +84,9 @@ TOY = Family(
 
 @pytest.fixture(scope="module")
 def toy() -> Iterator[Family]:
-    before = dict(generate.families.FAMILIES), dict(store.families.FAMILIES)
     register(TOY)
     yield TOY
-    for registry, kept in zip((generate.families.FAMILIES, store.families.FAMILIES), before, strict=True):
-        registry.clear()
-        registry.update(kept)  # type: ignore[arg-type]
+    del generate.families.FAMILIES["toy"], store.families.FAMILIES["toy"]
 
 
 class Inline:
