@@ -11,17 +11,17 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from generate.architectures import Cell
 from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
 from generate.engine.plain.integer import Values, available, integer_accuracy
 from generate.engine.pruning import evaluate_pruned
-from generate.engine.training import Curves, Trained, split_data, train
+from generate.engine.training import Trained, split_data, train
 from generate.families import family_named
 from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Unit
@@ -138,81 +138,37 @@ def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCh
 
 def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:
     flops = [training_flops(a, dataset.image, unit.protocol) for a in pack.architectures]
-    now = datetime.now(UTC).replace(tzinfo=None)
+    shared: dict[str, Any] = {
+        "protocol_id": protocol_id(unit.protocol),
+        "invocation_id": invocation_id,
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint,
+        "family": unit.family,
+        "replicate": unit.replicate,
+        "precision": unit.precision,
+        "engine": pack.engine,
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
     runs, labels, epochs = [], [], []
     for model, cell in enumerate(unit.cells):
-        identity = unit.run_id(cell.architecture)
-        share = seconds * flops[model] / sum(flops)
-        runs.append(_run(unit, invocation_id, identity, model, cell, dataset, pack, trained, share, now))
+        architecture, identity = cell.architecture, unit.run_id(cell.architecture)
+        own: dict[str, Any] = {
+            "run_id": identity,
+            "depth": depth_of(architecture, unit.protocol),
+            "capacity": architecture.capacity,
+            "hidden_sizes": architecture.hidden_sizes,
+            "parameters": parameter_count(architecture, dataset.image, unit.protocol),
+            "seconds": seconds * flops[model] / sum(flops),
+        }
+        runs.append(Run(**shared, **own, **trained.summary(model)))
         labels += [Label(run_id=identity, shape=t.shape, degenerate=t.degenerate) for t in cell.topologies]
-        epochs += _epochs(identity, model, trained)
+        epochs += [
+            Epoch(run_id=identity, epoch=epoch, **trained.curves.at(epoch, model))
+            for epoch in range(1, int(trained.epochs[model]) + 1)
+        ]
     return Records(
         datasets=(dataset.facts(),),
         runs=tuple(runs),
         labels=tuple(labels),
         epochs=tuple(epochs),
     )
-
-
-def _run(
-    unit: Unit,
-    invocation_id: str,
-    identity: str,
-    model: int,
-    cell: Cell,
-    dataset: Dataset,
-    pack: Pack,
-    trained: Trained,
-    seconds: float,
-    now: datetime,
-) -> Run:
-    curves, best, last = trained.curves, int(trained.best_epoch[model]), int(trained.epochs[model])
-    return Run(
-        run_id=identity,
-        protocol_id=protocol_id(unit.protocol),
-        invocation_id=invocation_id,
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
-        family=unit.family,
-        depth=depth_of(cell.architecture, unit.protocol),
-        capacity=cell.architecture.capacity,
-        hidden_sizes=cell.architecture.hidden_sizes,
-        parameters=parameter_count(cell.architecture, dataset.image, unit.protocol),
-        replicate=unit.replicate,
-        precision=unit.precision,
-        engine=pack.engine,
-        status="diverged" if trained.diverged[model] else "ok",
-        epochs=last,
-        best_epoch=best,
-        train_accuracy=float(trained.best_train[1][model]),
-        validation_accuracy=float(curves.validation_accuracy[best - 1][model]),
-        test_accuracy=float(curves.test_accuracy[best - 1][model]),
-        train_loss=float(trained.best_train[0][model]),
-        validation_loss=float(curves.validation_loss[best - 1][model]),
-        test_loss=float(curves.test_loss[best - 1][model]),
-        last_train_accuracy=float(trained.last_train[1][model]),
-        last_validation_accuracy=float(curves.validation_accuracy[last - 1][model]),
-        last_test_accuracy=float(curves.test_accuracy[last - 1][model]),
-        last_train_loss=float(trained.last_train[0][model]),
-        last_validation_loss=float(curves.validation_loss[last - 1][model]),
-        last_test_loss=float(curves.test_loss[last - 1][model]),
-        seconds=seconds,
-        created_at=now,
-    )
-
-
-def _epochs(identity: str, model: int, trained: Trained) -> list[Epoch]:
-    curves: Curves = trained.curves
-    return [
-        Epoch(
-            run_id=identity,
-            epoch=epoch + 1,
-            train_loss=float(curves.train_loss[epoch][model]),
-            train_accuracy=float(curves.train_accuracy[epoch][model]),
-            validation_loss=float(curves.validation_loss[epoch][model]),
-            validation_accuracy=float(curves.validation_accuracy[epoch][model]),
-            test_loss=float(curves.test_loss[epoch][model]),
-            test_accuracy=float(curves.test_accuracy[epoch][model]),
-        )
-        for epoch in range(int(trained.epochs[model]))
-    ]

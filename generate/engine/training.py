@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,10 @@ class Curves:
     test_loss: list[Floats] = field(default_factory=list)
     test_accuracy: list[Floats] = field(default_factory=list)
 
+    def at(self, epoch: int, model: int) -> dict[str, float]:
+        """Return the metrics of one model at an epoch, from 1, by name."""
+        return {metric.name: float(getattr(self, metric.name)[epoch - 1][model]) for metric in fields(self)}
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -65,6 +70,24 @@ class Trained:
     best_train: tuple[Floats, Floats]
     last_train: tuple[Floats, Floats]
     diverged: NDArray[np.bool_]
+
+    def summary(self, model: int) -> dict[str, Any]:
+        """Return what is stored of one model, by column: status, epochs, and metrics of its best and last weights."""
+        best, last = int(self.best_epoch[model]), int(self.epochs[model])
+        metrics = {**self.curves.at(best, model), **_named("train", self.best_train, model)}
+        at_end = {**self.curves.at(last, model), **_named("train", self.last_train, model)}
+        return {
+            "status": "diverged" if self.diverged[model] else "ok",
+            "epochs": last,
+            "best_epoch": best,
+            **metrics,
+            **{f"last_{name}": value for name, value in at_end.items()},
+        }
+
+
+def _named(split: str, metrics: tuple[Floats, Floats], model: int) -> dict[str, float]:
+    loss, accuracy = metrics
+    return {f"{split}_loss": float(loss[model]), f"{split}_accuracy": float(accuracy[model])}
 
 
 def split_data(

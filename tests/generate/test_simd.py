@@ -13,6 +13,7 @@ import pytest
 
 from generate.engine.simd import tiles
 from generate.engine.simd import vector as simd
+from generate.engine.simd.compile import kernel, tree_digest
 from generate.engine.simd.vector import LANES
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TWO, THREE = (0,) * 2, (0,) * 3
 
 
-@simd.kernel("void(float32[::1], float32[::1], float32[::1])")
+@kernel("void(float32[::1], float32[::1], float32[::1])")
 def _operations(a: Any, b: Any, out: Any) -> None:
     x, y = simd.load(a, 0), simd.load(b, 0)
     simd.store(out, 0 * LANES, x + y * 2.0)
@@ -39,13 +40,13 @@ def _operations(a: Any, b: Any, out: Any) -> None:
     out[11 * LANES + 2] = simd.smallest(x)
 
 
-@simd.kernel("void(float32[::1], float32[::1])")
+@kernel("void(float32[::1], float32[::1])")
 def _exp(a: Any, out: Any) -> None:
     for index in range(0, len(a), LANES):
         simd.store(out, index, simd.exp(simd.load(a, index)))
 
 
-@simd.kernel("void(float32[::1], float32[::1])")
+@kernel("void(float32[::1], float32[::1])")
 def _tiles(a: Any, out: Any) -> None:
     rows = tiles.load_rows(a, 1, 40, THREE)
     simd.store(out, 0, tiles.combine(a, 2, rows))
@@ -153,7 +154,7 @@ def test_operations_agree_with_numpy_on_smaller_machines(tmp_path: Path, feature
 
 
 KERNEL = """
-from generate.engine.simd.vector import kernel
+from generate.engine.simd.compile import kernel
 from toy_kernel_part import offset
 
 @kernel("float64(float64)")
@@ -163,7 +164,7 @@ def shifted(x):
 print(shifted(1.0), sum(shifted.stats.cache_hits.values()))
 """
 PART = """
-from generate.engine.simd.vector import part
+from generate.engine.simd.compile import part
 
 @part
 def offset():
@@ -206,20 +207,20 @@ def test_cached_kernels_follow_changes_anywhere_in_the_engine(engine: Path, tmp_
 
 
 def test_the_stamp_of_the_cache_covers_the_whole_engine(engine: Path) -> None:
-    seen = [simd.tree_digest(engine), simd.tree_digest(engine)]
+    seen = [tree_digest(engine), tree_digest(engine)]
     assert len(set(seen)) == 1
     for path in sorted(engine.rglob("*.py")):
         path.write_bytes(path.read_bytes() + b"\n")
-        seen.append(simd.tree_digest(engine))
+        seen.append(tree_digest(engine))
         path.rename(path.with_name("moved.py"))
-        seen.append(simd.tree_digest(engine))
+        seen.append(tree_digest(engine))
         path.with_name("moved.py").rename(path)
     assert len(set(seen)) == len(seen) - 1
 
 
 TYPED_KERNEL = """
 from numba import typeof, types
-from generate.engine.simd.vector import kernel
+from generate.engine.simd.compile import kernel
 from {module} import Pair
 
 @kernel(types.float64(typeof(Pair(1.0, 2.0))))

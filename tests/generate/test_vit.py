@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import normalise
 from generate.engine.plain.modules import build_module
+from generate.engine.simd.adam import update_without_fusing
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.forward import activate, exponentiate
 from generate.engine.vit.pack import VitKernelPack
 from generate.engine.vit.tiles import linear, product
-from generate.engine.vit.weights import adam
 from generate.families.vit import WIDTHS as VIT_WIDTHS
 from generate.families.vit import VitProtocol
 from generate.protocol import Training
@@ -168,7 +168,9 @@ def test_adam_equals_torch() -> None:
     optimiser = torch.optim.Adam([parameter], lr=TRAINING.learning_rate, betas=TRAINING.betas, eps=TRAINING.epsilon)
     for step in range(1, 51):
         gradient = (rng.standard_normal(1000) * 10.0 ** rng.uniform(-9, 2, 1000)).astype(np.float32)
-        adam(weights, gradient, mean, square, step, TRAINING.learning_rate, *TRAINING.betas, TRAINING.epsilon)
+        update_without_fusing(
+            weights, gradient, mean, square, step, TRAINING.learning_rate, *TRAINING.betas, TRAINING.epsilon
+        )
         parameter.grad = torch.from_numpy(gradient)
         optimiser.step()
     assert np.abs(weights - parameter.detach().numpy()).max() < 1e-6

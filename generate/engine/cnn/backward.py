@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from generate.engine.cnn.forward import EIGHT, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
-from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Floats, Layout, Work
+from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Layout, Work
+from generate.engine.simd.compile import part
+from generate.engine.simd.memory import Floats
 from generate.engine.simd.tiles import (
     add_products,
     add_scaled,
@@ -19,17 +21,7 @@ from generate.engine.simd.tiles import (
     store_tile,
     zero_tile,
 )
-from generate.engine.simd.vector import (
-    LANES,
-    load,
-    part,
-    round_even,
-    splat,
-    store,
-    total,
-    where_greater,
-    where_positive,
-)
+from generate.engine.simd.vector import LANES, load, round_even, splat, store, total, where_greater, where_positive
 
 
 @part

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Floats, Integers, Layout, Work
+from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Integers, Layout, Work
+from generate.engine.simd.compile import part
+from generate.engine.simd.memory import Floats
 from generate.engine.simd.tiles import (
     add_products,
     add_scaled,
@@ -18,7 +20,7 @@ from generate.engine.simd.tiles import (
     spread_tile,
     store_tile,
 )
-from generate.engine.simd.vector import LANES, REGISTERS, exp, load, part, splat, store, total, where_positive
+from generate.engine.simd.vector import LANES, REGISTERS, exp, load, splat, store, total, where_positive
 
 ONE, TWO, THREE, FOUR, EIGHT, TEN = ((0,) * n for n in (1, 2, 3, 4, 8, 10))
 MANY = REGISTERS == 32

@@ -21,8 +21,11 @@ from numba import typeof, types
 
 from generate.engine.cnn.backward import backward
 from generate.engine.cnn.forward import add_lanes, convolve, cross_entropy, score, start_forward
-from generate.engine.cnn.layout import TILE, Floats, Integers, Layout, Table, Work
-from generate.engine.simd.vector import LANES, kernel, load, part, sqrt, store
+from generate.engine.cnn.layout import TILE, Integers, Layout, Table, Work
+from generate.engine.simd.adam import ADAM, Adam, update_by_difference
+from generate.engine.simd.compile import kernel, part
+from generate.engine.simd.memory import Floats
+from generate.engine.simd.vector import LANES, load, store
 
 Doubles = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -38,20 +41,9 @@ class State(NamedTuple):
     second: Floats
 
 
-class Adam(NamedTuple):
-    """One step's settings, float32: lr / (1 - beta1^t), 1 - beta1, 1 - beta2, epsilon, 1 / sqrt(1 - beta2^t)."""
-
-    rate: np.float32
-    first: np.float32
-    second: np.float32
-    epsilon: np.float32
-    correction: np.float32
-
-
 _FLOATS, _COUNT = types.float32[::1], types.int64
 _WORK = typeof(Work(*(np.zeros(1, np.float32),) * len(Work._fields)))
 _STATE = typeof(State(*(np.zeros(1, np.float32),) * len(State._fields)))
-_ADAM = typeof(Adam(*(np.float32(0),) * len(Adam._fields)))
 
 
 @kernel(types.void(_FLOATS, *(_COUNT,) * 4, _FLOATS))
@@ -82,22 +74,15 @@ def layout_at(table: Table, model: int) -> Layout:
 
 
 @part
-def update(start: int, size: int, state: State, adam: Adam) -> None:
-    """Take one step of Adam (Kingma and Ba, 2015), arranged as in `torch.optim.Adam`."""
-    for index in range(start, start + size, LANES):
-        slope = load(state.gradient, index)
-        mean, square = load(state.first, index), load(state.second, index)
-        mean = mean + (slope - mean) * adam.first
-        square = square + (slope * slope - square) * adam.second
-        store(state.first, index, mean)
-        store(state.second, index, square)
-        step = mean / (sqrt(square) * adam.correction + adam.epsilon)
-        store(state.parameters, index, load(state.parameters, index) - step * adam.rate)
+def update(layout: Layout, state: State, adam: Adam) -> None:
+    """Take one step of Adam for all parameters of a model."""
+    parameters, gradient, first, second = state
+    update_by_difference(parameters, first, second, layout.start, gradient, layout.size, adam)
 
 
 @kernel(
     types.void(
-        _COUNT, _FLOATS, types.int64[::1], _COUNT, types.int64[:, ::1], _STATE, _WORK, _ADAM, types.float64[::1],
+        _COUNT, _FLOATS, types.int64[::1], _COUNT, types.int64[:, ::1], _STATE, _WORK, ADAM, types.float64[::1],
         types.int64[::1],
     )
 )  # fmt: skip
@@ -123,4 +108,4 @@ def run(
         if goal >= DIFFERENTIATE:
             backward(inputs, count, state.parameters, state.gradient, layout, work, None)
         if goal == LEARN:
-            update(layout.start, layout.size, state, adam)
+            update(layout, state, adam)

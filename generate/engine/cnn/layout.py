@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from generate.architectures import ImageShape
+from generate.engine.simd.memory import Floats, aligned_zeros, round_up
 from generate.engine.simd.vector import LANES
 
-Floats = np.ndarray[tuple[int], np.dtype[np.float32]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 Table = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
@@ -76,11 +76,6 @@ class Rounding(NamedTuple):
 HIGHEST_LEVEL = np.float32(255)
 
 
-def round_up(number: int, multiple: int) -> int:
-    """Return the smallest multiple that is not below `number`."""
-    return -(-number // multiple) * multiple
-
-
 def layouts_of(channels: Sequence[int], image: ImageShape) -> list[Layout]:
     """Return the layouts of models with these numbers of convolution channels, one after the other."""
     layouts: list[Layout] = []
@@ -126,24 +121,16 @@ def working_memory(layouts: Sequence[Layout], batch_size: int) -> Work:
     tiles = -(-batch_size // TILE)
     lane = np.arange(LANES) + (layout.vectors - 1) * LANES
     return Work(
-        taps=_zeros((1 + layout.taps) * channels),
+        taps=aligned_zeros((1 + layout.taps) * channels),
         edge=(lane < layout.positions).astype(np.float32),
-        activations=_zeros(tiles * channels * TILE * layout.line),
-        scores=_zeros((batch_size + 1) * layout.classes * LANES),
-        errors=_zeros(batch_size * layout.error_row),
-        partial=_zeros(TILE * LANES),
-        sums=_zeros(BLOCK * (1 + layout.taps) * LANES),
+        activations=aligned_zeros(tiles * channels * TILE * layout.line),
+        scores=aligned_zeros((batch_size + 1) * layout.classes * LANES),
+        errors=aligned_zeros(batch_size * layout.error_row),
+        partial=aligned_zeros(TILE * LANES),
+        sums=aligned_zeros(BLOCK * (1 + layout.taps) * LANES),
     )
 
 
 def input_memory(layout: Layout, batch_size: int) -> Floats:
     """Return memory for `batch_size` prepared images."""
-    return _zeros(batch_size * (layout.taps // 3) * layout.plane)
-
-
-def _zeros(size: int) -> Floats:
-    """Return zeros that start at a cache line (64 bytes)."""
-    zeros = np.zeros(size + 16, np.float32)
-    skipped = -(zeros.ctypes.data // 4) % 16
-    aligned: Floats = zeros[skipped : skipped + size]
-    return aligned
+    return aligned_zeros(batch_size * (layout.taps // 3) * layout.plane)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +10,12 @@ from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine.cnn import kernel
-from generate.engine.cnn.kernel import DIFFERENTIATE, EVALUATE, LEARN, Adam, State
-from generate.engine.cnn.layout import Floats, input_memory, layouts_of, working_memory
+from generate.engine.cnn.kernel import DIFFERENTIATE, EVALUATE, LEARN, State
+from generate.engine.cnn.layout import input_memory, layouts_of, working_memory
 from generate.engine.cnn.quantizers import Quantization
 from generate.engine.pack import Pack, Tally, normalise
+from generate.engine.simd.adam import adam_settings
+from generate.engine.simd.memory import Floats
 from generate.engine.simd.vector import LANES
 from generate.protocol import FamilyProtocol
 from store.records import Engine
@@ -95,11 +96,11 @@ class CnnKernelPack(Pack):
                     self._quantization.observe_input(values)
                 for group, rounded in self._quantization.rounded_inputs(values):
                     data = (self._prepare(rounded), answers.numpy(), len(some), self._table[group], self._state)
-                    rest = (self._work, self._adam(), loss[group], correct[group])
-                    self._quantization.run(goal, group, *data, *rest)
+                    rest = (self._work, adam_settings(self.training, max(self._steps, 1)), loss[group], correct[group])
+                    self._quantization.run(goal, group, data, rest)
             else:
                 data = (self._prepare(values), answers.numpy(), len(some), self._table, self._state)
-                kernel.run(goal, *data, self._work, self._adam(), loss, correct)
+                kernel.run(goal, *data, self._work, adam_settings(self.training, max(self._steps, 1)), loss, correct)
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
     def _prepare(self, values: Tensor) -> Floats:
@@ -109,17 +110,6 @@ class CnnKernelPack(Pack):
         planes = len(values) * self.image.channels
         kernel.prepare(self._images, planes, height, width, plane, self._inputs)
         return self._inputs
-
-    def _adam(self) -> Adam:
-        beta1, beta2 = self.training.betas
-        steps = max(self._steps, 1)
-        return Adam(
-            rate=np.float32(self.training.learning_rate / (1 - beta1**steps)),
-            first=np.float32(1 - beta1),
-            second=np.float32(1 - beta2),
-            epsilon=np.float32(self.training.epsilon),
-            correction=np.float32(1 / math.sqrt(1 - beta2**steps)),
-        )
 
     def _views(self, buffer: Floats, model: int) -> dict[str, Tensor]:
         layout = self._layouts[model]

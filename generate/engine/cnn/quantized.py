@@ -13,7 +13,6 @@ from numba import types
 from generate.engine.cnn.backward import backward
 from generate.engine.cnn.forward import add_lanes, convolve, cross_entropy, score, start_forward
 from generate.engine.cnn.kernel import (
-    _ADAM,
     _COUNT,
     _FLOATS,
     _STATE,
@@ -21,22 +20,22 @@ from generate.engine.cnn.kernel import (
     DIFFERENTIATE,
     EVALUATE,
     LEARN,
-    Adam,
     Doubles,
     State,
     layout_at,
     update,
 )
-from generate.engine.cnn.layout import TILE, Floats, Integers, Layout, Rounding, Table, Work
+from generate.engine.cnn.layout import TILE, Integers, Layout, Rounding, Table, Work
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.simd.adam import ADAM, Adam
+from generate.engine.simd.compile import kernel, part
+from generate.engine.simd.memory import Floats
 from generate.engine.simd.vector import (
     LANES,
-    kernel,
     largest,
     load,
     maximum,
     minimum,
-    part,
     round_even,
     smallest,
     splat,
@@ -147,7 +146,7 @@ def _round_logits(count: int, layout: Layout, work: Work, quantizers: Floats, qu
 
 @kernel(
     types.void(
-        _COUNT, _FLOATS, types.int64[::1], _COUNT, types.int64[:, ::1], _STATE, _FLOATS, _FLOATS, _WORK, _ADAM,
+        _COUNT, _FLOATS, types.int64[::1], _COUNT, types.int64[:, ::1], _STATE, _FLOATS, _FLOATS, _WORK, ADAM,
         types.float64[::1], types.int64[::1],
     )
 )  # fmt: skip
@@ -187,4 +186,4 @@ def run_quantized(
             backward(inputs, count, rounded, state.gradient, layout, work, rounding)
             _pass_inside(layout, state, quantizers, first)
         if goal == LEARN:
-            update(layout.start, layout.size, state, adam)
+            update(layout, state, adam)

@@ -61,13 +61,10 @@ class Quantization:
                 yield slice(start, stop), fake_quantize(values, self.rows(start)[0])
                 start = stop
 
-    def run(
-        self, goal: int, models: slice, inputs: Any, labels: Any, count: int, table: Any, state: Any, work: Any,
-        adam: Any, loss: Any, correct: Any
-    ) -> None:  # fmt: skip
-        """Run the quantized kernels on some models; the other arguments are those of `run`."""
+    def run(self, goal: int, models: slice, data: tuple[Any, ...], results: tuple[Any, ...]) -> None:
+        """Run the quantized kernels on some models; `data` and `results` are first and last arguments of `run`."""
         from generate.engine.cnn.quantized import run_quantized
 
         each = len(self.values) // self._models
         quantizers = self.values[models.start * each : models.stop * each]
-        run_quantized(goal, inputs, labels, count, table, state, self._rounded, quantizers, work, adam, loss, correct)
+        run_quantized(*(goal, *data, self._rounded, quantizers, *results))

@@ -11,7 +11,6 @@ from typing import Any
 from numba import types
 
 from generate.engine.dnn.layout import (
-    ADAM,
     BIASES,
     BOOL,
     DOUBLE,
@@ -30,20 +29,10 @@ from generate.engine.dnn.layout import (
     WORK,
 )
 from generate.engine.dnn.quantized import clip_weight_gradient, pass_gate, quantize_outputs, quantize_weights
+from generate.engine.simd.adam import ADAM, update_by_shares
+from generate.engine.simd.compile import kernel
 from generate.engine.simd.products import TILE_ROWS, multiply, tile, tile_rows, tile_vectors
-from generate.engine.simd.vector import (
-    LANES,
-    broadcast,
-    exp,
-    kernel,
-    load,
-    maximum,
-    splat,
-    sqrt,
-    store,
-    total,
-    where_positive,
-)
+from generate.engine.simd.vector import LANES, broadcast, exp, load, maximum, splat, store, total, where_positive
 
 UPDATE_ROWS = 2 * TILE_ROWS
 """Rows of weights whose gradient is computed before Adam's step of them; `Work.gradient` holds as many."""
@@ -85,9 +74,11 @@ def forward(
         if quantized:
             quantize_weights(state, layer, 1 + 2 * k, observe)
         multiply(
-            hidden, at, lanes, state.weights, layer[WEIGHTS], row, 1, source, source_at, lanes,
-            outputs, lanes // LANES, inputs,
-        )  # fmt: skip
+            (hidden, at, lanes, 0),
+            (state.weights, layer[WEIGHTS], row, 1),
+            (source, source_at, 0, lanes),
+            (outputs, lanes // LANES, inputs),
+        )
         add_biases(state.parameters, layer[BIASES], hidden, at, outputs, lanes, relu)
         if quantized:
             quantize_outputs(state, work, at, outputs, lanes, number, 2 + 2 * k, relu, observe)
@@ -140,27 +131,6 @@ def cross_entropy(
     return loss, correct
 
 
-@kernel(VOID(FLOATS, FLOATS, FLOATS, INT, FLOATS, INT, ADAM))
-def adam_update(
-    parameters: Any, moments1: Any, moments2: Any, start: int, gradient: Any, floats: int, adam: Any
-) -> None:
-    """Take Adam's step, as `torch.optim.Adam` does, for the parameters from `start` on that `gradient` belongs to.
-
-    `floats` is a number of whole vectors.
-    """
-    rest1, rest2 = splat(1.0) - adam.beta1, splat(1.0) - adam.beta2
-    for j in range(0, floats, LANES):
-        at = start + j
-        g = load(gradient, j)
-        m = load(moments1, at)
-        m = m + (g - m) * rest1
-        v = load(moments2, at) * adam.beta2 + g * g * rest2
-        store(moments1, at, m)
-        store(moments2, at, v)
-        step = m / (sqrt(v) * adam.root_correction + adam.epsilon)
-        store(parameters, at, load(parameters, at) - step * adam.step_size)
-
-
 @kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, INT, FLOATS, ADAM, INT))
 def update_weights(
     state: Any,
@@ -190,15 +160,14 @@ def update_weights(
             wide, o = tile_vectors(vectors - v), 0
             while o < count:
                 high, at = tile_rows(count - o), o * row + v * LANES
-                tile(
-                    gradient, at, row, delta, (first + o) * lanes, lanes, 1, rows, v * LANES, row, number, 0, high, wide
-                )
+                errors = (delta, (first + o) * lanes, lanes, 1)
+                tile((gradient, at, row), errors, (rows, v * LANES, 0, row), number, 0, (high, wide))
                 o += high
             v += wide
         start = weights + first * row
         if quantizer:
             clip_weight_gradient(parameters, state.quantizers, quantizer, start, gradient, count * row)
-        adam_update(parameters, moments1, moments2, start, gradient, count * row, adam)
+        update_by_shares(parameters, moments1, moments2, start, gradient, count * row, adam)
 
 
 @kernel(VOID(STATE, INTS, FLOATS, INT, FLOATS, ADAM))
@@ -215,7 +184,7 @@ def update_biases(state: Any, layer: Any, delta: Any, lanes: int, gradient: Any,
                 whole = whole + load(delta, b)
             gradient[j] = total(whole)
         at = layer[BIASES] + start
-        adam_update(state.parameters, state.moments1, state.moments2, at, gradient, LANES, adam)
+        update_by_shares(state.parameters, state.moments1, state.moments2, at, gradient, LANES, adam)
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, FLOATS, INT))
@@ -260,9 +229,11 @@ def backward(
         if k > begin:
             at -= inputs * lanes
             multiply(
-                below, 0, lanes, state.weights, layer[WEIGHTS], 1, row, delta, 0, lanes,
-                inputs, lanes // LANES, outputs,
-            )  # fmt: skip
+                (below, 0, lanes, 0),
+                (state.weights, layer[WEIGHTS], 1, row),
+                (delta, 0, 0, lanes),
+                (inputs, lanes // LANES, outputs),
+            )
             if quantized:
                 pass_gate(work.gate, at, below, inputs * lanes)
             else:

@@ -52,16 +52,6 @@ class Work(NamedTuple):
     gradient: Floats
 
 
-class Adam(NamedTuple):
-    """One step's settings, float32: the last two are lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t)."""
-
-    beta1: np.float32
-    beta2: np.float32
-    epsilon: np.float32
-    step_size: np.float32
-    root_correction: np.float32
-
-
 def _argument(kind: Any, example: Any) -> Any:
     return typeof(kind(*(example,) * len(kind._fields)))
 
@@ -70,4 +60,3 @@ VOID, INT, FLOAT, DOUBLE, BOOL = types.void, types.int64, types.float32, types.f
 FLOATS, DOUBLES, INTS = types.float32[::1], types.float64[::1], types.int64[::1]
 LAYERS = types.int64[:, ::1]
 STATE, WORK = _argument(State, np.zeros(1, np.float32)), _argument(Work, np.zeros(1, np.float32))
-ADAM = _argument(Adam, np.float32(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -12,17 +11,15 @@ from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine.dnn import kernel as kernels
-from generate.engine.dnn.layout import Adam, Floats, State, Work
+from generate.engine.dnn.layout import State, Work
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.quantize.observer import COLUMNS, reset_quantizer
 from generate.engine.quantize.tensors import fake_quantize, observe_input
+from generate.engine.simd.adam import adam_settings
+from generate.engine.simd.memory import aligned_zeros, whole_vectors
 from generate.engine.simd.vector import LANES
 from generate.protocol import FamilyProtocol
 from store.records import Engine
-
-
-def _whole_vectors(floats: int) -> int:
-    return -(-floats // LANES) * LANES
 
 
 class DnnKernelPack(Pack):
@@ -43,9 +40,9 @@ class DnnKernelPack(Pack):
         layers, first, floats = [], [0], 0
         for architecture in architectures:
             for inputs, outputs in pairwise((image.values, *architecture.hidden_sizes, image.classes)):
-                row = _whole_vectors(inputs)
+                row = whole_vectors(inputs)
                 layers.append((inputs, row, outputs, floats, floats + outputs * row))
-                floats += outputs * row + _whole_vectors(outputs)
+                floats += outputs * row + whole_vectors(outputs)
             first.append(len(layers))
         self._layers = np.array(layers, dtype=np.int64)
         self._first = np.array(first, dtype=np.int64)
@@ -62,20 +59,17 @@ class DnnKernelPack(Pack):
         self._work = self._working_memory()
 
     def _working_memory(self) -> Work:
-        lanes, classes = _whole_vectors(self.training.batch_size), self.image.classes
+        lanes, classes = whole_vectors(self.training.batch_size), self.image.classes
         deepest = max(sum(a.hidden_sizes) for a in self.architectures) + classes
         widest = max(max(*a.hidden_sizes, classes) for a in self.architectures) + 2
 
-        def floats(size: int) -> Floats:
-            return np.zeros(size, dtype=np.float32)
-
         return Work(
-            hidden=floats(deepest * lanes),
-            gate=floats(deepest * lanes if self._quantized else 1),
-            delta=floats(widest * lanes),
-            below=floats(widest * lanes),
-            batch_major=floats(self.training.batch_size * _whole_vectors(widest)),
-            gradient=floats(kernels.UPDATE_ROWS * _whole_vectors(max(self.image.values, widest))),
+            hidden=aligned_zeros(deepest * lanes),
+            gate=aligned_zeros(deepest * lanes if self._quantized else 1),
+            delta=aligned_zeros(widest * lanes),
+            below=aligned_zeros(widest * lanes),
+            batch_major=aligned_zeros(self.training.batch_size * whole_vectors(widest)),
+            gradient=aligned_zeros(kernels.UPDATE_ROWS * whole_vectors(max(self.image.values, widest))),
         )
 
     def tensors(self, model: int) -> dict[str, Tensor]:
@@ -132,7 +126,7 @@ class DnnKernelPack(Pack):
             columns.shape[1],
             labels.numpy(),
             self._work,
-            self._adam(),
+            adam_settings(self.training, self._steps, round_first=True),
             self._quantized,
             loss,
             correct,
@@ -142,7 +136,7 @@ class DnnKernelPack(Pack):
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return every model's metrics on any number of images."""
         loss, correct = np.zeros(len(self.architectures)), np.zeros(len(self.architectures), dtype=np.int64)
-        chunk = _whole_vectors(self.training.batch_size)
+        chunk = whole_vectors(self.training.batch_size)
         for some, answers in zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True):
             rows = normalise(some, self.training).flatten(1)
             for begin, end, quantizer in self._runs_of_one_input():
@@ -170,12 +164,6 @@ class DnnKernelPack(Pack):
 
     @staticmethod
     def _columns(rows: Tensor) -> Tensor:
-        columns = torch.zeros(rows.shape[1], _whole_vectors(rows.shape[0]))
+        columns = torch.zeros(rows.shape[1], whole_vectors(rows.shape[0]))
         columns[:, : rows.shape[0]] = rows.t()
         return columns
-
-    def _adam(self) -> Adam:
-        beta1, beta2 = self.training.betas
-        step_size = self.training.learning_rate / (1 - beta1**self._steps)
-        root_correction = 1 / math.sqrt(1 - beta2**self._steps)
-        return Adam(*map(np.float32, (beta1, beta2, self.training.epsilon, step_size, root_correction)))

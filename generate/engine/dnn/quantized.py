@@ -8,9 +8,9 @@ import numpy as np
 
 from generate.engine.dnn.layout import BOOL, FLOATS, INPUTS, INT, INTS, OUTPUTS, ROW, STATE, VOID, WEIGHTS, WORK
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.simd.compile import kernel
 from generate.engine.simd.vector import (
     LANES,
-    kernel,
     largest,
     load,
     maximum,

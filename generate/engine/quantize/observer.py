@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.simd.vector import kernel
+from generate.engine.simd.compile import kernel
 
 LOW, HIGH, SCALE, ZERO_POINT, COLUMNS = range(5)
 """Places in the row of a quantizer, and its length."""

@@ -1,4 +1,4 @@
-"""An explicit SIMD vector type for Numba: `LANES` float32 values in one register, and the kernels' compile options.
+"""An explicit SIMD vector type for Numba: `LANES` float32 values in one register.
 
 Numba vectorises loops only where LLVM proves that arrays do not overlap, and keeps no accumulators in registers across
 inner loops. Code that loads, computes with and stores `vector` values says both. A vector lives inside compiled
@@ -12,24 +12,17 @@ Array arguments are C-contiguous float32; an index counts elements and is neithe
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import operator
 import platform
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.core.typing import templates
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 Emitter = Callable[..., Any]
 
 
@@ -57,58 +50,6 @@ _FLOATS = ir.VectorType(_FLOAT, LANES)
 _INTS = ir.VectorType(_INT, LANES)
 # No `nnan` and `ninf`: a diverged model must show NaN. No `reassoc`: kernels choose their accumulators.
 _FLAGS = ("contract", "nsz")
-
-
-def kernel(declaration: object) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Return a decorator that compiles a function for one signature: Numba's, or as in `"void(float32[::1], int64)"`.
-
-    The machine code is cached on disk, beside the source or, where that is not writable, in Numba's user-wide cache. It
-    is made anew when any file of the engine changes, is added or moves: Numba itself looks only at the file of the
-    function, not at those it calls. Compiled code releases the interpreter lock and checks no bounds.
-    """
-
-    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        dispatcher: Any = njit(nogil=True, error_model="numpy", boundscheck=False)(function)
-        with suppress(RuntimeError):  # no writable folder at all: compile for this process only
-            dispatcher.enable_caching()
-            dispatcher._cache._cache_file._source_stamp = _source_stamp(Path(function.__code__.co_filename))
-        try:
-            dispatcher.compile(declaration)
-        except (ImportError, AttributeError):  # the cache's index names a type that has moved since
-            dispatcher._cache.flush()
-            dispatcher.compile(declaration)
-        dispatcher.disable_compile()
-        compiled: Callable[Parameters, Result] = dispatcher
-        return compiled
-
-    return decorate
-
-
-def part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Compile a function into every kernel that calls it, for the types that it is called with; never from Python."""
-    dispatcher: Any = njit(nogil=True, error_model="numpy", boundscheck=False)(function)
-    compiled: Callable[Parameters, Result] = dispatcher
-    return compiled
-
-
-def _source_stamp(source: Path) -> tuple[str, str]:
-    # The function's own file may lie outside of the engine.
-    return _engine_digest(), hashlib.sha256(source.read_bytes()).hexdigest()
-
-
-@functools.cache
-def _engine_digest() -> str:
-    return tree_digest(Path(__file__).parents[1])
-
-
-def tree_digest(root: Path) -> str:
-    """Return the digest of the places and contents of all Python files under a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 class VectorType(types.Type):
@@ -193,8 +134,8 @@ def _llvm(builder: Any, name: str, result: Any, args: list[Any], flags: tuple[st
     return builder.call(_get_or_insert_function(builder.module, kind, name), args, fastmath=flags)
 
 
-def _lanewise(builder: Any, name: str, *args: Any) -> Any:
-    return _llvm(builder, f"llvm.{name}.v{LANES}f32", _FLOATS, list(args))
+def _lanewise(builder: Any, name: str, *args: Any, flags: tuple[str, ...] = _FLAGS) -> Any:
+    return _llvm(builder, f"llvm.{name}.v{LANES}f32", _FLOATS, list(args), flags)
 
 
 def _unary(emit: Emitter, result: Any = vector) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from generate.engine.simd.compile import inline, kernel
 from generate.engine.simd.math import keep
-from generate.engine.simd.vector import LANES, keep_apart, kernel, load, splat, store
+from generate.engine.simd.vector import LANES, keep_apart, load, splat, store
 from generate.engine.vit.forward import ZEROS, scale_columns
 from generate.engine.vit.layout import (
     BLOCK_SPACE,
@@ -33,7 +34,6 @@ from generate.engine.vit.layout import (
     Weights,
     block_space,
     block_weights,
-    inline,
 )
 from generate.engine.vit.tiles import linear, product
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from generate.engine.simd.compile import inline, kernel
 from generate.engine.simd.math import LOG2_E, exp2, gelu
-from generate.engine.simd.vector import LANES, broadcast, keep_apart, kernel, load, maximum, splat, sqrt, store
+from generate.engine.simd.vector import LANES, broadcast, keep_apart, load, maximum, splat, sqrt, store
 from generate.engine.vit.layout import (
     BLOCK_SPACE,
     BLOCK_WEIGHTS,
@@ -30,7 +31,6 @@ from generate.engine.vit.layout import (
     Weights,
     block_space,
     block_weights,
-    inline,
 )
 from generate.engine.vit.tiles import linear, product
 

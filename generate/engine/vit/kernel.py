@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from generate.engine.simd.vector import LANES, kernel
+from generate.engine.simd.compile import kernel
+from generate.engine.simd.vector import LANES
 from generate.engine.vit.backward import backward
 from generate.engine.vit.forward import cross_entropy, forward
 from generate.engine.vit.layout import (

@@ -6,17 +6,11 @@ lanes are images, as matrices [features, tokens] or [queries, tokens], after a l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
-from numba import njit
 from numba.core import types
 
-from generate.engine.simd.vector import kernel
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
+from generate.engine.simd.compile import kernel
 
 QUERY_ROWS = 4
 """Queries whose scores are computed together: their rows stay in the first-level cache."""
@@ -127,13 +121,6 @@ class Scratch(NamedTuple):
     end: int
 
 
-def inline(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Return the function, to be made part of every kernel that calls it; spares LLVM a module to compile twice."""
-    inlined: Any = njit(inline="always")(function)
-    compiled: Callable[Parameters, Result] = inlined
-    return compiled
-
-
 _types: Any = types
 
 
@@ -164,19 +151,19 @@ def block_weights(first: int, width: int) -> BlockWeights:
     expand = gain2 + 2 * width
     contract = expand + width * (width + 1)
     return BlockWeights(
-        first,
-        first + width,
-        query_key_value,
-        query_key_value + 3 * width * width,
-        projection,
-        projection + width * width,
-        gain2,
-        gain2 + width,
-        expand,
-        expand + width * width,
-        contract,
-        contract + width * width,
-        contract + width * (width + 1),
+        gain1=first,
+        shift1=first + width,
+        query_key_value=query_key_value,
+        query_key_value_bias=query_key_value + 3 * width * width,
+        projection=projection,
+        projection_bias=projection + width * width,
+        gain2=gain2,
+        shift2=gain2 + width,
+        expand=expand,
+        expand_bias=expand + width * width,
+        contract=contract,
+        contract_bias=contract + width * width,
+        end=contract + width * (width + 1),
     )
 
 
@@ -194,20 +181,20 @@ def model_weights(shape: Shape) -> Weights:
     backward0 = end + width * shape.tokens
     backward1 = backward0 + 3 * width * width
     return Weights(
-        1,
-        embedding,
-        bias,
-        block0,
-        block1,
-        gain,
-        gain + width,
-        head,
-        head + width * shape.classes,
-        end,
-        end,
-        backward0,
-        backward1,
-        backward1 + 3 * width * width,
+        class_token=1,
+        embedding=embedding,
+        embedding_bias=bias,
+        block0=block0,
+        block1=block1,
+        gain=gain,
+        shift=gain + width,
+        head=head,
+        head_bias=head + width * shape.classes,
+        end=end,
+        start=end,
+        backward0=backward0,
+        backward1=backward1,
+        folded_end=backward1 + 3 * width * width,
     )
 
 
@@ -226,19 +213,19 @@ def block_space(first: int, width: int, tokens: int, queries: int) -> BlockSpace
     activated = inverse2 + queries
     slope = activated + width * queries
     return BlockSpace(
-        first,
-        inverse1,
-        query,
-        key,
-        value,
-        attention,
-        inverse_sum,
-        attended,
-        normalised2,
-        inverse2,
-        activated,
-        slope,
-        slope + width * queries,
+        normalised1=first,
+        inverse1=inverse1,
+        query=query,
+        key=key,
+        value=value,
+        attention=attention,
+        inverse_sum=inverse_sum,
+        attended=attended,
+        normalised2=normalised2,
+        inverse2=inverse2,
+        activated=activated,
+        slope=slope,
+        end=slope + width * queries,
     )
 
 
@@ -254,7 +241,17 @@ def group_space(shape: Shape, first: int) -> Space:
     block0 = logits + shape.classes
     block1 = block_space(block0, width, tokens, tokens).end
     end = block_space(block1, width, tokens, 1).end
-    return Space(first, hidden, output, normalised, inverse, logits, block0, block1, end)
+    return Space(
+        tokens=first,
+        hidden=hidden,
+        output=output,
+        normalised=normalised,
+        inverse=inverse,
+        logits=logits,
+        block0=block0,
+        block1=block1,
+        end=end,
+    )
 
 
 @kernel(SCRATCH(SHAPE, INT))
@@ -269,5 +266,13 @@ def scratch_space(shape: Shape, first: int) -> Scratch:
     d_query = matrix2 + matrix
     d_scores = d_query + 3 * matrix
     return Scratch(
-        first, d_output, d_hidden, d_tokens, matrix1, matrix2, d_query, d_scores, d_scores + QUERY_ROWS * shape.tokens
+        weights=first,
+        d_output=d_output,
+        d_hidden=d_hidden,
+        d_tokens=d_tokens,
+        matrix1=matrix1,
+        matrix2=matrix2,
+        d_query=d_query,
+        d_scores=d_scores,
+        end=d_scores + QUERY_ROWS * shape.tokens,
     )

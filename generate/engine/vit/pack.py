@@ -15,12 +15,13 @@ from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.plain.modules import tensor_shapes
 from generate.engine.plain.vit import patches, sine_positions
+from generate.engine.simd.adam import update_without_fusing
+from generate.engine.simd.memory import aligned_zeros
 from generate.engine.simd.vector import LANES
 from generate.engine.vit import kernel
 from generate.engine.vit.forward import pack_patches
 from generate.engine.vit.layout import Shape, group_space, model_weights, scratch_space
 from generate.engine.vit.quantizers import QUANTIZER_NAMES, Quantization, quantized_stop
-from generate.engine.vit.weights import adam
 from generate.families.vit import PatchGrid, VitProtocol
 from store.records import Engine
 
@@ -61,7 +62,7 @@ class VitKernelPack(Pack):
         self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
         self._table = normalise(torch.arange(256, dtype=torch.uint8), self.training).numpy()
         self._pixels = _patch_pixels(image, grid)
-        self._space = _aligned_zeros(0)
+        self._space = aligned_zeros(0)
         self._quantization = Quantization(self._shapes) if quantized else None
         self._tensor_shapes = [tensor_shapes(architecture, image, protocol) for architecture in self.architectures]
 
@@ -95,7 +96,7 @@ class VitKernelPack(Pack):
         beta1, beta2 = self.training.betas
         moments = (self._mean, self._square)
         settings = (self.training.learning_rate, beta1, beta2, self.training.epsilon)
-        adam(self._weights, self._gradient, *moments, self._steps, *settings)
+        update_without_fusing(self._weights, self._gradient, *moments, self._steps, *settings)
         return tally
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
@@ -141,7 +142,7 @@ class VitKernelPack(Pack):
         else:
             stop = max(group_space(shape, scratch_space(shape, free).end).end for shape in self._shapes)
         if len(self._space) < stop * LANES:
-            self._space = _aligned_zeros(stop * LANES)
+            self._space = aligned_zeros(stop * LANES)
         return free
 
     def _views(self, flat: Any, model: int) -> dict[str, Tensor]:
@@ -158,10 +159,3 @@ def _patch_pixels(image: ImageShape, grid: PatchGrid) -> Any:
     """Return where each number of the patches [values, patches], flat int64, stands in an image; -1 for padding."""
     numbers = torch.arange(1, image.values + 1, dtype=torch.float64).view(1, image.channels, image.height, image.width)
     return (patches(numbers, grid)[0].T.to(torch.int64) - 1).flatten().numpy()
-
-
-def _aligned_zeros(size: int) -> Any:
-    """Return float32 zeros that begin at a multiple of 64 bytes, so that no vector lies across two cache lines."""
-    room = np.zeros(size + 16, dtype=np.float32)
-    first = -room.ctypes.data % 64 // 4
-    return room[first : first + size]

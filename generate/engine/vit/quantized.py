@@ -11,12 +11,14 @@ Quantizers of a model: the input, the outputs of the linear layers in the order 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core import types
 
+from generate.engine.simd.compile import inline, kernel
 from generate.engine.simd.math import LOG2_E
-from generate.engine.simd.vector import LANES, broadcast, keep_apart, kernel, load, store
+from generate.engine.simd.vector import LANES, broadcast, keep_apart, load, store
 from generate.engine.vit.backward import backward
 from generate.engine.vit.forward import ZEROS, activate, attend, cross_entropy, normalise
 from generate.engine.vit.layout import (
@@ -29,15 +31,12 @@ from generate.engine.vit.layout import (
     SPACE,
     UINT16S,
     VOID,
-    WEIGHTS,
     BlockSpace,
     Shape,
     Space,
-    Weights,
     block_space,
     block_weights,
     group_space,
-    inline,
     model_weights,
     scratch_space,
 )
@@ -60,6 +59,26 @@ WEIGHT = 10
 
 QUANTIZERS = 21
 _NO_SLOT = 0
+
+
+class Given(NamedTuple):
+    """What every pass over the groups works with.
+
+    The workspace and a mask for each slot; the model's quantizers; two vectors of scratch, for extremes; folded
+    quantized weights; the positional embedding [tokens, width]; and the sizes of the model.
+    """
+
+    space: Any
+    masks: Any
+    quantizers: Any
+    extremes: Any
+    weights: Any
+    positions: Any
+    shape: Shape
+
+
+_types: Any = types
+GIVEN = _types.NamedTuple((FLOATS, UINT16S, FLOATS, FLOATS, FLOATS, FLOATS, SHAPE), Given)
 
 
 @kernel(INT(SHAPE))
@@ -85,19 +104,19 @@ def _block(shape: Shape, at: Space, layer: int, shared: BlockSpace) -> BlockSpac
         return block_space(at.block0, width, tokens, tokens)
     last = block_space(at.block1, width, tokens, 1)
     return BlockSpace(
-        last.normalised1,
-        last.inverse1,
-        at.end,
-        last.key,
-        last.value,
-        shared.attention,
-        shared.inverse_sum,
-        shared.attended,
-        shared.normalised2,
-        shared.inverse2,
-        at.end + width * tokens,
-        shared.slope,
-        last.end,
+        normalised1=last.normalised1,
+        inverse1=last.inverse1,
+        query=at.end,
+        key=last.key,
+        value=last.value,
+        attention=shared.attention,
+        inverse_sum=shared.inverse_sum,
+        attended=shared.attended,
+        normalised2=shared.normalised2,
+        inverse2=shared.inverse2,
+        activated=at.end + width * tokens,
+        slope=shared.slope,
+        end=last.end,
     )
 
 
@@ -110,13 +129,12 @@ def _take_first(space: Any, masks: Any, x: int, mask: int, out: int, stride: int
         masks[out + row] = masks[mask + row * stride]
 
 
-@kernel(VOID(FLOATS, UINT16S, FLOATS, FLOATS, FLOATS, SPACE, WEIGHTS, SHAPE))
-def _place_tokens(
-    space: Any, masks: Any, quantizers: Any, weights: Any, positions: Any, at: Space, where: Weights, shape: Shape
-) -> None:
+@kernel(VOID(GIVEN, SPACE))
+def _place_tokens(given: Given, at: Space) -> None:
     """Round the embedded patches, add their positions, and put the class token before them."""
     keep_apart()
-    tokens, width = shape.tokens, shape.width
+    space, masks, quantizers, _, weights, positions, shape = given
+    tokens, width, where = shape.tokens, shape.width, model_weights(shape)
     for d in range(width):
         row = at.tokens + d * tokens
         store(space, row * LANES, broadcast(weights, where.start + d * tokens))
@@ -128,7 +146,8 @@ def _place_tokens(
 
 
 @inline
-def _embed(space: Any, extremes: Any, weights: Any, shape: Shape, at: Space, patches: int) -> None:
+def _embed(given: Given, at: Space, patches: int) -> None:
+    space, _, _, extremes, weights, _, shape = given
     width, tokens, values, _ = shape
     where = model_weights(shape)
     out, images = (at.tokens + 1, 1, tokens), (patches, 1, tokens - 1)
@@ -138,7 +157,8 @@ def _embed(space: Any, extremes: Any, weights: Any, shape: Shape, at: Space, pat
 
 
 @inline
-def _ask(space: Any, extremes: Any, weights: Any, shape: Shape, at: Space, block: BlockSpace, layer: int) -> None:
+def _ask(given: Given, at: Space, block: BlockSpace, layer: int) -> None:
+    space, _, _, extremes, weights, _, shape = given
     width, tokens = shape.width, shape.tokens
     where = model_weights(shape)
     weight = block_weights(where.block1 if layer else where.block0, width)
@@ -153,17 +173,8 @@ def _ask(space: Any, extremes: Any, weights: Any, shape: Shape, at: Space, block
 
 
 @inline
-def _attend(
-    space: Any,
-    masks: Any,
-    quantizers: Any,
-    extremes: Any,
-    weights: Any,
-    shape: Shape,
-    at: Space,
-    block: BlockSpace,
-    layer: int,
-) -> None:
+def _attend(given: Given, at: Space, block: BlockSpace, layer: int) -> None:
+    space, masks, quantizers, extremes, weights, _, shape = given
     width, tokens = shape.width, shape.tokens
     where, last = model_weights(shape), block_space(at.block1, width, tokens, 1)
     weight = block_weights(where.block1 if layer else where.block0, width)
@@ -181,17 +192,8 @@ def _attend(
 
 
 @inline
-def _expand(
-    space: Any,
-    masks: Any,
-    quantizers: Any,
-    extremes: Any,
-    weights: Any,
-    shape: Shape,
-    at: Space,
-    block: BlockSpace,
-    layer: int,
-) -> None:
+def _expand(given: Given, at: Space, block: BlockSpace, layer: int) -> None:
+    space, masks, quantizers, extremes, weights, _, shape = given
     width, tokens = shape.width, shape.tokens
     where, last = model_weights(shape), block_space(at.block1, width, tokens, 1)
     weight = block_weights(where.block1 if layer else where.block0, width)
@@ -210,17 +212,8 @@ def _expand(
 
 
 @inline
-def _contract(
-    space: Any,
-    masks: Any,
-    quantizers: Any,
-    extremes: Any,
-    weights: Any,
-    shape: Shape,
-    at: Space,
-    block: BlockSpace,
-    layer: int,
-) -> None:
+def _contract(given: Given, at: Space, block: BlockSpace, layer: int) -> None:
+    space, masks, quantizers, extremes, weights, _, shape = given
     width, tokens = shape.width, shape.tokens
     where, last = model_weights(shape), block_space(at.block1, width, tokens, 1)
     weight = block_weights(where.block1 if layer else where.block0, width)
@@ -237,7 +230,8 @@ def _contract(
 
 
 @inline
-def _classify(space: Any, masks: Any, quantizers: Any, extremes: Any, weights: Any, shape: Shape, at: Space) -> None:
+def _classify(given: Given, at: Space) -> None:
+    space, masks, quantizers, extremes, weights, _, shape = given
     width, tokens, _, classes = shape
     where, last = model_weights(shape), block_space(at.block1, width, tokens, 1)
     for d in range(width):
@@ -257,44 +251,26 @@ def _settle(quantizers: Any, extremes: Any, row: int, observe: bool) -> None:
     reset_extremes(extremes)
 
 
-@kernel(VOID(FLOATS, UINT16S, FLOATS, FLOATS, FLOATS, FLOATS, SHAPE, INT, INT, INT, INT, BOOL))
-def forward_quantized(
-    space: Any,
-    masks: Any,
-    quantizers: Any,
-    extremes: Any,
-    weights: Any,
-    positions: Any,
-    shape: Shape,
-    patches: int,
-    shared: int,
-    first: int,
-    groups: int,
-    observe: bool,
-) -> None:
+@kernel(VOID(GIVEN, INT, INT, INT, INT, BOOL))
+def forward_quantized(given: Given, patches: int, shared: int, first: int, groups: int, observe: bool) -> None:
     """Fill the `logits` of all groups, and what the backward pass reads.
 
     Args:
-        space: the workspace.
-        masks: a mask for each slot.
-        quantizers: the model's quantizers.
-        extremes: scratch, two vectors.
-        weights: folded quantized weights.
-        positions: positional embedding [tokens, width].
-        shape: sizes of the model.
+        given: memory, weights and sizes.
         patches: slot of the first group's patches.
         shared: slot of the activations that the groups share.
         first: slot of the first group's activations.
         groups: number of groups.
         observe: let the quantizers observe.
     """
+    space, masks, quantizers, extremes, _, _, shape = given
     width, tokens = shape.width, shape.tokens
-    size, values, where = group_size(shape), shape.values * (tokens - 1), model_weights(shape)
+    size, values = group_size(shape), shape.values * (tokens - 1)
     among = block_space(shared, width, tokens, tokens)
     reset_extremes(extremes)
     for group in range(groups):
         at = group_space(shape, first + group * size)
-        _embed(space, extremes, weights, shape, at, patches + group * values)
+        _embed(given, at, patches + group * values)
     _settle(quantizers, extremes, EMBEDDING, observe)
     for layer in range(2):
         row = BLOCK + 4 * layer
@@ -306,27 +282,27 @@ def forward_quantized(
                 matrix = width * tokens
                 quantize(space, masks, at.tokens, mask, matrix, at.hidden, quantizers, row - 1, np.float32(1))
             else:
-                _place_tokens(space, masks, quantizers, weights, positions, at, where, shape)
-            _ask(space, extremes, weights, shape, at, block, layer)
+                _place_tokens(given, at)
+            _ask(given, at, block, layer)
         _settle(quantizers, extremes, row, observe)
         for group in range(groups):
             at = group_space(shape, first + group * size)
             block = _block(shape, at, layer, among)
-            _attend(space, masks, quantizers, extremes, weights, shape, at, block, layer)
+            _attend(given, at, block, layer)
         _settle(quantizers, extremes, row + 1, observe)
         for group in range(groups):
             at = group_space(shape, first + group * size)
             block = _block(shape, at, layer, among)
-            _expand(space, masks, quantizers, extremes, weights, shape, at, block, layer)
+            _expand(given, at, block, layer)
         _settle(quantizers, extremes, row + 2, observe)
         for group in range(groups):
             at = group_space(shape, first + group * size)
             block = _block(shape, at, layer, among)
-            _contract(space, masks, quantizers, extremes, weights, shape, at, block, layer)
+            _contract(given, at, block, layer)
         _settle(quantizers, extremes, row + 3, observe)
     for group in range(groups):
         at = group_space(shape, first + group * size)
-        _classify(space, masks, quantizers, extremes, weights, shape, at)
+        _classify(given, at)
     _settle(quantizers, extremes, HEAD, observe)
     for group in range(groups):
         logits = group_space(shape, first + group * size).logits
@@ -407,20 +383,8 @@ def run_quantized(
     for group in range(groups):
         patches, mine = 1 + group * values, start
         if group % together == 0:
-            forward_quantized(
-                space,
-                masks,
-                quantizers,
-                extremes,
-                folded,
-                positions,
-                shape,
-                patches,
-                scratch.end,
-                start,
-                together,
-                differentiate,
-            )
+            given = Given(space, masks, quantizers, extremes, folded, positions, shape)
+            forward_quantized(given, patches, scratch.end, start, together, differentiate)
         if differentiate:
             mine = start + group * size
         at = group_space(shape, mine)

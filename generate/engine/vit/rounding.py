@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.simd.compile import kernel
 from generate.engine.simd.math import within
 from generate.engine.simd.vector import (
     LANES,
     keep_apart,
-    kernel,
     largest,
     load,
     maximum,

@@ -20,7 +20,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from generate.engine.simd.vector import LANES, REGISTERS, keep_apart, kernel
+from generate.engine.simd.compile import kernel
+from generate.engine.simd.vector import LANES, REGISTERS, keep_apart
 from generate.engine.vit.layout import BOOL, FLOATS, TRIPLE, VOID
 
 # Numba's functions of which the type checker knows too little.

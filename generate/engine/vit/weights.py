@@ -1,4 +1,4 @@
-"""Weights of the vision transformer's kernel: folding layer norms away, gradients back from that, and Adam.
+"""Weights of the vision transformer's kernel: folding layer norms away, and gradients back from that.
 
 A layer norm followed by a linear layer, W (gain * x + shift) + b, is the linear layer (W diag(gain)) x + (W shift + b):
 the tokens need not be scaled and shifted, and the gradients of gain, shift and W follow from those of the product. The
@@ -12,19 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from generate.engine.simd.compile import kernel
 from generate.engine.simd.math import LN_2, LOG2_E
-from generate.engine.simd.vector import LANES, kernel, load, total
-from generate.engine.vit.layout import (
-    BOOL,
-    FLOAT,
-    FLOATS,
-    INT,
-    SHAPE,
-    VOID,
-    Shape,
-    block_weights,
-    model_weights,
-)
+from generate.engine.simd.vector import LANES, load, total
+from generate.engine.vit.layout import BOOL, FLOAT, FLOATS, INT, SHAPE, VOID, Shape, block_weights, model_weights
 
 
 @kernel(VOID(FLOATS, FLOATS, INT, INT, INT, INT, INT, INT))
@@ -115,29 +106,3 @@ def unfold(weights: Any, gradient: Any, space: Any, sums: int, shape: Shape) -> 
         _unfold_norm(weights, gradient, qkv, bias, block.gain1, block.shift1, 3 * width, width)
         _unfold_norm(weights, gradient, block.expand, block.expand_bias, block.gain2, block.shift2, width, width)
     _unfold_norm(weights, gradient, at.head, at.head_bias, at.gain, at.shift, shape.classes, width)
-
-
-@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], int64, float64, float64, float64, float64)")
-def adam(
-    weights: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
-    """Take one Adam step, as `torch.optim.Adam` does; `step` counts from 1, `mean` and `square` are the moments."""
-    size = np.float32(learning_rate / (1.0 - beta1**step))
-    root = np.float32(math.sqrt(1.0 - beta2**step))
-    keep1, keep2 = np.float32(1.0 - beta1), np.float32(beta2)
-    add2, eps = np.float32(1.0 - beta2), np.float32(epsilon)
-    for k in range(len(weights)):
-        g = gradient[k]
-        m = mean[k] + (g - mean[k]) * keep1
-        v = square[k] * keep2 + add2 * g * g
-        mean[k] = m
-        square[k] = v
-        weights[k] -= size * (m / (np.sqrt(v) / root + eps))
