@@ -73,12 +73,8 @@ def forward(
         inputs, row, outputs, relu = layer[INPUTS], layer[ROW], layer[OUTPUTS], k < end - 1
         if quantized:
             quantize_weights(state, layer, 1 + 2 * k, observe)
-        multiply(
-            (hidden, at, lanes, 0),
-            (state.weights, layer[WEIGHTS], row, 1),
-            (source, source_at, 0, lanes),
-            (outputs, lanes // LANES, inputs),
-        )
+        places = (at, lanes, 0), (layer[WEIGHTS], row, 1), (source_at, 0, lanes)
+        multiply(hidden, state.weights, source, *places, (outputs, lanes // LANES, inputs))
         add_biases(state.parameters, layer[BIASES], hidden, at, outputs, lanes, relu)
         if quantized:
             quantize_outputs(state, work, at, outputs, lanes, number, 2 + 2 * k, relu, observe)
@@ -160,8 +156,8 @@ def update_weights(
             wide, o = tile_vectors(vectors - v), 0
             while o < count:
                 high, at = tile_rows(count - o), o * row + v * LANES
-                errors = (delta, (first + o) * lanes, lanes, 1)
-                tile((gradient, at, row), errors, (rows, v * LANES, 0, row), number, 0, (high, wide))
+                places = (at, row, 0), ((first + o) * lanes, lanes, 1), (v * LANES, 0, row)
+                tile(gradient, delta, rows, *places, (number, 0), (high, wide))
                 o += high
             v += wide
         start = weights + first * row
@@ -228,12 +224,8 @@ def backward(
         rows = image_rows
         if k > begin:
             at -= inputs * lanes
-            multiply(
-                (below, 0, lanes, 0),
-                (state.weights, layer[WEIGHTS], 1, row),
-                (delta, 0, 0, lanes),
-                (inputs, lanes // LANES, outputs),
-            )
+            places = (0, lanes, 0), (layer[WEIGHTS], 1, row), (0, 0, lanes)
+            multiply(below, state.weights, delta, *places, (inputs, lanes // LANES, outputs))
             if quantized:
                 pass_gate(work.gate, at, below, inputs * lanes)
             else:

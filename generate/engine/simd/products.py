@@ -30,25 +30,18 @@ TILE_VECTORS = _VECTOR_CHOICES[0]
 DEPTH_BLOCK = 256
 """Values of k between two visits of a tile: the rows of B that they touch stay in the first-level cache."""
 
-Operand = tuple[Any, int, int, int]
+Place = tuple[int, int, int]
+_unpack_tuple: Any = cgutils.unpack_tuple
 
 
 @dataclass(frozen=True)
 class _Operand:
-    """A matrix at code generation: its data, where it begins, and its strides, in floats."""
+    """A matrix at code generation: its data, where it begins, and its strides along rows and `depth`, in floats."""
 
     data: Any
     start: Any
     row: Any
     step: Any
-
-
-def _operand(context: Any, builder: Any, kind: Any, value: Any) -> _Operand:
-    """Return what a tuple of an array and numbers says of a matrix; the strides that it leaves out are 0."""
-    array, *numbers = (builder.extract_value(value, position) for position in range(len(kind)))
-    data = context.make_array(kind[0])(context, builder, array).data
-    numbers += [ir.Constant(numbers[0].type, 0)] * (3 - len(numbers))
-    return _Operand(data, *numbers)
 
 
 def _emit_tile(builder: Any, factors: tuple[_Operand, _Operand, _Operand], terms: Any, rows: int, vectors: int) -> None:
@@ -101,24 +94,33 @@ def _choose(builder: Any, value: Any, choices: Sequence[int], emit: Callable[[in
 
 
 @intrinsic
-def tile(typing_context: Any, C: Any, A: Any, B: Any, depth: Any, accumulate: Any, size: Any) -> Any:
-    """Compute one tile of a product.
+def tile(
+    typing_context: Any, C: Any, A: Any, B: Any, c_place: Any, a_place: Any, b_place: Any, terms: Any, size: Any
+) -> Any:
+    """Compute one tile of a product: C, A and B are arrays, whose places are as in `multiply`.
 
-    C is (array, start, row), A (array, start, row, step), B (array, start, 0, step), see `multiply`. `accumulate` is 1
-    to add to C, 0 to overwrite it. `size` is (rows, vectors): one of `_ROW_CHOICES`, one of `_VECTOR_CHOICES`.
+    `terms` is (depth, accumulate): 1 to add to C, 0 to overwrite it. `size` is (rows, vectors): one of `_ROW_CHOICES`,
+    one of `_VECTOR_CHOICES`; with any other nothing is computed.
     """
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        c, a, b = (_operand(context, builder, call.args[position], args[position]) for position in range(3))
-        rows, vectors = (builder.extract_value(args[5], position) for position in range(2))
+        arrays = [context.make_array(call.args[i])(context, builder, args[i]).data for i in range(3)]
+        places = [_unpack_tuple(builder, place, 3) for place in args[3:6]]
+        C, A, B = (_Operand(data, *place) for data, place in zip(arrays, places, strict=True))
+        depth_and_accumulate, (rows, vectors) = (_unpack_tuple(builder, pair, 2) for pair in args[6:])
 
         def columns(r: int) -> None:
-            _choose(builder, vectors, _VECTOR_CHOICES, lambda v: _emit_tile(builder, (c, a, b), args[3:5], r, v))
+            _choose(
+                builder,
+                vectors,
+                _VECTOR_CHOICES,
+                lambda v: _emit_tile(builder, (C, A, B), depth_and_accumulate, r, v),
+            )
 
         _choose(builder, rows, _ROW_CHOICES, columns)
         return context.get_dummy_value()
 
-    return types.void(C, A, B, types.intp, types.intp, size), emit
+    return types.void(C, A, B, c_place, a_place, b_place, terms, size), emit
 
 
 @kernel("int64(int64)")
@@ -142,38 +144,36 @@ def tile_vectors(left: int) -> int:
 
 
 _types: Any = types
-_PLACE = _types.Tuple((types.float32[::1], *(types.int64,) * 3))
+_FLOATS32, _TRIPLE = types.float32[::1], _types.UniTuple(types.int64, 3)
 
 
-@kernel(types.void(_PLACE, _PLACE, _PLACE, _types.UniTuple(types.int64, 3)))
-def multiply(C: Operand, A: Operand, B: Operand, shape: tuple[int, int, int]) -> None:
+@kernel(types.void(_FLOATS32, _FLOATS32, _FLOATS32, _TRIPLE, _TRIPLE, _TRIPLE, _TRIPLE))
+def multiply(C: Any, A: Any, B: Any, c_place: Place, a_place: Place, b_place: Place, shape: Place) -> None:
     """Write C = A B, where C is [rows, vectors x LANES], A [rows, depth] and B [depth, vectors x LANES].
 
     Args:
-        C: contiguous float32 array, where the matrix begins in it, its stride from row to row, and 0.
-        A: the same, with its stride along `depth` last.
-        B: the same, with 0 as the stride of rows. Columns of C and B are neighbours. All strides count floats.
+        C: contiguous float32, like the others. Columns of C and B are neighbours.
+        A: likewise.
+        B: likewise.
+        c_place: where the matrix begins in C, its stride from row to row, and 0; in floats, like the others.
+        a_place: the same of A, with its stride along `depth` last.
+        b_place: the same of B, with 0 as the stride of rows.
         shape: rows, vectors, depth.
     """
-    c, c_start, c_row, _ = C
-    a, a_start, a_row, a_step = A
-    b, b_start, _, b_step = B
+    c_start, c_row, _ = c_place
+    a_start, a_row, a_step = a_place
+    b_start, _, b_step = b_place
     rows, vectors, depth = shape
     for k in range(0, depth, DEPTH_BLOCK):
-        block = min(DEPTH_BLOCK, depth - k)
+        terms = (min(DEPTH_BLOCK, depth - k), int(k > 0))
         v = 0
         while v < vectors:
             wide = tile_vectors(vectors - v)
+            b_at = (b_start + k * b_step + v * LANES, 0, b_step)
             r = 0
             while r < rows:
                 high = tile_rows(rows - r)
-                tile(
-                    (c, c_start + r * c_row + v * LANES, c_row),
-                    (a, a_start + r * a_row + k * a_step, a_row, a_step),
-                    (b, b_start + k * b_step + v * LANES, 0, b_step),
-                    block,
-                    int(k > 0),
-                    (high, wide),
-                )
+                c_at = (c_start + r * c_row + v * LANES, c_row, 0)
+                tile(C, A, B, c_at, (a_start + r * a_row + k * a_step, a_row, a_step), b_at, terms, (high, wide))
                 r += high
             v += wide
