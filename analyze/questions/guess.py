@@ -15,6 +15,7 @@ from analyze.stats.result import FLOOR, LEVEL, FloatArray
 from analyze.stats.sample_size import POWER, least
 from analyze.stats.selection import RESAMPLES
 from analyze.study import ArchitectureKey
+from store.families import family_facts
 
 MIN_TO_PROVE = 10
 """Replicates below which nothing is promised: five of them seldom reach the levels that the tests are held to."""
@@ -194,7 +195,7 @@ def more_replicates(cells: Sequence[Cell | Candidate], repeats: int) -> str:
         for depth, group in groupby(members, key=lambda cell: cell.depth):
             depths.setdefault(tuple(cell.capacity for cell in group), []).append(depth)
         for sizes, at in depths.items():
-            named = f" --depths {','.join(map(str, at))}" if family == "dnn" else ""
+            named = f" --depths {','.join(map(str, at))}" if family_facts(family).layered else ""
             capacities = ",".join(map(str, sizes))
             lines.append(
                 f"generate convergence --dataset {dataset} --family {family}{named} --capacities {capacities} "
