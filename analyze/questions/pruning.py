@@ -18,6 +18,7 @@ from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
+from analyze.stats.tolerance import failure_bound
 from analyze.study import (
     ArchitectureKey,
     Found,
@@ -29,7 +30,6 @@ from analyze.study import (
     study_of,
     sweep_rng,
 )
-from analyze.stats.tolerance import failure_bound
 
 if TYPE_CHECKING:
     import polars
