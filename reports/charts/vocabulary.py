@@ -5,6 +5,11 @@ from __future__ import annotations
 DATASETS = {"digits": "Digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 FAMILIES = {"dnn": "DNN", "cnn": "CNN", "vit": "ViT"}
 CAPACITIES = {"dnn": "Width of the first hidden layer", "cnn": "Channels", "vit": "Embedding width"}
+PARAMETERS = "Trainable parameters"
+ACCURACY = "Test accuracy"
+PRUNED = "Weights pruned"
+GAP = "Gap, 32-bit minus 8-bit"
+LOSS = "Loss, nats"
 SHORT_CAPACITIES = {"dnn": "width", "cnn": "channels", "vit": "embedding width"}
 DEPTHS = {
     "dnn": ("hidden layer", "hidden layers"),
