@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench faults docs clean
 
 # The stamp is renewed when the project's dependencies change.
 $(VENV)/.base: pyproject.toml
@@ -40,6 +40,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Takes hours: 200 kills, and signals at many moments.
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest tests/faults --slow --kills 200
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -331,6 +332,6 @@ def power(asked: Request, margin: float) -> None:
     emit(find(*asked.what, margin=margin, seed=asked.seed), asked.destination, power_table)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command `analyze` and exit."""
     run(analyze, "analyze")

@@ -148,4 +148,4 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    run(generate, "generate")
+    run(generate, "generate", interrupt="leave")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -21,10 +19,12 @@ from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
+from generate.leases import Leases
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
 from generate.protocol import FamilyProtocol, Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.sweep import Progress, run_sweep
+from store import signals
 from store.errors import MinarchError
 from store.records import Invocation
 from store.results import Store
@@ -43,6 +43,8 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     """
     store = Store(store_path)
     store.prepare()
+    # Before the plan: what another driver trains from now on is no surprise.
+    leases = Leases(store.spool / "leases")
     datasets = _load(request, store)
     plan = make_plan(request, datasets, store.run_ids())
     if not plan.units:
@@ -64,26 +66,31 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         progress = current
         display(current)
 
-    try:
-        with _termination_as_interrupt(), shown(console) as display:
-            final = run_sweep(plan.units, store, pool, invocation, show=keep)
-    except KeyboardInterrupt:
-        pool.stop()
-        store.ingest(CLOSE_SECONDS)
-        done = progress.models_done if progress else 0
-        click.echo(
-            f"generate: interrupted; {done:,} of {counted(plan.missing, 'model')} trained and safe in {store_path};"
-            " the same command goes on from there",
-            err=True,
-        )
-        raise click.exceptions.Exit(130) from None
-    finally:
-        pool.stop()
+    with signals.answering("note") as stopping:
+        try:
+            with shown(console) as display:
+                final = run_sweep(plan.units, store, pool, invocation, leases=leases, show=keep, stopping=stopping)
+        except KeyboardInterrupt:
+            pool.stop()
+            with contextlib.suppress(MinarchError):
+                store.ingest(CLOSE_SECONDS)  # Else units stay in the spool, where they are safe too.
+            done = progress.models_done if progress else 0
+            if signals.speak():
+                click.echo(
+                    f"generate: interrupted; {done:,} of {counted(plan.missing, 'model')} trained and safe in"
+                    f" {store_path}; the same command goes on from there",
+                    err=True,
+                )
+            raise click.exceptions.Exit(signals.INTERRUPTED) from None
+        finally:
+            pool.stop()
+            leases.close()
     store.close_out()
     _warn_of_validation(store, invocation)
+    elsewhere = f", {final.elsewhere:,} meanwhile by another generate" if final.elsewhere else ""
     click.echo(
-        f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}; {store_path} holds"
-        f" {plan.stored + final.models_done:,} of the {plan.models:,} asked for"
+        f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}{elsewhere}; {store_path} holds"
+        f" {plan.stored + final.models_done + final.elsewhere:,} of the {plan.models:,} asked for"
     )
     if final.failures:
         unit, error = final.failures[0]
@@ -187,15 +194,3 @@ def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: 
         f"{counted(plan.missing, 'model')} in {counted(len(plan.units), 'unit')} on {where}{time}{disk}{stored}",
         highlight=False,
     )
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -79,7 +79,7 @@ def _bar(console: Console) -> Iterator[Display]:
         task = bar.add_task("", total=None, left="", cells="")
 
         def display(progress: Progress) -> None:
-            cells = "; ".join(unit.name for unit in progress.running)
+            cells = "; ".join(unit.name for unit in progress.running) or _held(progress)
             bar.update(task, total=progress.models, completed=progress.models_done, left=_left(progress), cells=cells)
 
         yield display
@@ -95,12 +95,16 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS:
             self._last = now
-            current = progress.running[0].name if progress.running else ""
+            current = progress.running[0].name if progress.running else _held(progress)
             self._console.print(
                 f"{progress.models_done:,} of {counted(progress.models, 'model')}, {_left(progress)}; now {current}",
                 soft_wrap=True,
                 highlight=False,
             )
+
+
+def _held(progress: Progress) -> str:
+    return f"waiting for {counted(progress.held, 'unit')} of another generate" if progress.held else ""
 
 
 def _left(progress: Progress) -> str:

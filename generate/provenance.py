@@ -26,7 +26,7 @@ def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
     """Return the record of this call: command line, request, versions, and the machine (its name is left out)."""
     return Invocation(
         invocation_id=uuid.uuid4().hex[:16],
-        argv=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        argv=shlex.join(["generate", *sys.argv[1:]]),
         started_at=datetime.now(UTC).replace(tzinfo=None),
         package_version=version("minarch"),
         torch_version=torch.__version__,

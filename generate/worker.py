@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,30 @@ from store.errors import MinarchError
 from store.records import Epoch, IntegerCheck, Label, Pruned, Records, Run
 
 
-def start_worker() -> None:
-    """Prepare a worker process: one thread, deaf to Ctrl-C (the driver ends it), and gone when its driver is."""
+def serve(tasks: Connection) -> None:
+    """Carry out tasks until the other end of the pipe is closed; answer each with success and result or exception.
+
+    One thread, deaf to Ctrl-C (the driver ends this process), and gone when the driver is.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_leave_with_driver, daemon=True).start()
+    with contextlib.suppress(EOFError):
+        while True:
+            function, arguments, keywords = tasks.recv()
+            try:
+                answer = True, function(*arguments, **keywords)
+            except Exception as error:
+                answer = False, _portable(error)
+            tasks.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _leave_with_driver() -> None:

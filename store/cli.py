@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, NoReturn
 
 import click
 
-from store.console import hear_interrupts, run, standard_input
+from store import signals
+from store.console import run, standard_input
 from store.options import chosen_format, format_option, out_option, store_option
 from store.words import counted
 
@@ -99,7 +100,7 @@ def sql(query: str, store_path: Path, format_: str | None, out: Path | None, mem
     from store.output import emit_query
     from store.sandbox import Limits
 
-    hear_interrupts()
+    signals.hear_interrupts()
     text = standard_input() if query == "-" else query
     emit_query(store_path, text, Limits(memory=memory_limit, rows=max_rows), form, out)
 

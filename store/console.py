@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
 
+from store import signals
 from store.errors import MinarchError
+from store.signals import INTERRUPTED
 
-USAGE, RUNTIME, INTERRUPTED = 2, 1, 130
+USAGE, RUNTIME = 2, 1
 
 
-def run(command: click.Command, name: str) -> NoReturn:
-    """Run a click command as the program `name` and exit.
+def run(command: click.Command, name: str, *, interrupt: signals.Answer = "raise") -> NoReturn:
+    """Run a click command as the program `name` and exit; `interrupt` is its answer to a signal to stop.
 
     Exit codes: 0 done, 1 a fault at run time, 2 wrong usage, 130 interrupted. Faults are one line on standard
     error; a traceback is a bug.
@@ -26,13 +27,15 @@ def run(command: click.Command, name: str) -> NoReturn:
     _open_standard_streams()
     output = sys.stdout
     try:
-        code = command.main(prog_name=name, standalone_mode=False)
+        code = _invoke(command, name, interrupt)
         sys.stdout.flush()  # Here, where a fault is understood, not at the interpreter's end.
     except click.exceptions.NoArgsIsHelpError as error:
         _complain(error.ctx.get_help() if error.ctx else error.format_message(), USAGE)
     except click.UsageError as error:
         _complain(_line(name, _usage_message(error)), USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
+        if not signals.speak():
+            sys.exit(INTERRUPTED)
         _complain(_line(name, "interrupted"), INTERRUPTED)
     except click.ClickException as error:
         _complain(_line(name, error.format_message()), RUNTIME)
@@ -55,10 +58,15 @@ def run(command: click.Command, name: str) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def hear_interrupts() -> None:
-    """Let Ctrl-C interrupt this program even where a shell has it ignored, as in the background of a script."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _invoke(command: click.Command, name: str, interrupt: signals.Answer) -> object:
+    try:
+        with signals.answering(interrupt):
+            return command.main(prog_name=name, standalone_mode=False)
+    except Exception:
+        # What an interrupt becomes when it hits, say, a module in C while that is imported.
+        if signals.received():
+            raise KeyboardInterrupt from None
+        raise
 
 
 def standard_input() -> str:

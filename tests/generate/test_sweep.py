@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import pytest
 
 from generate.datasets import Dataset
 from generate.executors import DaskWorkers, LocalWorkers
+from generate.leases import Leases
 from generate.plan import Request, Unit, make_plan
 from generate.provenance import new_invocation
-from generate.sweep import ATTEMPTS, run_sweep
+from generate.sweep import ATTEMPTS, Progress, run_sweep
 from generate.worker import run_unit
 from store.errors import MinarchError
 from store.results import Store
@@ -142,7 +144,7 @@ def stored(folder: Path) -> int:
 
 
 def wait_for_runs(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while stored(folder) < number and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
 
@@ -228,6 +230,112 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert not [process for process in family if runs(process)]
     assert stored(tmp_path) >= 12
+
+
+def trained(output: str) -> int:
+    """The models that a driver says it has trained itself."""
+    return int(output.partition(" ")[0].replace(",", ""))
+
+
+def test_two_drivers_share_the_work(tmp_path: Path) -> None:
+    """On one store they train each model once between them, though their packs differ."""
+    command = ["convergence", "--family", "dnn", "--epochs", "20", "--repeats", "12", "--workers", "1"]
+    first = generate(*command, "--capacities", "1,2,5", folder=tmp_path)
+    second = generate(*command, "--capacities", "5,2", folder=tmp_path)
+    outputs = [process.communicate(timeout=300) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    counts = [trained(output) for output, _ in outputs]
+    store = Store(tmp_path / "s.duckdb")
+    assert store.query("SELECT count(*), count(DISTINCT run_id) FROM runs").row(0) == (12 * 12, 12 * 12)
+    assert sum(counts) == 12 * 12, counts
+    assert not list(store.spool.rglob("*.lease"))
+
+
+def test_a_driver_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
+    command = [*SWEEP, "--repeats", "12", "--workers", "1"]
+    first = generate(*command, folder=tmp_path)
+    second = generate(*command, folder=tmp_path)
+    wait_for_runs(tmp_path, 12, first)
+    first.kill()
+    first.communicate(timeout=60)
+    output, errors = second.communicate(timeout=300)
+    assert second.returncode == 0, errors
+    assert "holds 144 of the 144 asked for" in output
+    check_whole(tmp_path, 12)
+
+
+def test_units_that_another_driver_trains_are_left_to_it(digits: Dataset, tmp_path: Path) -> None:
+    """They come last: stored by then they are done, and free again they are trained."""
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=3)
+    other, workers = Leases(tmp_path / "leases"), Inline()
+    stored_by_it, given_up = units[0], units[1]
+    for unit in (stored_by_it, given_up):
+        assert other.claim([unit.run_id(cell.architecture) for cell in unit.cells])
+    seen: list[int] = []
+
+    def show(progress: Progress) -> None:
+        seen.append(progress.held)
+        if seen.count(2) == 2 and progress.models_done:
+            run_sweep([stored_by_it], store, Inline(), new_invocation())
+            other.close()
+
+    progress = run_sweep(units, store, workers, new_invocation(), leases=Leases(tmp_path / "leases"), show=show)
+    assert (progress.models_done, progress.elsewhere, progress.models) == (4, 2, 4)
+    assert workers.started == 2
+    assert len(store.run_ids()) == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the server")
+def test_the_fork_server_is_killed(tmp_path: Path) -> None:
+    """Its workers go on; when one of them dies too, a new server starts the next."""
+    process = generate(*SWEEP, "--repeats", "30", "--workers", "2", folder=tmp_path)
+    wait_for_runs(tmp_path, 12, process)
+    family = sorted(children(process.pid))
+    servers = [p for p in family if "forkserver" in Path(f"/proc/{p}/cmdline").read_text()]
+    os.kill(servers[0], signal.SIGKILL)
+    os.kill(family[-1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    check_whole(tmp_path, 30)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a process end")
+def test_workers_start_again_after_the_fork_server_s_death(tmp_path: Path) -> None:
+    workers = LocalWorkers(1)
+    try:
+        for _ in range(3):
+            process = workers.submit(os.getpid).result(timeout=60)
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            assert workers.submit(os.getpid).result(timeout=60) == process, "it takes no worker with it"
+            os.kill(process, signal.SIGKILL)
+            # Its pipe is closed when the last of its threads is gone; the first one is reported dead before that.
+            while runs(process) or len(list(Path(f"/proc/{process}").glob("task/*"))) > 1:
+                time.sleep(0.01)
+    finally:
+        workers.stop()
+
+
+def complain(text: str) -> None:
+    raise UnportableError(text, 1)
+
+
+class UnportableError(Exception):
+    """An error that pickle cannot restore."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+
+
+def test_an_error_comes_back_from_a_worker() -> None:
+    workers = LocalWorkers(1)
+    try:
+        error = workers.submit(complain, "no such thing").exception(timeout=60)
+        assert isinstance(error, RuntimeError)
+        assert str(error) == "UnportableError: no such thing"
+        assert workers.submit(os.getpid).result(timeout=60)
+    finally:
+        workers.stop()
 
 
 @pytest.mark.filterwarnings("ignore")
