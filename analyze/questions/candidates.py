@@ -10,9 +10,10 @@ import numpy as np
 
 from analyze.questions.regimes import Regime, boundaries, first_stable_of
 from analyze.stats.means import mean_interval
+from analyze.stats.onesided import loss_p
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
-from analyze.stats.selection import fallback, loss_p, worst_rival_p
+from analyze.stats.selection import fallback, worst_rival_p
 from analyze.stats.stability import DEAD_MARGIN
 from analyze.stats.tolerance import failure_bound
 from analyze.study import ArchitectureKey, Study, SweepKey, once, sweep_rng

@@ -18,6 +18,7 @@ from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
+from analyze.stats.tolerance import failure_bound
 from analyze.study import (
     ArchitectureKey,
     Found,
@@ -66,6 +67,8 @@ class Pruning:
     safe_sparsity: float | None
     margin: float
     loss_bound: float | None
+    skewness: float | None
+    failure_bound: float | None
     replicates: int
     baseline: float | None
     phases: Status
@@ -236,11 +239,14 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
     threshold = stable.get(cell.key.sweep)
     reasons = dict.fromkeys(text for text in (None if dead else safe.reason, phases.reason) if text)
 
-    def at(point: Point | None) -> tuple[float, float, float] | tuple[None, None, None]:
+    def at(point: Point | None) -> tuple[float | None, float | None, float | None]:
         if point is None:
             return None, None, None
+        estimate = cell.sparsities[point.estimate]
+        if point.interval is None:
+            return estimate, None, None
         low, high = point.interval
-        return cell.sparsities[point.estimate], cell.sparsities[low], cell.sparsities[high]
+        return estimate, cell.sparsities[low], cell.sparsities[high]
 
     plateau, floor, onset, collapse = map(at, (phases.plateau_end, phases.floor_start, phases.onset, phases.collapse))
     return Pruning(
@@ -254,6 +260,8 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
         safe_sparsity=None if dead or safe.estimate is None else cell.sparsities[safe.estimate],
         margin=margin,
         loss_bound=None if dead else safe.bound,
+        skewness=None if dead else safe.skewness,
+        failure_bound=None if dead or safe.estimate is None else _failure_bound(cell, safe.estimate),
         replicates=safe.n,
         baseline=baseline,
         phases=phases.status,
@@ -274,6 +282,12 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
         protocol_id=cell.protocol_id,
         dataset_fingerprint=cell.dataset_fingerprint,
     )
+
+
+def _failure_bound(cell: Curves, at: int) -> float:
+    """Return the upper 95% bound on the share of models that are dead at a sparsity."""
+    deaths = int((cell.accuracy[:, at] < cell.chance + DEAD_MARGIN).sum())
+    return failure_bound(deaths, len(cell.accuracy))
 
 
 def _crossing(shallower: Curves, deeper: Curves, seed: int) -> DepthCrossing:

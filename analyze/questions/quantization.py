@@ -57,6 +57,8 @@ class QuantizationGap:
     ci_low: float | None
     ci_high: float | None
     p_value: float | None
+    skewness: float | None
+    largest_share: float | None
     dead_fp32: int
     dead_int8: int
     death_rate: float | None
@@ -82,6 +84,8 @@ class QuantizationTrend:
     ci_low: float | None
     ci_high: float | None
     p_value: float | None
+    skewness: float | None
+    largest_share: float | None
     smallest: int | None
     largest: int | None
     sizes: int
@@ -258,6 +262,8 @@ def _gap(sweep: Pairs, size: int, stable: dict[SweepKey, float]) -> Quantization
         ci_low=gap.interval[0] if gap else None,
         ci_high=gap.interval[1] if gap else None,
         p_value=gap.p if gap else None,
+        skewness=gap.skewness if gap else None,
+        largest_share=gap.largest_share if gap else None,
         dead_fp32=found.dead_fp32,
         dead_int8=found.dead_int8,
         death_rate=deaths.estimate if deaths else None,
@@ -289,6 +295,8 @@ def _trend(sweep: Pairs, stable: dict[SweepKey, float]) -> QuantizationTrend:
         ci_low=slope.interval[0] if slope else None,
         ci_high=slope.interval[1] if slope else None,
         p_value=slope.p if slope else None,
+        skewness=slope.skewness if slope else None,
+        largest_share=slope.largest_share if slope else None,
         smallest=int(capacities[0]) if len(capacities) else None,
         largest=int(capacities[-1]) if len(capacities) else None,
         sizes=found.sizes,

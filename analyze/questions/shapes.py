@@ -54,7 +54,9 @@ class ShapeEquivalence:
     p_different: float | None
     p_different_holm: float | None
     sd: float | None
+    skewness: float | None
     power: float | None
+    failure_bound: float | None
     topologies: int
     replicates: int
     method: str
@@ -102,6 +104,7 @@ class ShapeComponents:
     replicate_sd: float | None
     replicate_low: float | None
     replicate_high: float | None
+    largest_share: float | None
     sizes: int
     cells: int
     replicates: int
@@ -275,7 +278,9 @@ def _equivalence(
         p_different=found.p_different,
         p_different_holm=found.p_different_holm,
         sd=found.sd,
+        skewness=found.skewness,
         power=found.power,
+        failure_bound=found.failure_bound,
         topologies=found.topologies,
         replicates=found.n,
         method=found.method,
@@ -348,6 +353,7 @@ def _component_row(
         replicate_sd=replicate[0],
         replicate_low=replicate[1],
         replicate_high=replicate[2],
+        largest_share=found.largest_share,
         sizes=found.sizes,
         cells=found.cells,
         replicates=found.n,

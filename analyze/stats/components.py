@@ -9,11 +9,14 @@ import numpy as np
 from scipy.special import chdtri
 
 from analyze.stats.equivalence import complete_blocks
-from analyze.stats.means import TINY
+from analyze.stats.means import DOMINANT, TINY
 from analyze.stats.replicates import counts
 from analyze.stats.result import MIN_REPLICATES, BoolArray, FloatArray, IntArray, Status
 
 KNOTS = 8
+ONE_REPLICATE = (
+    "one replicate makes most of the variance within networks: rare events make its interval cover too little"
+)
 MIN_SIZES_FOR_COMPONENTS = 2
 MIN_SIZES_FOR_SPLINE = 3
 
@@ -30,7 +33,8 @@ class Component:
 class Components:
     """Standard deviations between sizes, between the topologies of a size, and between replicates of one network.
 
-    `cells` networks of `sizes` sizes were used; `n` is the smallest number of replicates at any size.
+    `cells` networks of `sizes` sizes were used; `n` is the smallest number of replicates at any size. `largest_share`
+    is that of the replicate that makes most of the variance within networks.
     """
 
     status: Status
@@ -41,6 +45,7 @@ class Components:
     size: Component | None = None
     topology: Component | None = None
     replicate: Component | None = None
+    largest_share: float | None = None
     reason: str | None = None
 
 
@@ -97,6 +102,8 @@ def components(
         x = np.log10(np.concatenate([parameters[i][rows] for i, rows in used]))
         keep -= projection(spline_basis(x, min(KNOTS, len(used))))
     weights = weights_of(resamples, len(table.noise), n, rng)
+    shares = (table.deviations**2).sum(axis=1)
+    largest = float(shares.max() / max(float(shares.sum()), TINY**2))
     return Components(
         status="detected",
         method=method,
@@ -113,6 +120,8 @@ def components(
             float(within_sizes(keep.T, table.size).sum()),
         ),
         replicate=_replicate(table.deviations),
+        largest_share=largest,
+        reason=ONE_REPLICATE if largest > DOMINANT else None,
     )
 
 

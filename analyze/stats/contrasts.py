@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
-from analyze.stats.result import FLOOR, FloatArray, IntArray
-from analyze.stats.selection import loss_p
+from analyze.stats.onesided import loss_p, one_sided_p, one_sided_reach, skewness, standard_error
+from analyze.stats.result import FloatArray, IntArray
 from analyze.stats.sides import Sides, every
 
 RESAMPLES = 19_999
@@ -16,23 +15,33 @@ RESAMPLES = 19_999
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """A mean, or a difference of means, of `n` replicates (the fewer, of two samples), and its standard error."""
+    """A mean, or a difference of means, of `n` replicates (the fewer, of two samples), and its standard error.
+
+    `skewness` is that of the values: of the estimate times the root of n.
+    """
 
     estimate: float
     error: float
     degrees: float
     n: int
+    skewness: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% t interval."""
-        reach = float(stdtrit(self.degrees, 0.975)) * self.error
-        return self.estimate - reach, self.estimate + reach
+        """The 95% interval: either end the outer one of t and Hall's transformation."""
+        low, high = (float(one_sided_reach(s * self._skew, self.degrees, 0.025)) * self.error for s in (-1, 1))
+        return self.estimate - low, self.estimate + high
 
     def above(self, threshold: float) -> Sides:
-        """Return the evidence for the true value being above a threshold."""
+        """Return the evidence for the true value being above a threshold: of t and Hall's transformation the less."""
         t = (self.estimate - threshold) / self.error
-        return Sides(float(stdtr(self.degrees, -t)), float(stdtr(self.degrees, t)))
+        p_for, p_against = (float(one_sided_p(s * t, s * self._skew, self.degrees)) for s in (-1, 1))
+        return Sides(p_for, p_against)
+
+    @property
+    def _skew(self) -> float:
+        """The skewness of the estimate."""
+        return self.skewness / float(np.sqrt(self.n))
 
     def below(self, threshold: float) -> Sides:
         """Return the evidence for the true value being below a threshold."""
@@ -50,30 +59,40 @@ class Contrast:
 def mean_of(values: FloatArray) -> Contrast:
     """Return the mean of at least two independent values; their variance has 0.001^2 added."""
     n = len(values)
-    error = float(np.sqrt((values.var(ddof=1) + FLOOR**2) / n))
-    return Contrast(estimate=float(values.mean()), error=error, degrees=n - 1, n=n)
+    return Contrast(
+        estimate=float(values.mean()),
+        error=float(standard_error(values)),
+        degrees=n - 1,
+        n=n,
+        skewness=float(skewness(values)),
+    )
 
 
 def difference_of(first: FloatArray, second: FloatArray) -> Contrast:
     """Return the difference of the means of two independent samples, first minus second.
 
-    Source: Welch (1947), Biometrika 34, 28-35.
+    Source: Welch (1947), Biometrika 34, 28-35; third cumulants of means subtract, as variances add.
     """
-    squares = [mean_of(values).error ** 2 for values in (first, second)]
+    parts = [mean_of(values) for values in (first, second)]
+    squares = [part.error**2 for part in parts]
+    total = sum(squares)
     freedom = squares[0] ** 2 / (len(first) - 1) + squares[1] ** 2 / (len(second) - 1)
+    cumulants = [part.skewness / np.sqrt(part.n) * part.error**3 for part in parts]
+    n = min(len(first), len(second))
     return Contrast(
-        estimate=float(first.mean() - second.mean()),
-        error=float(np.sqrt(sum(squares))),
-        degrees=sum(squares) ** 2 / freedom,
-        n=min(len(first), len(second)),
+        estimate=parts[0].estimate - parts[1].estimate,
+        error=float(np.sqrt(total)),
+        degrees=total**2 / freedom,
+        n=n,
+        skewness=float((cumulants[0] - cumulants[1]) / total**1.5 * np.sqrt(n)),
     )
 
 
 def all_small(losses: FloatArray, *, rng: np.random.Generator) -> Sides:
     """Return the evidence for every column's mean being negative; shape (replicates, columns).
 
-    For it the larger of t and bootstrap-t, since few large losses make the t test err; against it the last column's t
-    test.
+    For it the largest p value of t, Hall's transformation and bootstrap-t, since few large losses make the t test err;
+    against it the last column's.
     """
     p_for = float(loss_p(losses, 0.0, rng=rng, resamples=RESAMPLES).max())
     return Sides(p_for, mean_of(losses[:, -1]).below(0.0).p_against)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.stats.contrasts import all_small, mean_of
+from analyze.stats.onesided import largest_skewness
 from analyze.stats.pruning import LOST
 from analyze.stats.result import FloatArray
 from analyze.stats.sides import Sides, every, some
@@ -22,10 +23,11 @@ CLOSE = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One property that the three phases have: the evidence for it, and in words what was seen."""
+    """One property of the three phases: the evidence for it, in words what was seen, and the largest skewness in it."""
 
     sides: Sides
     seen: str
+    skewness: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,11 @@ class PhaseEvidence:
 
     sides: Sides
     parts: tuple[Part, ...]
+
+    @property
+    def skewness(self) -> float:
+        """That of the parts which is largest in size."""
+        return max((part.skewness for part in self.parts), key=abs)
 
 
 def phase_evidence(
@@ -83,7 +90,7 @@ def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: floa
 
 def _plateau(lost: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = lost.mean() / margin.mean()
-    return Part(sides=all_small(lost - LOST * margin, rng=rng), seen=f"{share:z.1%} lost at {sparsity:.0%}")
+    return _small(lost - LOST * margin, f"{share:z.1%} lost at {sparsity:.0%}", rng)
 
 
 def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part:
@@ -91,8 +98,12 @@ def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part
     ends = np.searchsorted(grid, grid + SPAN + CLOSE) - 1
     falls = [accuracy[:, [start]] - accuracy[:, [end]] for start, end in enumerate(ends) if end > start]
     share = max(float(fall.mean()) for fall in falls) / margin.mean()
-    sides = some([mean_of((fall - STEEP * margin)[:, 0]).above(0.0) for fall in falls])
-    return Part(sides=sides, seen=f"{share:z.0%} lost within {100 * SPAN:.0f} points")
+    beyond = [fall - STEEP * margin for fall in falls]
+    return Part(
+        sides=some([mean_of(values[:, 0]).above(0.0) for values in beyond]),
+        seen=f"{share:z.0%} lost within {100 * SPAN:.0f} points",
+        skewness=largest_skewness(np.hstack(beyond)),
+    )
 
 
 def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
@@ -105,12 +116,18 @@ def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
     middle = int(np.abs(kept[1:] - 0.5).argmin()) + 1
     deviations = np.abs(accuracy - np.median(accuracy, axis=0))
     spreads = 100 * accuracy[:, [middle, 0]].std(axis=0, ddof=1)
+    raised = mean_of(deviations[:, middle] - deviations[:, 0])
     return Part(
-        sides=mean_of(deviations[:, middle] - deviations[:, 0]).above(0.0),
+        sides=raised.above(0.0),
         seen=f"sd {spreads[0]:.1f} points at {grid[middle]:.0%}, {spreads[1]:.1f} unpruned",
+        skewness=raised.skewness,
     )
 
 
 def _collapse(left: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = left.mean() / margin.mean()
-    return Part(sides=all_small(left - GONE * margin, rng=rng), seen=f"{share:z.0%} left at {sparsity:.0%}")
+    return _small(left - GONE * margin, f"{share:z.0%} left at {sparsity:.0%}", rng)
+
+
+def _small(losses: FloatArray, seen: str, rng: np.random.Generator) -> Part:
+    return Part(sides=all_small(losses, rng=rng), seen=seen, skewness=largest_skewness(losses))

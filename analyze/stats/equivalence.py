@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from analyze.stats.means import TINY
 from analyze.stats.multiple import holm
+from analyze.stats.onesided import one_sided_p, one_sided_reach, skewness, transformed, untransformed
 from analyze.stats.replicates import counts
 from analyze.stats.result import LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, FloatArray, IntArray
-from analyze.stats.stability import dead
+from analyze.stats.stability import DEAD_MARGIN, dead
+from analyze.stats.tolerance import failure_bound
 
 Verdict = Literal["equivalent", "different", "inconclusive", "insufficient"]
 SIMULATIONS = 999
@@ -28,8 +30,10 @@ class Equivalence:
     `largest` is the largest difference between two mean accuracies and `pair` the rows of the better and the worse
     topology; `interval` (95%) is that of the largest true difference. `p` tests that some difference reaches the
     margin, `p_different` that none exceeds it; the `_holm` ones are adjusted over the sizes. `sd` is the root mean
-    square, over pairs, of the standard deviation of the paired difference. `power` is the chance of `p` <= 0.05 were
-    all means equal.
+    square, over pairs, of the standard deviation of the paired difference. `skewness` is the largest, of either sign,
+    of a paired difference. `power` is the chance of `p` <= 0.05 were all means equal and all noise normal.
+    `failure_bound` is the upper 95% bound on the share of trainings of a topology that die, of the one with most deaths
+    seen.
     """
 
     status: Verdict
@@ -44,7 +48,9 @@ class Equivalence:
     interval: tuple[float, float] | None = None
     pair: tuple[int, int] | None = None
     sd: float | None = None
+    skewness: float | None = None
     power: float | None = None
+    failure_bound: float | None = None
     reason: str | None = None
 
 
@@ -90,7 +96,7 @@ def equivalences(
     Topologies of a size are equivalent if every two of them are, by two one-sided tests on the differences paired by
     replicate: the size's p value is the largest of all pairs', and needs no adjustment for their number. Over the
     sizes p values are Holm's. They are different if some difference exceeds the margin, by the largest studentised
-    difference against its simulated distribution.
+    difference against its simulated distribution. Either takes of t and Hall's transformation of it what shows less.
 
     Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680; intersection-union as in Berger and Hsu (1996),
     Statistical Science 11, 283-319.
@@ -152,7 +158,7 @@ def compare(
     Shape (topologies, replicates). Used are the replicates that all topologies with at least 5 of them have.
     """
     method = (
-        f"all-pairs TOST, paired by replicate, 5%, Holm over sizes; "
+        f"all-pairs TOST, paired by replicate, larger p of t and Hall's transformation, 5%, Holm over sizes; "
         f"different: largest studentised difference against {simulations} simulations"
     )
     rows, table = complete_blocks(accuracy)
@@ -161,26 +167,34 @@ def compare(
     if lacking:
         return Equivalence(status="insufficient", method=method, n=n, topologies=topologies, reason=lacking)
     seen = pairs(table)
-    critical = float(stdtrit(n - 1, 1 - TAIL))
     draws = simulated(contrasts(table), n, simulations, rng=rng)
     extreme = _largest(np.abs(draws.difference) / np.maximum(draws.error, TINY))
-    distance = np.abs(seen.difference)
-    beyond = float(_largest((distance - margin) / np.maximum(seen.error, TINY)))
-    low = float(_largest(distance - np.quantile(extreme, 1 - TAIL, method="higher") * seen.error))
+    critical = float(np.quantile(extreme, 1 - TAIL, method="higher"))
+    # Both orders of every pair: the better one first, and the worse one first.
+    difference, error, skew = (
+        values[~np.eye(topologies, dtype=np.bool_)] for values in (seen.difference, seen.error, pair_skew(table))
+    )
+    t = (difference - margin) / np.maximum(error, TINY)
+    beyond = float(np.minimum(t, transformed(t, skew)).max())
+    low = float((difference - np.maximum(critical, untransformed(critical, skew)) * error).max())
+    high = float((difference + one_sided_reach(skew, n - 1, TAIL) * error).max())
     worse, better = divmod(int(np.argmax(-seen.difference)), topologies)
     left_out = len(accuracy) - topologies
+    deaths = int((table < chance + DEAD_MARGIN).sum(axis=1).max())
     return Equivalence(
         status="inconclusive",
         method=method,
         n=n,
         topologies=topologies,
-        p=float(_largest(stdtr(n - 1, (distance - margin) / np.maximum(seen.error, TINY)))),
+        p=float(one_sided_p(t, skew, n - 1).max()),
         p_different=float((1 + np.sum(extreme >= beyond)) / (1 + simulations)),
-        largest=float(distance.max()),
-        interval=(max(low, 0.0), float(_largest(distance + critical * seen.error))),
+        largest=float(difference.max()),
+        interval=(max(low, 0.0), high),
         pair=(int(rows[better]), int(rows[worse])),
         sd=float(np.sqrt(n * (seen.error**2).sum() / (topologies * (topologies - 1)))),
+        skewness=float(np.abs(skew).max() * np.sqrt(n)),
         power=share_equivalent(draws, n, margin),
+        failure_bound=failure_bound(deaths, n),
         reason=f"{left_out} of {len(accuracy)} topologies left out for fewer than {MIN_REPLICATES} replicates"
         if left_out
         else None,
@@ -217,6 +231,12 @@ def pairs(table: FloatArray) -> Pairs:
     means = table.mean(axis=1)
     centred = table - means[:, None]
     return _pairs(means, centred @ centred.T / (n - 1), n)
+
+
+def pair_skew(table: FloatArray) -> FloatArray:
+    """Return the skewness of the mean paired differences, row minus column, of a table without gaps."""
+    skew: FloatArray = skewness(np.moveaxis(table[:, None] - table, -1, 0)) / np.sqrt(table.shape[1])
+    return skew
 
 
 def contrasts(table: FloatArray) -> FloatArray:

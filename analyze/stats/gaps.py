@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.stats.means import Mean, Share, mean_interval, share_interval
+from analyze.stats.means import DOMINANT, Mean, Share, mean_interval, share_interval
 from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Status
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SIZES_FOR_TREND = 3
+ONE_REPLICATE = (
+    "one replicate makes most of the variance: rare events make intervals cover too little and p values too small"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,13 @@ def alive(accuracy: FloatArray, chance: float) -> BoolArray:
 def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
     """Return the gap of one architecture; both of shape (replicates,), fractions, paired, NaN where a run diverged.
 
-    A t interval over the paired differences: percentile and BCa bootstraps cover too little at 5 replicates. Models
-    that die under int8 are no small gap but a failure, so they are counted apart.
+    The interval of `mean_interval` over the paired differences: percentile and BCa bootstraps cover too little at 5
+    replicates. Models that die under int8 are no small gap but a failure, so they are counted apart.
     """
-    method = "paired t, 95%, replicates alive in both; deaths: exact binomial (Clopper-Pearson)"
+    method = (
+        "paired, outer ends of t and Hall's transformation, 95%, replicates alive in both; "
+        "deaths: exact binomial (Clopper-Pearson)"
+    )
     lives, survives = alive(fp32, chance), alive(int8, chance)
     both = lives & survives
     n, living = int(both.sum()), int(lives.sum())
@@ -62,7 +68,9 @@ def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
     enough = n >= MIN_REPLICATES
     gap = mean_interval(fp32[both] - int8[both]) if enough else None
     reason = None
-    if gap is None:
+    if gap is not None:
+        reason = _one_replicate(gap)
+    else:
         cure = "run with --repeats" if n == len(fp32) else "the others are dead: run larger sizes, or --repeats"
         reason = f"{n} of {MIN_REPLICATES} needed replicates alive in both; {cure} {MIN_REPLICATES} or more"
     status: Status = "insufficient" if gap is None else "detected" if gap.p <= LEVEL else "absent"
@@ -82,10 +90,13 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
     """Return the mean over replicates of the slope of the gap on x.
 
     `gaps` has shape (sizes, replicates), NaN where a model is missing or dead; `x` has shape (sizes,). Each replicate
-    with at least 3 sizes gives one least-squares slope; a t interval over them. So the replicate stays the unit,
-    whatever its gaps have in common.
+    with at least 3 sizes gives one least-squares slope; the interval of `mean_interval` over them. So the replicate
+    stays the unit, whatever its gaps have in common.
     """
-    method = "per-replicate least-squares slopes of the gap on log10 parameters, t interval, 95%"
+    method = (
+        "per-replicate least-squares slopes of the gap on log10 parameters, "
+        "outer ends of t and Hall's transformation, 95%"
+    )
     present = ~np.isnan(gaps)
     sizes = int(present.any(axis=1).sum())
     usable = present.sum(axis=0) >= MIN_SIZES_FOR_TREND
@@ -100,4 +111,16 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
     centred = (x[:, None] - (weight * x[:, None]).sum(axis=0) / weight.sum(axis=0)) * weight
     slopes = (centred * np.nan_to_num(gaps[:, usable])).sum(axis=0) / (centred**2).sum(axis=0)
     slope = mean_interval(slopes)
-    return Trend(status="detected" if slope.p <= LEVEL else "absent", method=method, n=n, sizes=sizes, slope=slope)
+    return Trend(
+        status="detected" if slope.p <= LEVEL else "absent",
+        method=method,
+        n=n,
+        sizes=sizes,
+        slope=slope,
+        reason=_one_replicate(slope),
+    )
+
+
+def _one_replicate(mean: Mean) -> str | None:
+    """Return a warning where one replicate makes more than half of the variance."""
+    return ONE_REPLICATE if mean.largest_share > DOMINANT else None

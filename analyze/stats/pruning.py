@@ -13,16 +13,19 @@ from analyze.stats.result import FLOOR, MIN_REPLICATES, BoolArray, FloatArray, I
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SPARSITIES = 5
+MIN_FOR_INTERVALS = 10
+"""Replicates from which onset and collapse have intervals: where replicates decline at different sparsities, the first
+loss of the mean is that of few of them, and of 5 too often of none."""
 LOST, LEFT = 0.02, 0.02
 """Shares of (unpruned accuracy - chance): more than the first lost is decline, less than the second left collapse."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A place on the grid of sparsities, as an index, with its 95% interval."""
+    """A place on the grid of sparsities, as an index, with its 95% interval, if there are enough replicates for one."""
 
     estimate: int
-    interval: tuple[int, int]
+    interval: tuple[int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,8 @@ def pruning_phases(
     Plateau: one mean; decline: a mean per sparsity; floor: one mean; a variance each. The split that minimises
     sum n log(RSS / n + 0.001^2) + log(n) x parameters, exactly, over all splits. Detected if that is less than for a
     straight line over sparsity, with one variance or three. Intervals are percentile bootstraps over replicates; on
-    smooth curves, which have no sharp ends, `onset` and `collapse` are the ones to use.
+    smooth curves, which have no sharp ends, `onset` and `collapse` are the ones to use; these have intervals from 10
+    replicates on.
     """
     n, sparsities = accuracy.shape
     method = f"plateau, free decline, floor by exact search, against a line by BIC; replicate bootstrap ({resamples})"
@@ -82,16 +86,24 @@ def pruning_phases(
     means = counts @ accuracy / n
     lost = (means[:, :1] - means) / np.maximum(means[:, :1] - chance, FLOOR)
     found = evidence > 0
+    onset, collapse = first_time(lost > LOST), first_time(1 - lost < LEFT)
+    reasons = [] if found else ["a straight line describes accuracy over sparsity as well"]
+    if n < MIN_FOR_INTERVALS:
+        onset, collapse = (point and Point(estimate=point.estimate, interval=None) for point in (onset, collapse))
+        reasons.append(
+            f"{n} of {MIN_FOR_INTERVALS} replicates that intervals of onset and collapse take: "
+            f"run with --repeats {MIN_FOR_INTERVALS} or more"
+        )
     return PruningPhases(
         status="detected" if found else "absent",
         method=method,
         n=n,
         plateau_end=_point(first - 1) if found else None,
         floor_start=_point(last) if found else None,
-        onset=first_time(lost > LOST),
-        collapse=first_time(1 - lost < LEFT),
+        onset=onset,
+        collapse=collapse,
         evidence=evidence,
-        reason=None if found else "a straight line describes accuracy over sparsity as well",
+        reason="; ".join(reasons) or None,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, FloatArray, Status
+from analyze.stats.onesided import skewness, upper_bounds
+from analyze.stats.result import MIN_REPLICATES, FloatArray, Status
 
 MARGIN = 0.01
 
@@ -17,6 +17,7 @@ class SafeRatio:
     """The largest sparsity shown to be harmless, as an index of those given (0: none but the first).
 
     `bound` is the upper 95% bound of the mean loss of accuracy there, `next_bound` that at the first one that failed.
+    `skewness` is that of the losses there; where none is safe, at the smallest sparsity.
     """
 
     status: Status
@@ -26,6 +27,7 @@ class SafeRatio:
     estimate: int | None = None
     bound: float | None = None
     next_bound: float | None = None
+    skewness: float | None = None
     reason: str | None = None
 
 
@@ -38,21 +40,21 @@ def safe_ratio(
 
     Losses are paired by replicate. Up the grid, each sparsity is tested at the one-sided 5% level, and the first
     failure ends it: so no adjustment for the number of tests is needed. A sparsity passes if the upper bound of its
-    mean loss is below the margin; the bound is the larger of the t bound and the bootstrap-t bound, since the first
-    alone errs where losses are skewed or a few models fail.
+    mean loss is below the margin; the bound is that of `upper_bounds`, since a t bound alone errs where losses are
+    skewed or a few models fail.
 
-    Source: fixed sequences as in Goeman and Solari (2010), Annals of Statistics 38, 3782-3810; bootstrap-t as in Hall
-    (1988), Annals of Statistics 16, 927-953.
+    Source: fixed sequences as in Goeman and Solari (2010), Annals of Statistics 38, 3782-3810.
     """
     n = len(accuracy)
     method = (
         f"fixed-sequence non-inferiority, one-sided 95%, paired by replicate; "
-        f"larger of t and bootstrap-t ({resamples}) bounds"
+        f"largest of t, Hall's transformation and bootstrap-t ({resamples}) bounds"
     )
     if n < MIN_REPLICATES:
         reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
         return SafeRatio(status="insufficient", method=method, n=n, margin=margin, reason=reason)
-    bounds = upper_bounds(accuracy[:, :1] - accuracy[:, 1:], rng=rng, resamples=resamples)
+    losses = accuracy[:, :1] - accuracy[:, 1:]
+    bounds = upper_bounds(losses, rng=rng, resamples=resamples)
     passed = bounds < margin
     safe = len(bounds) if passed.all() else int(passed.argmin())
     return SafeRatio(
@@ -63,24 +65,6 @@ def safe_ratio(
         estimate=safe,
         bound=float(bounds[safe - 1]) if safe else None,
         next_bound=float(bounds[safe]) if safe < len(bounds) else None,
+        skewness=float(skewness(losses[:, max(safe - 1, 0)])) if len(bounds) else None,
         reason=None if safe else "even the smallest sparsity is not shown to be within the margin",
     )
-
-
-def upper_bounds(losses: FloatArray, *, rng: np.random.Generator, resamples: int = 999) -> FloatArray:
-    """Return upper 95% bounds of the mean of each column; `losses` has shape (replicates, columns).
-
-    Variances have 0.001^2 added, so that identical losses in a bootstrap sample do not divide by zero.
-    """
-    n = len(losses)
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    mean = losses.mean(axis=0)
-    centred = losses - mean
-    error = np.sqrt((centred.var(axis=0, ddof=1) + FLOOR**2) / n)
-    drawn = counts @ centred / n
-    variance = np.maximum(counts @ centred**2 / n - drawn**2, 0.0) * n / (n - 1)
-    studentised = drawn / np.sqrt((variance + FLOOR**2) / n)
-    by_bootstrap = mean - np.quantile(studentised, LEVEL, axis=0) * error
-    by_t = mean + stdtrit(n - 1, 1 - LEVEL) * error
-    bounds: FloatArray = np.maximum(by_t, by_bootstrap)
-    return bounds

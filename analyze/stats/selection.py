@@ -5,38 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtr
 
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, FloatArray
-
-RESAMPLES = 1999
-
-
-def loss_p(losses: FloatArray, margin: float, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> FloatArray:
-    """Return per column the p value against a mean loss of `margin` or more; `losses` is (replicates, columns).
-
-    The larger of the t and the bootstrap-t p value, since the first alone errs where losses are skewed; variances have
-    0.001^2 added. 1 where there are fewer than 5 replicates. The bootstrap is left out where the t test of some column
-    fails already: all columns have to pass.
-
-    Source: bootstrap-t as in Hall (1988), Annals of Statistics 16, 927-953.
-    """
-    n, columns = losses.shape
-    if n < MIN_REPLICATES:
-        return np.ones(columns)
-    mean = losses.mean(axis=0)
-    centred = losses - mean
-    t = (mean - margin) / np.sqrt((centred.var(axis=0, ddof=1) + FLOOR**2) / n)
-    by_t: FloatArray = stdtr(n - 1, t)
-    if by_t.max(initial=0.0) > LEVEL:
-        return by_t
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    drawn = counts @ centred / n
-    variance = np.maximum(counts @ centred**2 / n - drawn**2, 0.0) * n / (n - 1)
-    studentised = drawn / np.sqrt((variance + FLOOR**2) / n)
-    by_bootstrap = (1 + (studentised <= t).sum(axis=0)) / (1 + resamples)
-    p: FloatArray = np.maximum(by_t, by_bootstrap)
-    return p
+from analyze.stats.onesided import loss_p
+from analyze.stats.result import LEVEL, FloatArray
 
 
 def worst_rival_p(accuracy: FloatArray, one: int, margin: float, *, rng: np.random.Generator) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
     from rich.table import Table
@@ -57,6 +57,15 @@ def remarks(reasons: Sequence[tuple[str, str]]) -> list[str]:
     for where, reason in reasons:
         grouped.setdefault(reason, []).append(where)
     return [f"{'; '.join(where)}: [dim]{reason}[/]" for reason, where in grouped.items()] + ([""] if reasons else [])
+
+
+def unseen(bounds: Iterable[float | None]) -> list[str]:
+    """Return a line that says how many rare failures the replicates leave open; none where there is no bound."""
+    known = sorted({f"{100 * bound:.2g}" for bound in bounds if bound is not None}, key=float)
+    if not known:
+        return []
+    shares = known[0] if len(known) == 1 else f"{known[0]} to {known[-1]}"
+    return [f"[dim]Rare failures that these replicates do not show: up to {shares}% of trainings (95%).[/]", ""]
 
 
 def number(value: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from analyze.terminal.layout import YES_NO, new_table, percent, remarks, stacked, styled
+from analyze.terminal.layout import YES_NO, new_table, percent, remarks, stacked, styled, unseen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,7 +24,8 @@ def pruning_table(results: Results[Pruning]) -> RenderableType:
             ["plateau", "floor", "2% lost at", "2% left at", "n"],
         )
         reasons = []
-        for row in rows:
+        members = list(rows)
+        for row in members:
             table.add_row(
                 row.family,
                 str(row.depth),
@@ -33,14 +34,19 @@ def pruning_table(results: Results[Pruning]) -> RenderableType:
                 "" if row.safe_sparsity is None else f"{100 * row.safe_sparsity:.0f}",
                 "" if row.plateau_end is None else f"{100 * row.plateau_end:.0f}",
                 "" if row.floor_start is None else f"{100 * row.floor_start:.0f}",
-                percent(row.onset, row.onset_low, row.onset_high),
-                percent(row.collapse, row.collapse_low, row.collapse_high),
+                _place(row.onset, row.onset_low, row.onset_high),
+                _place(row.collapse, row.collapse_low, row.collapse_high),
                 str(row.replicates),
             )
             if row.reason:
                 reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
-        parts += [table, "", *remarks(reasons)]
+        parts += [table, "", *unseen(row.failure_bound for row in members), *remarks(reasons)]
     return stacked(parts)
+
+
+def _place(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a sparsity in percent with its interval; `60 [?]` where there are too few replicates for one."""
+    return f"{100 * value:.0f} [?]" if value is not None and low is None else percent(value, low, high)
 
 
 def crossings_table(results: Results[DepthCrossing]) -> RenderableType:

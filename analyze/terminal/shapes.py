@@ -16,6 +16,7 @@ from analyze.terminal.layout import (
     remarks,
     stacked,
     styled,
+    unseen,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def shapes_table(results: Results[ShapeEquivalence]) -> RenderableType:
         numbers = ["largest", "95% CI", "between", "p", "power", "n"]
         table = new_table(title, ["depth", "size", "stable", "status"], numbers)
         reasons = []
-        for row in rows:
+        members = list(rows)
+        for row in members:
             table.add_row(
                 str(row.depth),
                 str(row.capacity),
@@ -51,7 +53,7 @@ def shapes_table(results: Results[ShapeEquivalence]) -> RenderableType:
             )
             if row.reason:
                 reasons.append((f"depth {row.depth}, size {row.capacity}", row.reason))
-        parts += [table, "", *remarks(reasons)]
+        parts += [table, "", *unseen(row.failure_bound for row in members), *remarks(reasons)]
     return stacked(parts)
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from analyze import depth_crossings, pruning
 from analyze.stats.crossing import crossing
+from analyze.stats.onesided import upper_bounds
 from analyze.stats.pruning import best_split, pruning_phases
 from analyze.stats.result import FLOOR, FloatArray
-from analyze.stats.safety import safe_ratio, upper_bounds
+from analyze.stats.safety import safe_ratio
 from tests import planted_pruning
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.shown import body, documented

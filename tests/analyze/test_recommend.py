@@ -13,9 +13,9 @@ from scipy.special import nctdtr, stdtrit
 from analyze import Recommendation, Results, recommend
 from analyze.questions.guess import Odds
 from analyze.questions.storage import storage
+from analyze.stats.onesided import loss_p, upper_bounds
 from analyze.stats.result import FloatArray
-from analyze.stats.safety import upper_bounds
-from analyze.stats.selection import fallback, loss_p, worst_rival_p
+from analyze.stats.selection import fallback, worst_rival_p
 from generate.architectures import Architecture, ImageShape
 from generate.engine.plain.modules import build_module
 from generate.families import protocol_for

@@ -16,7 +16,7 @@ ACCURACY = Question(
     title="accuracy at the largest size",
     statistic="mean test accuracy at the largest size",
     unit="accuracy",
-    method="mean over replicates within the printed range, two one-sided t tests",
+    method="mean over replicates within the printed range, two one-sided tests, t and Hall's transformation",
 )
 
 

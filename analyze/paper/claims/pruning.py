@@ -15,6 +15,7 @@ from analyze.questions.pruning import Curves, Pruning, pruning_of
 from analyze.stats.contrasts import all_small, mean_of, slopes_within
 from analyze.stats.decline import CLOSE, first_loss, phase_evidence, tolerance
 from analyze.stats.gaps import alive
+from analyze.stats.onesided import largest_skewness
 from analyze.stats.pruning import LOST
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
@@ -26,7 +27,8 @@ PHASES = Question(
     title="pruning: plateau, sharp decline, collapse",
     statistic="properties of the three phases seen, of 4",
     unit="count",
-    method="plateau, fall, spread and collapse of the best architecture; per-replicate contrasts, t and bootstrap-t",
+    method="plateau, fall, spread and collapse of the best architecture; per-replicate contrasts, "
+    "t, Hall's transformation and bootstrap-t",
     allowed=(4.0, 4.0),
 )
 BEGIN = Question(
@@ -34,14 +36,15 @@ BEGIN = Question(
     title="sparsity where the decline begins",
     statistic="first sparsity with 2% lost",
     unit="sparsity",
-    method="losses paired by replicate at and below the ends of the printed range; t and bootstrap-t",
+    method="losses paired by replicate at and below the ends of the printed range; "
+    "t, Hall's transformation and bootstrap-t",
 )
 DEPTH = Question(
     claim=8,
     title="deeper networks tolerate more pruning",
     statistic="slope of the share kept on depth",
     unit="share per layer",
-    method="per-replicate slopes at equal width over stable sizes, t",
+    method="per-replicate slopes at equal width over stable sizes, t and Hall's transformation",
     allowed=POSITIVE,
 )
 WIDTH = Question(
@@ -49,7 +52,7 @@ WIDTH = Question(
     title="wider networks tolerate more pruning",
     statistic="slope of the share kept on log10 width",
     unit="share per tenfold width",
-    method="per-replicate slopes at equal depth over stable sizes, t",
+    method="per-replicate slopes at equal depth over stable sizes, t and Hall's transformation",
     allowed=POSITIVE,
 )
 SAFE = Question(
@@ -57,14 +60,16 @@ SAFE = Question(
     title="safe sparsity (Table I)",
     statistic="safe sparsity of the best architecture",
     unit="sparsity",
-    method="losses paired by replicate up to the printed sparsity and at the next, margin 1 point; t and bootstrap-t",
+    method="losses paired by replicate up to the printed sparsity and at the next, margin 1 point; "
+    "t, Hall's transformation and bootstrap-t",
 )
 REDUNDANT = Question(
     claim=9,
     title="redundancy as high as 60%",
     statistic="largest safe sparsity of the best architectures",
     unit="sparsity",
-    method="losses paired by replicate up to 60%, margin 1 point, Bonferroni over families; t and bootstrap-t",
+    method="losses paired by replicate up to 60%, margin 1 point, Bonferroni over families; "
+    "t, Hall's transformation and bootstrap-t",
     allowed=(REDUNDANCY, None),
 )
 
@@ -90,7 +95,8 @@ def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
             agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
             detail = f"{_name(curves)}: {parts}; each at 5%, unadjusted"
             row = _identified(row, curves)
-            yield found(row, seen.sides, n=len(curves.accuracy), estimate=float(agree), detail=detail)
+            n = len(curves.accuracy)
+            yield found(row, seen.sides, n=n, estimate=float(agree), detail=detail, skewness=seen.skewness)
 
 
 def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
@@ -106,11 +112,9 @@ def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         unpruned = curves.accuracy[:, :1]
         losses = (unpruned - curves.accuracy - LOST * (unpruned - curves.chance))[:, 1:]
         inside = _inside(curves.sparsities[1:], allowed)
-        rng = evidence.rng("decline", dataset, family)
-        sides = first_loss(losses, inside[0], inside[-1], rng=rng) if len(inside) else None
         pruned = _pruning(evidence, curves)
-        interval = (pruned.onset_low, pruned.onset_high)
-        yield _placed(row, curves, sides, pruned.onset, interval)
+        row = replace(row, estimate=pruned.onset, ci_low=pruned.onset_low, ci_high=pruned.onset_high)
+        yield _placed(row, curves, losses, inside, evidence.rng("decline", dataset, family))
     yield from absent(evidence, BEGIN, DECLINE, "convergence")
 
 
@@ -132,15 +136,11 @@ def safety_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         if curves is None:
             yield lacking
             continue
-        losses = _losses(curves)
+        # The first unsafe column comes after the last safe sparsity, and columns lack sparsity 0.
         inside = _inside(curves.sparsities, allowed)
-        sides = None
-        if len(inside) and inside[-1] < losses.shape[1]:
-            # The first unsafe column comes after the last safe sparsity, and columns lack sparsity 0.
-            rng = evidence.rng("safe", dataset, family)
-            sides = first_loss(losses, inside[0], inside[-1], rng=rng)
         pruned = _pruning(evidence, curves)
-        yield _placed(row, curves, sides, pruned.safe_sparsity, (pruned.safe_sparsity, None))
+        row = replace(row, estimate=pruned.safe_sparsity, ci_low=pruned.safe_sparsity)
+        yield _placed(row, curves, _losses(curves), inside, evidence.rng("safe", dataset, family))
     yield from absent(evidence, SAFE, TABLE_ONE, "convergence")
     for dataset in evidence.datasets:
         yield _redundancy(evidence, REDUNDANT.row(dataset, None))
@@ -149,7 +149,7 @@ def safety_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
 def _redundancy(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
     dataset = row.dataset or ""
     families = evidence.families(dataset)
-    tested: list[tuple[Curves, Sides]] = []
+    tested: list[tuple[Curves, FloatArray, Sides]] = []
     reasons: dict[str, ClaimVerdict] = {}
     for family in families:
         curves, lacking = _curves(evidence, replace(row, family=family), evidence.best(dataset, family))
@@ -158,21 +158,22 @@ def _redundancy(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
             continue
         columns = [at for at, sparsity in enumerate(curves.sparsities[1:]) if sparsity <= REDUNDANCY + CLOSE]
         if columns and curves.sparsities[1:][columns[-1]] >= REDUNDANCY - CLOSE:
-            rng = evidence.rng("redundancy", dataset, family)
-            tested.append((curves, all_small(_losses(curves)[:, columns], rng=rng)))
+            losses = _losses(curves)[:, columns]
+            tested.append((curves, losses, all_small(losses, rng=evidence.rng("redundancy", dataset, family))))
     if not tested:
         first = next(iter(reasons.values()), None)
         why = "no pruned network has a sparsity of 60%" if first is None else first.detail or ""
         return missing(row, why, first.to_test if first else None)
-    safe = {_name(curves): _pruning(evidence, curves).safe_sparsity for curves, _ in tested}
+    safe = {_name(curves): _pruning(evidence, curves).safe_sparsity for curves, _, _ in tested}
     best = max(safe, key=lambda name: safe[name] or 0.0)
     return found(
         row,
-        some([sides for _, sides in tested]),
-        n=min(len(curves.accuracy) for curves, _ in tested),
+        some([sides for _, _, sides in tested]),
+        n=min(len(curves.accuracy) for curves, _, _ in tested),
         estimate=safe[best],
         interval=(safe[best], None),
         detail=", ".join(f"{name}: {'none' if s is None else f'{100 * s:.0f}%'}" for name, s in safe.items()),
+        skewness=max((largest_skewness(losses) for _, losses, _ in tested), key=abs),
     )
 
 
@@ -238,16 +239,22 @@ def _inside(sparsities: Sequence[float], allowed: Range) -> list[int]:
 
 
 def _placed(
-    row: ClaimVerdict,
-    curves: Curves,
-    sides: Sides | None,
-    estimate: float | None,
-    interval: tuple[float | None, float | None],
+    row: ClaimVerdict, curves: Curves, losses: FloatArray, inside: Sequence[int], rng: np.random.Generator
 ) -> ClaimVerdict:
-    row = _identified(row, curves)
-    if sides is None:
-        return missing(row, "the grid of sparsities has none in the printed range", None, len(curves.accuracy))
-    return found(row, sides, n=len(curves.accuracy), estimate=estimate, interval=interval, detail=_name(curves))
+    """Return the row with the evidence for the first loss being in one of the columns `inside`."""
+    row, n = _identified(row, curves), len(curves.accuracy)
+    if not len(inside) or inside[-1] >= losses.shape[1]:
+        row = replace(row, estimate=None, ci_low=None, ci_high=None)
+        return missing(row, "the grid of sparsities has none in the printed range", None, n)
+    return found(
+        row,
+        first_loss(losses, inside[0], inside[-1], rng=rng),
+        n=n,
+        estimate=row.estimate,
+        interval=(row.ci_low, row.ci_high),
+        detail=_name(curves),
+        skewness=largest_skewness(losses[:, : inside[-1] + 1]),
+    )
 
 
 def _pruning(evidence: Evidence, curves: Curves) -> Pruning:

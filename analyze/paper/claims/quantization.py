@@ -32,7 +32,7 @@ SHRINKS = Question(
     title="the 8-bit gap shrinks with size",
     statistic="slope of the gap on log10 parameters",
     unit="accuracy per tenfold parameters",
-    method="per-replicate slopes at equal depth over the sizes alive in fp32, t",
+    method="per-replicate slopes at equal depth over the sizes alive in fp32, t and Hall's transformation",
     allowed=NEGATIVE,
 )
 HARDER = Question(
@@ -40,7 +40,7 @@ HARDER = Question(
     title="the 8-bit gap is larger on harder data",
     statistic="mean gap, hardest - easiest",
     unit="accuracy",
-    method="per-replicate means over the sizes that both have alive, Welch's t",
+    method="per-replicate means over the sizes that both have alive, Welch's t and Hall's transformation",
     allowed=POSITIVE,
 )
 GAP = Question(
@@ -48,21 +48,22 @@ GAP = Question(
     title="8-bit gap (Table I)",
     statistic="gap of the smallest stable architecture",
     unit="accuracy",
-    method="paired gap within 1 point of the printed figure, two one-sided t tests; pairs alive in both",
+    method="paired gap within 1 point of the printed figure, two one-sided tests, t and Hall's transformation; "
+    "pairs alive in both",
 )
 LARGEST = Question(
     claim=11,
     title="8-bit gap at the largest size (text)",
     statistic="gap at the largest size",
     unit="accuracy",
-    method="paired gap within the printed range, two one-sided t tests; pairs alive in both",
+    method="paired gap within the printed range, two one-sided tests, t and Hall's transformation; pairs alive in both",
 )
 IMPROVES = Question(
     claim=11,
     title="some ViT widths improve in 8 bits",
     statistic="least gap over widths",
     unit="accuracy",
-    method="paired t per width, Bonferroni over widths; pairs alive in both",
+    method="paired t and Hall's transformation per width, Bonferroni over widths; pairs alive in both",
     allowed=NEGATIVE,
 )
 MIN_SIZES = 3
@@ -178,6 +179,7 @@ def _improves(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
         estimate=least.estimate,
         interval=least.interval,
         detail=f"least at width {width} of {len(tested)}",
+        skewness=least.skewness,
     )
 
 

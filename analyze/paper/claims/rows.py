@@ -31,6 +31,7 @@ class ClaimVerdict:
     claim_low: float | None = None
     claim_high: float | None = None
     n: int | None = None
+    skewness: float | None = None
     p_for: float | None = None
     p_against: float | None = None
     p_value: float | None = None
@@ -77,6 +78,7 @@ def found(
     estimate: float | None,
     interval: tuple[float | None, float | None] | None = None,
     detail: str | None = None,
+    skewness: float | None = None,
 ) -> ClaimVerdict:
     """Return the row with its evidence; its verdict is still to come."""
     low, high = interval or (None, None)
@@ -89,12 +91,21 @@ def found(
         ci_low=low,
         ci_high=high,
         detail=detail,
+        skewness=skewness,
     )
 
 
 def measured(row: ClaimVerdict, contrast: Contrast, sides: Sides, detail: str | None = None) -> ClaimVerdict:
     """Return the row with a contrast as its statistic."""
-    return found(row, sides, n=contrast.n, estimate=contrast.estimate, interval=contrast.interval, detail=detail)
+    return found(
+        row,
+        sides,
+        n=contrast.n,
+        estimate=contrast.estimate,
+        interval=contrast.interval,
+        detail=detail,
+        skewness=contrast.skewness,
+    )
 
 
 def missing(row: ClaimVerdict, why: str, command: str | None, n: int | None = None) -> ClaimVerdict:

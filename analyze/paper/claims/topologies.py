@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from analyze.paper.claims.evidence import Evidence
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
@@ -14,7 +13,8 @@ from analyze.paper.figures import SHAPED
 from analyze.questions.regimes import Regime
 from analyze.questions.shapes import Topologies
 from analyze.stats.dominance import FAR, dominance
-from analyze.stats.equivalence import complete_blocks, pairs, shortage
+from analyze.stats.equivalence import complete_blocks, pair_skew, pairs, shortage
+from analyze.stats.onesided import one_sided_p, one_sided_reach
 from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, every
@@ -24,7 +24,8 @@ EQUIVALENCE = Question(
     title="topologies equivalent above the boundary",
     statistic="largest difference at stable sizes",
     unit="accuracy",
-    method="all-pairs TOST at every stable size, paired by replicate; against: Bonferroni over pairs and sizes",
+    method="all-pairs TOST at every stable size, paired by replicate, t and Hall's transformation; against: Bonferroni "
+    "over pairs and sizes",
     allowed=(0.0, MARGIN),
 )
 VARIANCE = Question(
@@ -39,10 +40,11 @@ VARIANCE = Question(
 
 @dataclass(frozen=True)
 class Compared:
-    """The pairs of topologies of one size: distances, their errors, the degrees of freedom, and where."""
+    """All ordered pairs of topologies of one size: differences, their errors and skewness, replicates, and where."""
 
-    distance: FloatArray
+    difference: FloatArray
     error: FloatArray
+    skew: FloatArray
     n: int
     depth: int
     capacity: int
@@ -86,10 +88,10 @@ def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topolog
         return missing(row, "; ".join(reasons) or "one topology only", again)
     shown = max(_p_equivalent(part) for part in above)
     apart = min((_p_different(part, surely) for part in surely), default=1.0)
-    worst = max(above, key=lambda part: float(part.distance.max()))
-    count = sum(len(part.distance) for part in above)
-    low = max(float((part.distance - stdtrit(part.n - 1, 1 - 0.025 / count) * part.error).max()) for part in above)
-    high = max(float((part.distance + stdtrit(part.n - 1, 0.975) * part.error).max()) for part in above)
+    worst = max(above, key=lambda part: float(part.difference.max()))
+    count = sum(len(part.difference) for part in above)
+    low = max(float((part.difference - _reach(part, -1, 0.05 / count)).max()) for part in above)
+    high = max(float((part.difference + _reach(part, 1, 0.025)).max()) for part in above)
     equal = sum(_p_equivalent(part) <= 0.05 for part in above)
     detail = (
         f"largest at depth {worst.depth}, size {worst.capacity}; {equal} of {len(above)} stable sizes equivalent "
@@ -99,9 +101,10 @@ def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topolog
         row,
         Sides(shown, apart),
         n=min(part.n for part in above),
-        estimate=float(worst.distance.max()),
+        estimate=float(worst.difference.max()),
         interval=(max(low, 0.0), high),
         detail=detail,
+        skewness=max(float(np.abs(part.skew).max() * np.sqrt(part.n)) for part in above),
     )
 
 
@@ -116,20 +119,27 @@ def _boundary(evidence: Evidence, sweep: Topologies) -> Regime | None:
 def _compared(sweep: Topologies, index: int) -> Compared:
     table = complete_blocks(sweep.accuracy[index])[1]
     seen = pairs(table)
-    upper = np.triu_indices(len(table), 1)
     n = table.shape[1]
-    error = np.sqrt(seen.error[upper] ** 2 + FLOOR**2 / n)
-    return Compared(np.abs(seen.difference[upper]), error, n, sweep.depth, sweep.capacities[index])
+    ordered = ~np.eye(len(table), dtype=np.bool_)
+    error = np.sqrt(seen.error[ordered] ** 2 + FLOOR**2 / n)
+    return Compared(seen.difference[ordered], error, pair_skew(table)[ordered], n, sweep.depth, sweep.capacities[index])
 
 
 def _p_equivalent(part: Compared) -> float:
-    return float(stdtr(part.n - 1, (part.distance - MARGIN) / part.error).max())
+    return float(one_sided_p((part.difference - MARGIN) / part.error, part.skew, part.n - 1).max())
 
 
 def _p_different(part: Compared, parts: Sequence[Compared]) -> float:
-    """Return the p value of some pair of a size being more than the margin apart, adjusted for all pairs and signs."""
-    pairs_in_all = sum(len(other.distance) for other in parts)
-    return min(1.0, 2 * pairs_in_all * float(stdtr(part.n - 1, (MARGIN - part.distance) / part.error).min()))
+    """Return the p value of some pair of a size being more than the margin apart, adjusted for all ordered pairs."""
+    pairs_in_all = sum(len(other.difference) for other in parts)
+    p = one_sided_p((MARGIN - part.difference) / part.error, -part.skew, part.n - 1)
+    return min(1.0, pairs_in_all * float(p.min()))
+
+
+def _reach(part: Compared, sign: int, tail: float) -> FloatArray:
+    """Return how far the bounds of differences lie from them, above (sign 1) or below (-1)."""
+    reach: FloatArray = one_sided_reach(sign * part.skew, part.n - 1, tail) * part.error
+    return reach
 
 
 def _variance(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topologies]) -> ClaimVerdict:
