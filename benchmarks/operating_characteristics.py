@@ -17,9 +17,16 @@ from statistics import mean, stdev
 from tests import planted
 from tests.planted_claims import WORLDS, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
+from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_recommend import guess_tally, recommend_tally
-from tests.planted_shapes import COMPONENTS, component_coverage, equivalence_tally
+from tests.planted_shapes import (
+    COMPONENTS,
+    component_coverage,
+    equivalence_tally,
+    equivalent_at_some_look,
+    rare_component_coverage,
+)
 from tests.tally import (
     LOOKS,
     POINTS,
@@ -28,12 +35,15 @@ from tests.tally import (
     death_coverage,
     death_tally,
     gap_coverage,
+    harmless_calls,
     overfitting_looks,
     overfitting_tally,
     pruning_tally,
+    rare_tally,
     stability_looks,
     stability_tally,
     trend_tally,
+    unsafe_at_some_look,
     unsafe_calls,
 )
 
@@ -86,6 +96,22 @@ def epochs(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def means(seeds: range) -> Iterator[str]:
+    """Yield the lines on one-sided tests of means: 100 samples per store, the bootstrap on every fifth of them."""
+    ways = ("t", "t, Hall", "t, bootstrap-t", "all three")
+    yield from header("losses", "R", "level", *ways)
+    samples, few = 100 * len(seeds), 20 * len(seeds)
+    for kind in KINDS:
+        for replicates in REPLICATES:
+            t = rejections(kind, replicates, samples, seed=seeds.start)
+            b = rejections(kind, replicates, few, seed=seeds.stop, resamples=9_999)
+            for at, level in enumerate(LEVELS):
+                counts = ((t.by_t, samples), (t.by_hall, samples), (b.by_bootstrap, few), (b.by_all, few))
+                shares = (share(int(hits[at]), trials, digits=4) for hits, trials in counts)
+                yield row(kind, replicates, f"{level:g}", *shares)
+    yield ""
+
+
 def pruning(seeds: range) -> Iterator[str]:
     """Yield the lines on pruning phases and safe sparsities."""
     yield from header("pruning curves", "R", "phases detected", *(f"{name}: exact, covered" for name in POINTS))
@@ -93,15 +119,26 @@ def pruning(seeds: range) -> Iterator[str]:
         for replicates in REPLICATES:
             t = pruning_tally(scenario, replicates, seeds)
             points = (
-                f"{share(t.exact[p], t.having[p])}, {share(t.covered[p], t.having[p])}" if t.having[p] else "-"
+                f"{share(t.exact[p], t.having[p])}, {share(t.covered[p], t.given[p]) if t.given[p] else '-'}"
+                if t.having[p]
+                else "-"
                 for p in POINTS
             )
             yield row(name, replicates, share(t.detected, t.stores), *points)
     yield ""
     yield from header("true mean loss = margin", "R", "called safe")
-    for kind in ("normal", "skewed", "rare"):
+    kinds = ("normal", "skewed", "lognormal", "rare")
+    for kind in kinds:
         for replicates in REPLICATES:
             yield row(kind, replicates, share(unsafe_calls(kind, replicates, seeds), len(seeds)))
+    for kind in kinds:
+        looks = ", ".join(map(str, LOOKS))
+        yield row(kind, f"any of {looks}", share(unsafe_at_some_look(kind, seeds), len(seeds)))
+    yield ""
+    yield from header("true mean loss, normal", "R", "called safe")
+    for loss in (0.0, 0.005):
+        for replicates in REPLICATES:
+            yield row(f"{100 * loss:g} points", replicates, share(harmless_calls(loss, replicates, seeds), len(seeds)))
     yield ""
 
 
@@ -121,6 +158,17 @@ def quantization(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def drops(seeds: range) -> Iterator[str]:
+    """Yield the lines on gaps and trends where one model in ten drops."""
+    columns = ("gap covered", "one replicate named", "gap missed, none named", "false trend", "false trend, none named")
+    yield from header("1 in 10 drops, R", *columns)
+    for replicates in REPLICATES:
+        t = rare_tally(replicates, seeds)
+        counts = (t.covered, t.warned, t.missed_unwarned, t.trends, t.trends_unwarned)
+        yield row(replicates, *(share(count, t.stores) for count in counts))
+    yield ""
+
+
 def shapes(seeds: range) -> Iterator[str]:
     """Yield the lines on equivalence of topologies and on variance components."""
     yield from header(
@@ -134,12 +182,28 @@ def shapes(seeds: range) -> Iterator[str]:
             shares = (share(count, len(seeds)) for count in counted)
             yield row(topologies, replicates, *shares, f"{equal.stated:.3f}")
     yield ""
+    yield from header("3 topologies at the margin, noise", "R", "equivalent", "different", "covered")
+    for kind in ("skewed", "rare"):
+        for replicates in REPLICATES:
+            apart = equivalence_tally(3, replicates, seeds, difference=0.01, margin=0.01, kind=kind)
+            counted = (apart.equivalent, apart.different, apart.covered)
+            yield row(kind, replicates, *(share(count, len(seeds)) for count in counted))
+    yield ""
+    yield from header(f"2 topologies at the margin, looks at {', '.join(map(str, LOOKS))}", "equivalent at some look")
+    for kind in ("normal", "skewed", "rare"):
+        hits = equivalent_at_some_look(LOOKS, seeds, margin=0.01, kind=kind)
+        yield row(kind, share(hits, len(seeds)))
+    yield ""
     yield from header("95% intervals cover: effect, trend", "R", *COMPONENTS)
     for effect, trend in ((0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02)):
         for replicates in REPLICATES:
             covered = component_coverage(replicates, seeds, effect=effect, trend=trend)
             shares = (share(covered[name], len(seeds)) for name in COMPONENTS)
             yield row(f"{100 * effect:.1f}, {100 * trend:.0f} points", replicates, *shares)
+    yield ""
+    yield from header("1 in 50 loses 50 points, R", "replicate covered", "one replicate named")
+    for replicates in REPLICATES:
+        yield row(replicates, *(share(count, len(seeds)) for count in rare_component_coverage(replicates, seeds)))
     yield ""
 
 
@@ -189,8 +253,10 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
     "epochs": epochs,
+    "means": means,
     "pruning": pruning,
     "quantization": quantization,
+    "drops": drops,
     "shapes": shapes,
     "recommend": recommend,
     "claims": claims,

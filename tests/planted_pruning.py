@@ -81,6 +81,20 @@ def smooth(rng: np.random.Generator, replicates: int) -> PlantedPruning:
     return _curves(rng, replicates, mean, None)
 
 
+def shifted(rng: np.random.Generator, replicates: int) -> PlantedPruning:
+    """Logistic curves, each replicate's shifted along sparsity by 5 points (standard deviation)."""
+    middle, width = rng.uniform(9, 14), rng.uniform(0.8, 1.6)
+    # The true mean is over all shifts, here by quadrature.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    index = np.arange(len(SPARSITIES))
+    shifts = np.concatenate([nodes, rng.standard_normal(replicates)])[:, None]
+    curves = CHANCE + (TOP - CHANCE) / (1 + np.exp((index - middle - shifts) / width))
+    left = (weights @ curves[:40] / weights.sum() - CHANCE) / (TOP - CHANCE)
+    left = left / left[0]
+    noise = 0.002 * rng.standard_normal((replicates, len(index))) + 0.004 * rng.standard_normal((replicates, 1))
+    return PlantedPruning(curves[40:] + noise, None, None, _first(left < 0.98), _first(left < 0.02))
+
+
 def straight(rng: np.random.Generator, replicates: int) -> PlantedPruning:
     """A straight line down to chance: no phases."""
     return _curves(rng, replicates, np.linspace(TOP, CHANCE, len(SPARSITIES)), None)
@@ -90,6 +104,7 @@ PRUNING: dict[str, PruningScenario] = {
     "piecewise": piecewise,
     "gentle": gentle,
     "smooth": smooth,
+    "shifted": shifted,
     "straight line": straight,
 }
 
@@ -97,11 +112,14 @@ PRUNING: dict[str, PruningScenario] = {
 def losses_at_margin(rng: np.random.Generator, replicates: int, kind: str, margin: float) -> FloatArray:
     """Return accuracies at sparsity 0 and one more, whose true mean loss is exactly the margin: unsafe.
 
-    `normal`: standard deviation 0.6 points; `skewed`: exponential; `rare`: one model in ten loses ten times the margin.
+    `normal`: standard deviation 0.6 points; `skewed`: exponential; `lognormal`: a logarithm of standard deviation 1;
+    `rare`: one model in ten loses ten times the margin.
     """
     losses = rng.normal(margin, 0.006, replicates)
     if kind == "skewed":
         losses = rng.exponential(margin, replicates)
+    if kind == "lognormal":
+        losses = margin * np.exp(rng.standard_normal(replicates) - 0.5)
     if kind == "rare":
         losses = np.where(rng.random(replicates) < 0.1, 10 * margin, 0.0)
     base = 0.95 + 0.004 * rng.standard_normal(replicates)

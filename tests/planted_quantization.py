@@ -35,6 +35,13 @@ def pairs(rng: np.random.Generator, replicates: int, *, slope: float = 0.0, skew
     return PlantedPairs(fp32, fp32 - gap - shared - 0.0074 * noise, slope)
 
 
+def dropping(rng: np.random.Generator, replicates: int) -> PlantedPairs:
+    """Return pairs of which one in ten loses 10 points more at the smallest size, the others there a point less."""
+    planted = pairs(rng, replicates)
+    planted.int8[0] += 0.01 - 0.1 * (rng.random(replicates) < 0.1)
+    return planted
+
+
 def dying(rng: np.random.Generator, replicates: int, rate: float) -> PlantedPairs:
     """Return pairs of which each int8 model is dead with this probability."""
     planted = pairs(rng, replicates)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,21 @@ def planted_shapes(
     return planted
 
 
-def at_margin(rng: np.random.Generator, replicates: int, topologies: int, margin: float) -> FloatArray:
-    """Return topologies of one size, the first better than the others by just the margin."""
-    means = np.where(np.arange(topologies) == 0, 0.9 + margin, 0.9)
-    noise = OWN * rng.standard_normal((topologies, replicates))
-    return means[:, None] + SHARED * rng.standard_normal(replicates) + noise
+def at_margin(
+    rng: np.random.Generator, replicates: int, topologies: int, margin: float, kind: str = "normal"
+) -> FloatArray:
+    """Return topologies of one size, the first better than the others by just the margin.
+
+    `kind` is that of their own noise: `normal`, `skewed` (exponential, the long tail down), or `rare`: normal, and one
+    training in ten of the other topologies loses ten times the margin, which is all that they differ by.
+    """
+    means = np.where(np.arange(topologies) == 0, 0.9 + (margin if kind != "rare" else 0.0), 0.9)
+    shape = (topologies, replicates)
+    noise = OWN * (1 - rng.standard_exponential(shape) if kind == "skewed" else rng.standard_normal(shape))
+    table = means[:, None] + SHARED * rng.standard_normal(replicates) + noise
+    if kind == "rare":
+        table[1:] -= 10 * margin * (rng.random((topologies - 1, replicates)) < 0.1)
+    return table
 
 
 def sweeps(planted: PlantedShapes, **options: Any) -> Iterator[PlantedSweep]:
@@ -102,13 +112,13 @@ class ShapeTally:
 
 
 def equivalence_tally(
-    topologies: int, replicates: int, seeds: range, *, difference: float, margin: float
+    topologies: int, replicates: int, seeds: range, *, difference: float, margin: float, kind: str = "normal"
 ) -> ShapeTally:
     """Return how one size is judged whose first topology is better by `difference`, alone and unadjusted."""
     found = []
     for seed in seeds:
         rng = np.random.default_rng([seed, replicates, topologies])
-        table = at_margin(rng, replicates, topologies, difference)
+        table = at_margin(rng, replicates, topologies, difference, kind)
         found.append(compare(table, chance=CHANCE, margin=margin, rng=rng))
     return ShapeTally(
         stores=len(found),
@@ -117,6 +127,37 @@ def equivalence_tally(
         covered=sum(row.interval is not None and row.interval[0] <= difference <= row.interval[1] for row in found),
         stated=float(np.mean([row.power or 0.0 for row in found])),
     )
+
+
+def equivalent_at_some_look(looks: Sequence[int], seeds: range, *, margin: float, kind: str) -> int:
+    """Return in how many stores two topologies at the margin are called equivalent by 5% at any of several looks."""
+    hits = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 2])
+        table = at_margin(rng, max(looks), 2, margin, kind)
+        found = (compare(table[:, :n], chance=CHANCE, margin=margin, rng=rng, simulations=9).p for n in looks)
+        hits += any(p is not None and p <= LEVEL for p in found)
+    return hits
+
+
+RARE, DROP = 0.02, 0.5
+
+
+def rare_component_coverage(replicates: int, seeds: range) -> tuple[int, int]:
+    """Return in how many stores the interval of the replicates' standard deviation covers, and how many were warned of.
+
+    One training in fifty loses 50 points.
+    """
+    truth = float(np.sqrt(OWN**2 + SHARED**2 + RARE * (1 - RARE) * DROP**2))
+    covered = warned = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        tables = [t - DROP * (rng.random(t.shape) < RARE) for t in planted_shapes(rng, replicates).accuracy]
+        found = components(tables, rng=rng, resamples=9)
+        assert found.replicate is not None
+        covered += found.replicate.interval[0] <= truth <= found.replicate.interval[1]
+        warned += found.reason is not None
+    return covered, warned
 
 
 COMPONENTS = ("size", "topology", "replicate", "adjusted topology")

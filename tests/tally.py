@@ -18,7 +18,7 @@ from analyze.stats.tolerance import failure_bound, failures
 from tests.planted import CHANCE, GapScenario, Scenario
 from tests.planted_curves import CurveScenario
 from tests.planted_pruning import PruningScenario, losses_at_margin
-from tests.planted_quantization import GAP, LOG_PARAMETERS, dying, pairs
+from tests.planted_quantization import GAP, LOG_PARAMETERS, dropping, dying, pairs
 
 POINTS = ("plateau_end", "floor_start", "onset", "collapse")
 
@@ -144,12 +144,13 @@ def curve_tally(scenario: CurveScenario, replicates: int, seeds: range) -> Tally
 
 @dataclass
 class PruningTally:
-    """Counts of planted pruning curves; `exact` and `covered` by the name of a point, among the stores that have it."""
+    """Counts of planted pruning curves by the name of a point, among the stores that have it: `given` an interval."""
 
     stores: int = 0
     detected: int = 0
     having: Counter[str] = field(default_factory=Counter)
     exact: Counter[str] = field(default_factory=Counter)
+    given: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
 
 
@@ -169,6 +170,8 @@ def pruning_tally(scenario: PruningScenario, replicates: int, seeds: range) -> P
             tally.having[name] += 1
             if point is not None:
                 tally.exact[name] += point.estimate == truth
+            if point is not None and point.interval is not None:
+                tally.given[name] += 1
                 tally.covered[name] += point.interval[0] <= truth <= point.interval[1]
     return tally
 
@@ -182,12 +185,67 @@ def unsafe_calls(kind: str, replicates: int, seeds: range) -> int:
     return calls
 
 
-def gap_coverage(replicates: int, seeds: range, *, skewed: bool) -> tuple[int, int]:
-    """Return how many 95% intervals of planted gaps cover the true one, and how many there are."""
+def unsafe_at_some_look(kind: str, seeds: range) -> int:
+    """Return in how many stores a sparsity whose true mean loss is just the margin is called safe at any look."""
+    calls = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, max(LOOKS)])
+        accuracy = losses_at_margin(rng, max(LOOKS), kind, MARGIN)
+        calls += any(safe_ratio(accuracy[:n], rng=rng).estimate == 1 for n in LOOKS)
+    return calls
+
+
+def harmless_calls(loss: float, replicates: int, seeds: range) -> int:
+    """Return how often a sparsity with this true mean loss, normal with 0.6 points, is called safe."""
+    calls = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, replicates])
+        accuracy = losses_at_margin(rng, replicates, "normal", MARGIN)
+        accuracy[:, 1] += MARGIN - loss
+        calls += safe_ratio(accuracy, rng=rng).estimate == 1
+    return calls
+
+
+@dataclass
+class RareTally:
+    """Counts of stores in which one in ten models drops at the smallest size, whose gap and trend are known.
+
+    `warned` are those in which one replicate makes most of the variance, `missed_unwarned` intervals of the gap that
+    miss the truth without a warning.
+    """
+
+    stores: int = 0
+    covered: int = 0
+    warned: int = 0
+    missed_unwarned: int = 0
+    trends: int = 0
+    trends_unwarned: int = 0
+
+
+def rare_tally(replicates: int, seeds: range) -> RareTally:
+    """Return what is said of gap and trend under rare drops."""
+    tally = RareTally()
+    for seed in seeds:
+        planted = dropping(np.random.default_rng([seed, replicates]), replicates)
+        found = paired_gap(planted.fp32[0], planted.int8[0], chance=CHANCE)
+        trend = gap_trend(planted.fp32 - planted.int8, LOG_PARAMETERS)
+        assert found.gap is not None
+        hit = found.gap.interval[0] <= GAP <= found.gap.interval[1]
+        tally.stores += 1
+        tally.covered += hit
+        tally.warned += found.reason is not None
+        tally.missed_unwarned += not hit and found.reason is None
+        tally.trends += trend.status == "detected"
+        tally.trends_unwarned += trend.status == "detected" and trend.reason is None
+    return tally
+
+
+def gap_coverage(replicates: int, seeds: range, *, skewed: bool, sizes: int = 6) -> tuple[int, int]:
+    """Return how many 95% intervals of planted gaps cover the true one, and how many there are, per store `sizes`."""
     covered = intervals = 0
     for seed in seeds:
         planted = pairs(np.random.default_rng([seed, replicates]), replicates, skewed=skewed)
-        for fp32, int8 in zip(planted.fp32, planted.int8, strict=True):
+        for fp32, int8 in zip(planted.fp32[:sizes], planted.int8[:sizes], strict=True):
             found = paired_gap(fp32, int8, chance=CHANCE).gap
             if found is not None:
                 intervals += 1
@@ -195,12 +253,12 @@ def gap_coverage(replicates: int, seeds: range, *, skewed: bool) -> tuple[int, i
     return covered, intervals
 
 
-def death_coverage(replicates: int, seeds: range, *, rate: float) -> tuple[int, int]:
+def death_coverage(replicates: int, seeds: range, *, rate: float, sizes: int = 6) -> tuple[int, int]:
     """Return how many 95% intervals of planted death rates cover the true one, and how many there are."""
     covered = intervals = 0
     for seed in seeds:
         planted = dying(np.random.default_rng([seed, replicates]), replicates, rate)
-        for fp32, int8 in zip(planted.fp32, planted.int8, strict=True):
+        for fp32, int8 in zip(planted.fp32[:sizes], planted.int8[:sizes], strict=True):
             found = paired_gap(fp32, int8, chance=CHANCE).deaths
             if found is not None:
                 intervals += 1

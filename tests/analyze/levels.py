@@ -47,3 +47,13 @@ def design(documented: float, too_many: float) -> Design:
         if binom.cdf(allowed, stores, too_many) < 0.05:
             return Design(stores, allowed)
     raise ValueError(f"{documented} and {too_many} are too close to tell apart")
+
+
+def held(errors: int, trials: int, rate: float, excess: float) -> None:
+    """Assert that `errors` are no more than a method that errs at `rate` has in 999 of 1000 tries.
+
+    So many trials are asked for that a method which errs at `excess` has more of them in at least 95 of 100.
+    """
+    limit = int(binom.ppf(0.999, trials, rate))
+    assert binom.sf(limit, trials, excess) > 0.95, f"{trials} trials do not tell {rate} from {excess}"
+    assert errors <= limit, f"{errors} of {trials}, at most {limit} expected of a rate of {rate}"

@@ -10,18 +10,20 @@ import pytest
 
 from analyze import depth_crossings, pruning
 from analyze.stats.crossing import crossing
-from analyze.stats.onesided import upper_bounds
 from analyze.stats.pruning import best_split, pruning_phases
 from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import safe_ratio
 from tests import planted_pruning
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
 from tests.planted_pruning import SPARSITIES, TOP, piecewise
 from tests.planted_store import PlantedSweep, write
 from tests.tally import pruning_tally, unsafe_calls
+
+MANY = pytest.param(range(11_000, 11_200), id="200")
+"""Of 200 stores an interval that covers 95% misses 20 at most in 999 of 1000 tries, one that covers 85% more in 95%."""
 
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
@@ -31,15 +33,31 @@ def test_planted_phases_are_found(replicates: int, seeds: range) -> None:
     at_least(tally.detected, tally.stores, 0.99)
     for name in ("plateau_end", "floor_start", "onset", "collapse"):
         at_least(tally.exact[name], tally.having[name], 0.95)
-        at_least(tally.covered[name], tally.having[name], 0.95)
+        at_least(tally.covered[name], tally.given[name], 0.95)
 
 
-@pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_operational_points_of_smooth_curves_are_covered(replicates: int, seeds: range) -> None:
-    tally = pruning_tally(planted_pruning.smooth, replicates, seeds)
+@pytest.mark.parametrize("replicates", [10, 30])
+@pytest.mark.parametrize("scenario", [planted_pruning.smooth, planted_pruning.shifted])
+@pytest.mark.parametrize("seeds", [MANY])
+def test_operational_points_are_covered(
+    scenario: planted_pruning.PruningScenario, replicates: int, seeds: range
+) -> None:
+    tally = pruning_tally(scenario, replicates, seeds)
     for name in ("onset", "collapse"):
-        at_least(tally.covered[name], tally.having[name], 0.95)
+        assert tally.given[name] >= 190
+        held(tally.given[name] - tally.covered[name], tally.given[name], 0.05, 0.15)
+
+
+def test_five_replicates_give_operational_points_without_intervals() -> None:
+    """Where replicates decline at different sparsities, intervals of 5 would cover 80 to 95%."""
+    found = pruning_phases(
+        planted_pruning.shifted(np.random.default_rng(0), 5).accuracy, chance=CHANCE, rng=np.random.default_rng(1)
+    )
+    assert found.onset is not None
+    assert found.collapse is not None
+    assert found.onset.interval is found.collapse.interval is None
+    assert "5 of 10 replicates that intervals of onset and collapse take" in (found.reason or "")
+    assert "--repeats 10" in (found.reason or "")
 
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
@@ -50,12 +68,19 @@ def test_a_straight_line_has_no_phases(replicates: int, seeds: range) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "replicates", "error"),
-    [("normal", 5, 0.07), ("normal", 10, 0.07), ("normal", 30, 0.07), ("skewed", 10, 0.15), ("skewed", 30, 0.1)],
+    ("kind", "replicates", "rate", "excess"),
+    [
+        ("normal", 5, 0.04, 0.1),
+        ("normal", 10, 0.045, 0.1),
+        ("normal", 30, 0.05, 0.1),
+        ("skewed", 10, 0.082, 0.14),
+        ("skewed", 30, 0.062, 0.115),
+    ],
 )
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_a_loss_of_the_margin_is_rarely_called_safe(kind: str, replicates: int, error: float, seeds: range) -> None:
-    at_most(unsafe_calls(kind, replicates, seeds), len(seeds), error)
+def test_a_loss_of_the_margin_is_rarely_called_safe(kind: str, replicates: int, rate: float, excess: float) -> None:
+    """Rates as measured on other stores. Of 700 a method that errs at the excess fails in more than 95 of 100 tries."""
+    seeds = range(12_000, 12_700)
+    held(unsafe_calls(kind, replicates, seeds), len(seeds), rate, excess)
 
 
 def test_best_split_equals_brute_force() -> None:
@@ -79,13 +104,6 @@ def _cost_of(plateau: FloatArray, decline: FloatArray, floor: FloatArray, size: 
     if points:
         cost += decline.size * np.log(((decline - decline.mean(0)) ** 2).mean() + FLOOR**2)
     return float(cost + np.log(size) * (6 + points + (points > 0)))
-
-
-def test_upper_bounds_are_at_least_the_t_bounds() -> None:
-    losses = np.array([[0.01], [0.02], [0.0], [0.01], [0.03]])
-    # t(0.95, 4) = 2.131847; 0.001^2 is added to the variance.
-    t_bound = losses.mean() + 2.131847 * np.sqrt((losses.var(ddof=1) + 1e-6) / 5)
-    assert upper_bounds(losses, rng=np.random.default_rng(0))[0] >= t_bound - 1e-6
 
 
 def test_the_first_failure_ends_the_sequence() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest
 
 from analyze import integer_agreement, quantization, quantization_trends
 from analyze.stats.gaps import gap_trend, paired_gap
-from analyze.stats.means import mean_interval, share_interval
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from analyze.stats.means import share_interval
+from tests.analyze.levels import at_least, at_most, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
@@ -20,44 +20,53 @@ from tests.planted_quantization import LOG_PARAMETERS, pairs
 from tests.planted_store import PlantedSweep, parameters, write
 from tests.tally import death_coverage, gap_coverage, trend_tally
 
+MANY = range(13_000, 13_200)
+"""So many stores, of which the first size counts, since the sizes of a store share noise: an interval that covers as
+measured on other stores passes in 999 of 1000 tries, one that covers 10 points less fails in more than 95 of 100."""
+
+
+@pytest.mark.parametrize(
+    ("skewed", "replicates", "missed"),
+    [(False, 5, 0.045), (False, 10, 0.05), (False, 30, 0.05), (True, 5, 0.085), (True, 10, 0.075), (True, 30, 0.06)],
+)
+def test_intervals_of_gaps_cover(skewed: bool, replicates: int, missed: float) -> None:
+    seeds = range(13_000, 13_000 + (300 if skewed else 200))
+    covered, intervals = gap_coverage(replicates, seeds, skewed=skewed, sizes=1)
+    held(intervals - covered, intervals, missed, missed + 0.1)
+    at_most(covered, intervals, 0.98)
+
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_intervals_of_gaps_cover(replicates: int, seeds: range) -> None:
-    covered, intervals = gap_coverage(replicates, seeds, skewed=False)
-    at_least(covered, intervals, 0.95)
-    at_most(covered, intervals, 0.97)
+def test_intervals_of_death_rates_cover(replicates: int) -> None:
+    covered, intervals = death_coverage(replicates, MANY, rate=0.2, sizes=1)
+    held(intervals - covered, intervals, 0.05, 0.15)
 
 
-@pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_intervals_of_skewed_gaps_cover_somewhat_less(replicates: int, seeds: range) -> None:
-    covered, intervals = gap_coverage(replicates, seeds, skewed=True)
-    at_least(covered, intervals, 0.86)
-
-
-@pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_intervals_of_death_rates_cover(replicates: int, seeds: range) -> None:
-    covered, intervals = death_coverage(replicates, seeds, rate=0.2)
-    at_least(covered, intervals, 0.95)
-
-
-@pytest.mark.parametrize(("replicates", "power"), [(5, 0.6), (10, 0.95), (30, 0.99)])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_trends_are_found_and_covered(replicates: int, power: float, seeds: range) -> None:
-    falling = trend_tally(replicates, seeds, slope=-0.01)
+@pytest.mark.parametrize(("replicates", "power"), [(5, 0.55), (10, 0.95), (30, 0.99)])
+def test_trends_are_found_and_covered(replicates: int, power: float) -> None:
+    falling = trend_tally(replicates, MANY, slope=-0.01)
     at_least(falling.located, falling.stores, power)
-    at_least(falling.covered, falling.stores, 0.95)
-    flat = trend_tally(replicates, seeds, slope=0.0)
-    at_most(flat.located, flat.stores, 0.05)
+    held(falling.stores - falling.covered, falling.stores, 0.05, 0.15)
+    flat = trend_tally(replicates, range(14_000, 14_620), slope=0.0)
+    held(flat.located, flat.stores, 0.05, 0.1)
 
 
-def test_mean_interval_equals_scipy() -> None:
-    values = np.array([0.01, 0.02, 0.0, 0.01, 0.03])
-    found, reference = mean_interval(values), ttest_1samp(values, 0.0)
-    assert found.interval == pytest.approx(tuple(reference.confidence_interval()))
-    assert found.p == pytest.approx(reference.pvalue)
+def test_a_replicate_that_makes_most_of_the_variance_is_named() -> None:
+    fp32 = np.full(8, 0.9)
+    int8 = fp32 - 0.001 * np.arange(8)
+    assert paired_gap(fp32, int8, chance=CHANCE).reason is None
+    int8[3] = 0.7
+    found = paired_gap(fp32, int8, chance=CHANCE)
+    assert found.gap is not None
+    assert found.gap.largest_share > 0.9
+    assert "one replicate makes most of the variance" in (found.reason or "")
+    gaps = 0.01 + 0.001 * np.random.default_rng(0).standard_normal((6, 8))
+    assert gap_trend(gaps, LOG_PARAMETERS).reason is None
+    gaps[0, 2] += 0.2
+    trend = gap_trend(gaps, LOG_PARAMETERS)
+    assert trend.slope is not None
+    assert trend.slope.largest_share > 0.9
+    assert "one replicate makes most of the variance" in (trend.reason or "")
 
 
 @pytest.mark.parametrize(("hits", "n"), [(2, 10), (0, 10), (10, 10), (1, 30)])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import f_oneway
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
 from analyze import shape_components, shape_thresholds, shapes
@@ -23,6 +24,7 @@ from analyze.stats.equivalence import (
     share_equivalent,
     simulated,
 )
+from analyze.stats.result import FloatArray
 from tests.analyze.levels import FAST, SLOW, at_least, at_most
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
@@ -94,18 +96,45 @@ def _quadrature() -> float:
     return float(quad(integrand, 0, 12)[0])
 
 
+def mirrored(seed: int, topologies: int) -> FloatArray:
+    """Return topologies whose paired differences are symmetric, so that their skewness is 0."""
+    rng = np.random.default_rng(seed)
+    deviations = 0.006 * rng.standard_normal((topologies, 6))
+    return 0.9 + 0.003 * rng.standard_normal((topologies, 1)) + np.hstack([deviations, -deviations])
+
+
 def test_tost_equals_statsmodels() -> None:
-    table = at_margin(np.random.default_rng(4), 12, 2, 0.004)
+    table = mirrored(4, 2)
     found = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
     reference, _, _ = ttost_paired(table[0], table[1], -MARGIN, MARGIN)
     assert found.p == pytest.approx(reference)
-    every = at_margin(np.random.default_rng(4), 12, 4, 0.004)
+    every = mirrored(4, 4)
     largest = max(ttost_paired(every[i], every[j], -MARGIN, MARGIN)[0] for i in range(4) for j in range(i))
     several = compare(every, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
     assert several.p == pytest.approx(largest)
     assert several.pair is not None
     better, worse = several.pair
     assert several.largest == pytest.approx(every[better].mean() - every[worse].mean())
+
+
+def test_skewed_differences_are_taken_for_equivalent_less_readily_than_by_t() -> None:
+    table = mirrored(4, 2)
+    table[0, 3] -= 0.04
+    found = compare(table, chance=CHANCE, margin=0.02, rng=np.random.default_rng(0))
+    reference, _, _ = ttost_paired(table[0], table[1], -0.02, 0.02)
+    assert found.p is not None
+    assert found.p > 1.5 * reference
+    assert found.skewness is not None
+    assert found.skewness > 1
+
+
+def test_deaths_seen_and_unseen_are_bounded() -> None:
+    table = mirrored(4, 3)
+    clean = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    assert clean.failure_bound == pytest.approx(1 - 0.05 ** (1 / 12))
+    table[1, 0] = CHANCE
+    once = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+    assert once.failure_bound == pytest.approx(proportion_confint(1, 12, 0.1, "beta")[1])
 
 
 def test_no_difference_found_is_no_equivalence() -> None:
