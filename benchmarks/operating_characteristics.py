@@ -186,8 +186,8 @@ def shapes(seeds: range) -> Iterator[str]:
     for kind in ("skewed", "rare"):
         for replicates in REPLICATES:
             apart = equivalence_tally(3, replicates, seeds, difference=0.01, margin=0.01, kind=kind)
-            counted = (apart.equivalent, apart.different, apart.covered)
-            yield row(kind, replicates, *(share(count, len(seeds)) for count in counted))
+            judged = (apart.equivalent, apart.different, apart.covered)
+            yield row(kind, replicates, *(share(count, len(seeds)) for count in judged))
     yield ""
     yield from header(f"2 topologies at the margin, looks at {', '.join(map(str, LOOKS))}", "equivalent at some look")
     for kind in ("normal", "skewed", "rare"):
