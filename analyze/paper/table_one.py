@@ -138,6 +138,19 @@ class Contest:
     contenders: tuple[Cell, ...]
     waiting: tuple[tuple[Cell, int], ...]
 
+    @property
+    def smallest(self) -> Cell | None:
+        """The contender with the fewest parameters."""
+        return min(self.contenders, key=lambda cell: cell.parameters, default=None)
+
+    def wider(self, than: Cell) -> str | None:
+        """Return which wider ones wait, in words."""
+        return self.remark("wider ones", lambda cell: cell.parameters > than.parameters)
+
+    def smaller(self, than: Cell) -> str | None:
+        """Return which smaller ones wait, in words."""
+        return self.remark("smaller ones", lambda cell: cell.parameters < than.parameters)
+
     def remark(self, word: str, waits: Callable[[Cell], bool]) -> str | None:
         """Return which of those that wait would matter, in words."""
         names = [f"depth {cell.depth} size {cell.capacity} ({n})" for cell, n in self.waiting if waits(cell)]
@@ -250,7 +263,7 @@ def _sparsity(
     if found is None:
         command = f"generate convergence --dataset {best.dataset} --family {best.family} --capacities {best.capacity}"
         return _beside(replace(figure, reason=f"it was not pruned: `{command}`"), printed)
-    wider = contest.remark("wider ones", lambda cell: cell.parameters > best.parameters)
+    wider = contest.wider(best)
     reason = "; ".join(text for text in (found.reason, wider) if text) or None
     figure = replace(figure, status=found.status, replicates=found.replicates, reason=reason)
     if found.safe_sparsity is None:
@@ -264,7 +277,7 @@ def _gap(
 ) -> TableOneFigure:
     """Return what 8 bits cost the smallest stable architecture."""
     figure, printed = _figure(cells[0], "8-bit gap"), paper.gap if paper else None
-    least = min(contest.contenders, key=lambda cell: cell.parameters, default=None)
+    least = contest.smallest
     if least is None:
         return _beside(replace(figure, reason="no stable architecture is known"), printed)
     figure = replace(figure, depth=least.depth, capacity=least.capacity)
@@ -273,7 +286,7 @@ def _gap(
         what = f"--dataset {least.dataset} --family {least.family} --capacities {least.capacity}"
         reason = f"it was not trained in 8 bits: `generate quantization {what}`"
         return _beside(replace(figure, reason=reason), printed)
-    smaller = contest.remark("smaller ones", lambda cell: cell.parameters < least.parameters)
+    smaller = contest.smaller(least)
     deaths = f"{100 * found.death_rate:.0f}% of the models die under int8" if found.death_rate else None
     return _beside(
         replace(

@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analyze.stats.means import TINY
 from analyze.stats.multiple import holm
-from analyze.stats.onesided import one_sided_p, one_sided_reach, skewness, transformed, untransformed
+from analyze.stats.onesided import one_sided_p, one_sided_reach, transformed, untransformed
 from analyze.stats.replicates import counts
-from analyze.stats.result import LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, FloatArray, IntArray
+from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, FloatArray, IntArray
 from analyze.stats.stability import DEAD_MARGIN, dead
 from analyze.stats.tolerance import failure_bound
 
 Verdict = Literal["equivalent", "different", "inconclusive", "insufficient"]
 SIMULATIONS = 999
+MOST_DRAWN = 100
+"""Replicates up to which they are simulated one by one."""
+
 TAIL = 0.025
 """Probability of error at either end of an interval."""
 
@@ -74,10 +76,14 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Differences between every two topologies and their errors, each of shape (..., topologies, topologies)."""
+    """Differences between every two topologies, row minus column: shape (..., topologies, topologies).
+
+    `error` has their standard errors, `skew` the skewness of their means.
+    """
 
     difference: FloatArray
     error: FloatArray
+    skew: FloatArray
 
 
 def equivalences(
@@ -172,7 +178,7 @@ def compare(
     critical = float(np.quantile(extreme, 1 - TAIL, method="higher"))
     # Both orders of every pair: the better one first, and the worse one first.
     difference, error, skew = (
-        values[~np.eye(topologies, dtype=np.bool_)] for values in (seen.difference, seen.error, pair_skew(table))
+        values[~np.eye(topologies, dtype=np.bool_)] for values in (seen.difference, seen.error, seen.skew)
     )
     t = (difference - margin) / np.maximum(error, TINY)
     beyond = float(np.minimum(t, transformed(t, skew)).max())
@@ -226,17 +232,19 @@ def shortage(accuracy: FloatArray, table: FloatArray, chance: float) -> str | No
 
 
 def pairs(table: FloatArray) -> Pairs:
-    """Return the mean paired differences, row minus column, of a table without gaps, and their standard errors."""
-    n = table.shape[1]
-    means = table.mean(axis=1)
-    centred = table - means[:, None]
-    return _pairs(means, centred @ centred.T / (n - 1), n)
-
-
-def pair_skew(table: FloatArray) -> FloatArray:
-    """Return the skewness of the mean paired differences, row minus column, of a table without gaps."""
-    skew: FloatArray = skewness(np.moveaxis(table[:, None] - table, -1, 0)) / np.sqrt(table.shape[1])
-    return skew
+    """Return the mean paired differences of a table without gaps, shape (..., topologies, replicates)."""
+    n = table.shape[-1]
+    means = table.mean(axis=-1)
+    centred = table - means[..., None]
+    turned = centred.swapaxes(-1, -2)
+    found = _pairs(means, centred @ turned / (n - 1), n)
+    # (x - y)^3 = x^3 - 3 x^2 y + 3 x y^2 - y^3.
+    squared = centred**2 @ turned / n
+    own = np.diagonal(squared, axis1=-2, axis2=-1)
+    third = own[..., :, None] - own[..., None, :] - 3 * (squared - squared.swapaxes(-1, -2))
+    spread = (n - 1) * found.error**2 + FLOOR**2
+    skew = third / (spread * np.sqrt(spread)) * np.sqrt(n - 1) / max(n - 2, 1)
+    return Pairs(found.difference, found.error, skew)
 
 
 def contrasts(table: FloatArray) -> FloatArray:
@@ -255,24 +263,27 @@ def contrasts(table: FloatArray) -> FloatArray:
 def simulated(factor: FloatArray, n: int, simulations: int, *, rng: np.random.Generator) -> Pairs:
     """Return simulated pairs of topologies with equal means: n normal replicates whose covariance is F F'.
 
-    Means and covariances are drawn as such (normal, Wishart by Bartlett's decomposition), not replicate by replicate.
+    Beyond 100 replicates, where skewness does nothing, means and covariances are drawn as such (normal, Wishart by
+    Bartlett's decomposition).
     """
     rank = factor.shape[1]
+    if n <= MOST_DRAWN:
+        return pairs(factor @ rng.standard_normal((simulations, rank, n)))
     means = rng.standard_normal((simulations, rank)) @ factor.T / np.sqrt(n)
-    if n - 1 >= rank:
-        root = np.tril(rng.standard_normal((simulations, rank, rank)), -1)
-        diagonal = np.arange(rank)
-        root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(n - 1 - diagonal, (simulations, rank)))
-    else:
-        root = rng.standard_normal((simulations, rank, n - 1))
+    root = np.tril(rng.standard_normal((simulations, rank, rank)), -1)
+    diagonal = np.arange(rank)
+    root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(n - 1 - diagonal, (simulations, rank)))
     scaled = factor @ root
     return _pairs(means, scaled @ scaled.swapaxes(-1, -2) / (n - 1), n)
 
 
 def share_equivalent(draws: Pairs, n: int, margin: float) -> float:
     """Return the share of simulations in which every pair is within the margin, each at the 5% level."""
-    bound = np.abs(draws.difference) + float(stdtrit(n - 1, 1 - LEVEL)) * draws.error
-    return float(np.mean(_largest(bound) < margin))
+    # Both orders of a pair: the skewness of the reverse difference has the other sign.
+    bounds = (
+        sign * draws.difference + one_sided_reach(sign * draws.skew, n - 1, LEVEL) * draws.error for sign in (1, -1)
+    )
+    return float(np.mean(_largest(np.maximum(*bounds)) < margin))
 
 
 def _judged(row: Equivalence, p: float, p_different: float) -> Equivalence:
@@ -297,7 +308,7 @@ def _pairs(means: FloatArray, covariance: FloatArray, n: int) -> Pairs:
     variance = np.diagonal(covariance, axis1=-2, axis2=-1)
     spread = variance[..., :, None] + variance[..., None, :] - 2 * covariance
     error: FloatArray = np.sqrt(np.maximum(spread, 0.0) / n)
-    return Pairs(means[..., :, None] - means[..., None, :], error)
+    return Pairs(means[..., :, None] - means[..., None, :], error, np.zeros_like(error))
 
 
 def _largest(values: FloatArray) -> FloatArray:

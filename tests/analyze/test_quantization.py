@@ -58,14 +58,14 @@ def test_a_replicate_that_makes_most_of_the_variance_is_named() -> None:
     int8[3] = 0.7
     found = paired_gap(fp32, int8, chance=CHANCE)
     assert found.gap is not None
-    assert found.gap.largest_share > 0.9
+    assert found.gap.largest_share > 0.8
     assert "one replicate makes most of the variance" in (found.reason or "")
     gaps = 0.01 + 0.001 * np.random.default_rng(0).standard_normal((6, 8))
     assert gap_trend(gaps, LOG_PARAMETERS).reason is None
     gaps[0, 2] += 0.2
     trend = gap_trend(gaps, LOG_PARAMETERS)
     assert trend.slope is not None
-    assert trend.slope.largest_share > 0.9
+    assert trend.slope.largest_share > 0.8
     assert "one replicate makes most of the variance" in (trend.reason or "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from analyze.stats.equivalence import (
     contrasts,
     equivalences,
     equivalent_from,
+    pairs,
     share_equivalent,
     simulated,
 )
+from analyze.stats.onesided import skewness
 from analyze.stats.result import FloatArray
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
@@ -42,25 +45,32 @@ from tests.planted_store import PlantedSweep, write
 MARGIN = 0.01
 
 
-@pytest.mark.parametrize(("topologies", "replicates"), [(3, 5), (3, 10), (9, 10), (9, 30)])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
+@pytest.mark.parametrize(
+    ("topologies", "replicates", "kind"),
+    [
+        (2, 30, "normal"),
+        (2, 10, "skewed"),
+        (3, 5, "normal"),
+        (3, 30, "skewed"),
+        pytest.param(9, 10, "normal", marks=pytest.mark.slow),
+        pytest.param(9, 30, "skewed", marks=pytest.mark.slow),
+    ],
+)
 def test_a_difference_of_the_margin_is_neither_equivalent_nor_different(
-    topologies: int, replicates: int, seeds: range
+    topologies: int, replicates: int, kind: str
 ) -> None:
-    tally = equivalence_tally(topologies, replicates, seeds, difference=MARGIN, margin=MARGIN)
-    at_most(tally.equivalent, tally.stores, 0.05)
-    at_most(tally.different, tally.stores, 0.05)
-    at_least(tally.covered, tally.stores, 0.95)
+    """Of 620 stores a method that errs in 5% passes in 999 of 1000 tries, one that errs in 10% fails in 95 of 100."""
+    seeds = range(16_000, 16_620)
+    tally = equivalence_tally(topologies, replicates, seeds, difference=MARGIN, margin=MARGIN, kind=kind)
+    held(tally.equivalent, tally.stores, 0.05, 0.1)
+    held(tally.different, tally.stores, 0.05, 0.1)
+    held(tally.stores - tally.covered, tally.stores, 0.05, 0.1)
+    if topologies == 2 and kind == "normal":
+        # A level that is not used up is power lost.
+        at_least(tally.equivalent, tally.stores, 0.03)
 
 
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_two_topologies_at_the_margin_use_the_level_up(seeds: range) -> None:
-    tally = equivalence_tally(2, 30, seeds, difference=MARGIN, margin=MARGIN)
-    at_most(tally.equivalent, tally.stores, 0.05)
-    at_least(tally.equivalent, tally.stores, 0.02 if len(seeds) > 100 else 0.0)
-
-
-@pytest.mark.parametrize(("topologies", "replicates", "power"), [(3, 10, 0.8), (9, 10, 0.25), (9, 30, 0.95)])
+@pytest.mark.parametrize(("topologies", "replicates", "power"), [(3, 10, 0.65), (9, 10, 0.07), (9, 30, 0.99)])
 @pytest.mark.parametrize("seeds", [FAST, SLOW])
 def test_equal_topologies_are_found_so_often_as_the_power_says(
     topologies: int, replicates: int, power: float, seeds: range
@@ -78,9 +88,10 @@ def test_power_is_that_of_the_bivariate_t() -> None:
     table = rng.standard_normal((2, 10))
     factor = contrasts(table)
     factor *= 0.006 * np.sqrt(2) / np.abs(factor[0] - factor[1]).max()
-    assert share_equivalent(simulated(factor, 10, 20_000, rng=rng), 10, MARGIN) == pytest.approx(
-        _quadrature(), abs=0.01
-    )
+    draws = simulated(factor, 10, 20_000, rng=rng)
+    by_t = share_equivalent(replace(draws, skew=np.zeros_like(draws.skew)), 10, MARGIN)
+    assert by_t == pytest.approx(_quadrature(), abs=0.01)
+    assert by_t - 0.1 < share_equivalent(draws, 10, MARGIN) < by_t
 
 
 def _quadrature() -> float:
@@ -94,6 +105,14 @@ def _quadrature() -> float:
         return float((2 * norm.cdf(reach) - 1) * chi.pdf(s, n - 1))
 
     return float(quad(integrand, 0, 12)[0])
+
+
+def test_skewness_of_pairs_is_that_of_their_differences() -> None:
+    table = 5 * np.random.default_rng(3).exponential(1.0, (4, 9))
+    found = pairs(table).skew * np.sqrt(9)
+    for i in range(4):
+        for j in range(4):
+            assert found[i, j] == pytest.approx(float(skewness(table[i] - table[j])), abs=1e-6)
 
 
 def mirrored(seed: int, topologies: int) -> FloatArray:
@@ -119,7 +138,7 @@ def test_tost_equals_statsmodels() -> None:
 
 def test_skewed_differences_are_taken_for_equivalent_less_readily_than_by_t() -> None:
     table = mirrored(4, 2)
-    table[0, 3] -= 0.04
+    table[0, 3] -= 0.06
     found = compare(table, chance=CHANCE, margin=0.02, rng=np.random.default_rng(0))
     reference, _, _ = ttost_paired(table[0], table[1], -0.02, 0.02)
     assert found.p is not None
@@ -170,12 +189,31 @@ def test_the_threshold_is_an_interval() -> None:
     assert equivalent_from(rows[:4]).status == "insufficient"
 
 
-@pytest.mark.parametrize(("effect", "trend"), [(0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02)])
-@pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_intervals_of_components_cover(effect: float, trend: float, replicates: int, seeds: range) -> None:
-    for name, covered in component_coverage(replicates, seeds, effect=effect, trend=trend).items():
-        at_least(covered, len(seeds), 0.93 if name != "replicate" else 0.92)
+EFFECTS = ((0.0, 0.0), (0.004, 0.0), (0.0, 0.02), (0.004, 0.02))
+EVERY = [(effect, trend, n) for effect, trend in EFFECTS for n in (5, 10, 30)]
+SOME = [(0.004, 0.0, 5), (0.0, 0.0, 10), (0.004, 0.02, 30)]
+
+
+@pytest.mark.parametrize(
+    ("effect", "trend", "replicates"),
+    [pytest.param(*one, marks=() if one in SOME else pytest.mark.slow) for one in EVERY],
+)
+def test_intervals_of_components_cover(effect: float, trend: float, replicates: int) -> None:
+    """Of 240 stores coverage of 93% passes in 999 of 1000 tries, and 83% fails in more than 95 of 100."""
+    seeds = range(15_000, 15_240)
+    for covered in component_coverage(replicates, seeds, effect=effect, trend=trend).values():
+        held(len(seeds) - covered, len(seeds), 0.07, 0.17)
+
+
+def test_a_replicate_that_makes_most_of_the_variance_is_named() -> None:
+    rng = np.random.default_rng(8)
+    planted = planted_shapes(rng, 10)
+    assert components(planted.accuracy, rng=rng).reason is None
+    planted.accuracy[2][1, 4] -= 0.5
+    found = components(planted.accuracy, rng=rng)
+    assert found.largest_share is not None
+    assert found.largest_share > 0.8
+    assert "one replicate makes most of the variance" in (found.reason or "")
 
 
 def test_a_trend_through_parameters_is_no_effect_of_topology() -> None:

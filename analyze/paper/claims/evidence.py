@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, difficulty, missing
 from analyze.paper.figures import DATASETS
-from analyze.paper.table_one import most_accurate, validation_means
+from analyze.paper.table_one import Contest, contest, most_accurate, validation_means
 from analyze.questions.candidates import Cell, cells
 from analyze.questions.pruning import Curves, pruning_curves
 from analyze.questions.quantization import Pairs, pairs
@@ -83,13 +83,26 @@ class Evidence:
         """Return the stable architectures of a dataset and family."""
         return [cell for cell in self.cells if (cell.dataset, cell.family) == (dataset, family) and cell.stable]
 
-    def best(self, dataset: str, family: str) -> Cell | None:
-        """Return the stable architecture with the highest mean validation accuracy."""
-        return most_accurate(self.stable_cells(dataset, family), self.validation)
+    def pruned(self, dataset: str, family: str) -> Contest:
+        """Return the stable architectures that claims on pruning can be about, and those that wait for replicates."""
+        counts = {
+            (c.protocol_id, c.dataset_fingerprint, c.family, c.depth, c.capacity): len(c.accuracy)
+            for c in self.curves.values()
+        }
+        return contest(self.stable_cells(dataset, family), counts)
 
-    def smallest(self, dataset: str, family: str) -> Cell | None:
-        """Return the stable architecture with the fewest parameters."""
-        return min(self.stable_cells(dataset, family), key=lambda cell: cell.parameters, default=None)
+    def quantized(self, dataset: str, family: str) -> Contest:
+        """Return the same for claims on 8 bits."""
+        counts = {
+            (p.protocol_id, p.dataset_fingerprint, p.family, p.depth, int(capacity)): int(present.sum())
+            for p in self.gaps(dataset, family)
+            for capacity, present in zip(p.capacities, p.present, strict=True)
+        }
+        return contest(self.stable_cells(dataset, family), counts)
+
+    def best(self, dataset: str, family: str) -> Cell | None:
+        """Return the pruned architecture with the highest mean validation accuracy."""
+        return most_accurate(self.pruned(dataset, family).contenders, self.validation)
 
     def curves_of(self, cell: Cell) -> Curves | None:
         """Return the pruning curves of an architecture, if it was pruned under the same protocol."""

@@ -93,7 +93,7 @@ def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
                 continue
             parts = ", ".join(f"{part.seen} ({_leaning(part.sides)})" for part in seen.parts)
             agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
-            detail = f"{_name(curves)}: {parts}; each at 5%, unadjusted"
+            detail = _with_waiting(evidence, curves, f"{_name(curves)}: {parts}; each at 5%, unadjusted")
             row = _identified(row, curves)
             n = len(curves.accuracy)
             yield found(row, seen.sides, n=n, estimate=float(agree), detail=detail, skewness=seen.skewness)
@@ -104,7 +104,8 @@ def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     for dataset, family in evidence.printed(DECLINE):
         allowed = DECLINE[dataset, family]
         row = replace(BEGIN, allowed=allowed).row(dataset, family)
-        cell = evidence.smallest(dataset, family) if family in DECLINE_OF_SMALLEST else evidence.best(dataset, family)
+        smallest = family in DECLINE_OF_SMALLEST
+        cell = evidence.pruned(dataset, family).smallest if smallest else evidence.best(dataset, family)
         curves, lacking = _curves(evidence, row, cell)
         if curves is None:
             yield lacking
@@ -114,6 +115,7 @@ def decline_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         inside = _inside(curves.sparsities[1:], allowed)
         pruned = _pruning(evidence, curves)
         row = replace(row, estimate=pruned.onset, ci_low=pruned.onset_low, ci_high=pruned.onset_high)
+        row = replace(row, detail=_with_waiting(evidence, curves, _name(curves), smaller=smallest))
         yield _placed(row, curves, losses, inside, evidence.rng("decline", dataset, family))
     yield from absent(evidence, BEGIN, DECLINE, "convergence")
 
@@ -140,6 +142,7 @@ def safety_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         inside = _inside(curves.sparsities, allowed)
         pruned = _pruning(evidence, curves)
         row = replace(row, estimate=pruned.safe_sparsity, ci_low=pruned.safe_sparsity)
+        row = replace(row, detail=_with_waiting(evidence, curves, _name(curves)))
         yield _placed(row, curves, _losses(curves), inside, evidence.rng("safe", dataset, family))
     yield from absent(evidence, SAFE, TABLE_ONE, "convergence")
     for dataset in evidence.datasets:
@@ -252,7 +255,7 @@ def _placed(
         n=n,
         estimate=row.estimate,
         interval=(row.ci_low, row.ci_high),
-        detail=_name(curves),
+        detail=row.detail,
         skewness=largest_skewness(losses[:, : inside[-1] + 1]),
     )
 
@@ -260,6 +263,14 @@ def _placed(
 def _pruning(evidence: Evidence, curves: Curves) -> Pruning:
     """Return what `analyze pruning` says of an architecture."""
     return pruning_of(curves, evidence.stable, MARGIN, evidence.seed)
+
+
+def _with_waiting(evidence: Evidence, curves: Curves, text: str, *, smaller: bool = False) -> str:
+    """Return a text with which architectures do not contend yet, though they may be better, or smaller."""
+    contest = evidence.pruned(curves.dataset, curves.family)
+    cell = next(c for c in contest.contenders if (c.depth, c.capacity) == (curves.depth, curves.capacity))
+    waiting = contest.smaller(cell) if smaller else contest.wider(cell)
+    return "; ".join(part for part in (text, waiting) if part)
 
 
 def _leaning(sides: Sides) -> str:

@@ -82,11 +82,14 @@ def gap_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
     for dataset, family in evidence.printed(TABLE_ONE):
         printed = TABLE_ONE[dataset, family].gap.value
         row = replace(GAP, allowed=(printed - MARGIN, printed + MARGIN)).row(dataset, family)
-        cell = evidence.smallest(dataset, family)
+        contest = evidence.quantized(dataset, family)
+        cell = contest.smallest
         if cell is None:
             yield missing(row, "no stable architecture is known", command("convergence", dataset, family))
         else:
-            yield _gap(evidence, row, cell.depth, cell.capacity)
+            tested = _gap(evidence, row, cell.depth, cell.capacity)
+            detail = "; ".join(text for text in (tested.detail, contest.smaller(cell)) if text)
+            yield replace(tested, detail=detail)
     for dataset, family in evidence.printed(LARGEST_GAP):
         row = replace(LARGEST, allowed=LARGEST_GAP[dataset, family]).row(dataset, family)
         yield _gap(evidence, row, LAYERS[family], SIZES[family][1])

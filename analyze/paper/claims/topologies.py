@@ -13,7 +13,7 @@ from analyze.paper.figures import SHAPED
 from analyze.questions.regimes import Regime
 from analyze.questions.shapes import Topologies
 from analyze.stats.dominance import FAR, dominance
-from analyze.stats.equivalence import complete_blocks, pair_skew, pairs, shortage
+from analyze.stats.equivalence import complete_blocks, pairs, shortage
 from analyze.stats.onesided import one_sided_p, one_sided_reach
 from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import MARGIN
@@ -122,7 +122,7 @@ def _compared(sweep: Topologies, index: int) -> Compared:
     n = table.shape[1]
     ordered = ~np.eye(len(table), dtype=np.bool_)
     error = np.sqrt(seen.error[ordered] ** 2 + FLOOR**2 / n)
-    return Compared(seen.difference[ordered], error, pair_skew(table)[ordered], n, sweep.depth, sweep.capacities[index])
+    return Compared(seen.difference[ordered], error, seen.skew[ordered], n, sweep.depth, sweep.capacities[index])
 
 
 def _p_equivalent(part: Compared) -> float:
