@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.special import stdtrit
 
 from analyze.stats.means import TINY
 from analyze.stats.multiple import holm
@@ -279,11 +280,18 @@ def simulated(factor: FloatArray, n: int, simulations: int, *, rng: np.random.Ge
 
 def share_equivalent(draws: Pairs, n: int, margin: float) -> float:
     """Return the share of simulations in which every pair is within the margin, each at the 5% level."""
-    # Both orders of a pair: the skewness of the reverse difference has the other sign.
-    bounds = (
-        sign * draws.difference + one_sided_reach(sign * draws.skew, n - 1, LEVEL) * draws.error for sign in (1, -1)
+    upper = np.triu_indices(draws.difference.shape[-1], 1)
+    difference, error, skew = (
+        values[..., upper[0], upper[1]] for values in (draws.difference, draws.error, draws.skew)
     )
-    return float(np.mean(_largest(np.maximum(*bounds)) < margin))
+    error = np.maximum(error, TINY)
+    passed = np.ones(len(difference), dtype=np.bool_)
+    # Both orders of a pair: the skewness of the reverse difference has the other sign.
+    for sign in (1, -1):
+        t = (sign * difference - margin) / error
+        worst = np.maximum(t, transformed(t, sign * skew)).max(axis=-1)
+        passed &= worst < float(stdtrit(n - 1, LEVEL))
+    return float(np.mean(passed))
 
 
 def _judged(row: Equivalence, p: float, p_different: float) -> Equivalence:
