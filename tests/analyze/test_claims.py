@@ -24,11 +24,11 @@ from analyze.stats.locations import no_fall_p, share_p
 from analyze.stats.opening import opening_sides
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.sides import Sides, every, judge, some
-from tests.analyze.levels import at_most
+from tests.analyze.levels import held
 from tests.analyze.shown import documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER, SIZES, clean, flat_gap, opening, unreached
-from tests.planted_claims import EDGE, FALSE, TRUE, WORLDS, claims_tally, verdicts, wrong
+from tests.planted_claims import EDGE, FALSE, SKEWED, TRUE, WORLDS, World, claims_tally, verdicts, wrong
 from tests.planted_pruning import SPARSITIES, piecewise, straight
 from tests.planted_shapes import planted_shapes, sweeps
 from tests.planted_store import PlantedSweep, write
@@ -50,7 +50,11 @@ def test_verdicts_are_holms_over_both_sides_of_all_claims() -> None:
 
 def test_contrasts_are_t_tests() -> None:
     rng = np.random.default_rng(0)
-    first, second = rng.normal(1.0, 1.0, 12), rng.normal(0.2, 2.0, 7)
+    # Symmetric, so that Hall's transformation changes nothing.
+    first, second = (
+        np.concatenate([mean + part, mean - part])
+        for mean, part in ((1.0, rng.normal(0.0, 1.0, 6)), (0.2, rng.normal(0.0, 2.0, 4)))
+    )
     found = mean_of(first)
     assert found.above(0.8).p_for == pytest.approx(
         stats.ttest_1samp(first, 0.8, alternative="greater").pvalue, rel=1e-4
@@ -157,14 +161,49 @@ def test_true_and_false_claims_are_told_apart() -> None:
     assert right == set(range(1, 13))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", [10, 30])
-@pytest.mark.parametrize(
-    "seeds",
-    [pytest.param(range(1000, 1003), id="3"), pytest.param(range(2000, 2200), id="200", marks=pytest.mark.slow)],
-)
-def test_a_wrong_verdict_anywhere_in_the_table_is_rare(replicates: int, seeds: range) -> None:
-    """At the edge every verdict on a number is wrong: the worst case for the rate over the table."""
-    at_most(claims_tally(EDGE, replicates, seeds).tables_wrong, len(seeds), 0.05)
+@pytest.mark.parametrize(("world", "measured"), [(EDGE, 0.015), (SKEWED, 0.035)])
+def test_a_wrong_verdict_anywhere_in_the_table_is_rare(world: World, measured: float, replicates: int) -> None:
+    """At the edge every verdict on a number is wrong: the worst case for the rate over the table.
+
+    Of 200 stores a method that errs as measured passes in 999 of 1000 tries, one that errs in 10% of tables, twice what
+    is allowed, fails in more than 95 of 100. A test in the table is held to its level in `test_onesided.py`.
+    """
+    seeds = range(2000, 2200)
+    held(claims_tally(world, replicates, seeds).tables_wrong, len(seeds), measured, 0.1)
+
+
+def test_a_wider_network_with_few_replicates_takes_no_verdict_away(tmp_path: Path) -> None:
+    accuracy = accuracies(0, replicates=10)
+    curves = [np.clip(row[:, None] - np.array(SPARSITIES) ** 6, CHANCE, 1) for row in accuracy]
+    whole = PlantedSweep(accuracy=accuracy[:-1], capacities=LADDER[:-1], dataset="mnist", pruned=curves[:-1])
+    begun = accuracy.copy()
+    begun[-1, 1:] = np.nan
+    more = PlantedSweep(accuracy=begun, dataset="mnist", pruned=[*curves[:-1], curves[-1][:1]])
+    before, after = (
+        {
+            row.title: row
+            for row in rows(write(tmp_path / name, sweep))
+            if row.claim in (6, 7, 9) and row.dataset and row.family in ("dnn", None)
+        }
+        for name, sweep in (("whole.duckdb", whole), ("more.duckdb", more))
+    )
+    assert before.keys() == after.keys()
+    for title, row in after.items():
+        assert (row.estimate, row.n) == (before[title].estimate, before[title].n)
+        assert row.verdict != "not_testable"
+        if title != "redundancy as high as 60%":
+            assert "size 500" in (row.detail or "")
+            assert "wider ones with fewer than 5 replicates do not contend yet: depth 1 size 1000 (1)" in (
+                row.detail or ""
+            )
+
+
+def test_the_skewness_of_what_is_tested_is_printed(store: Path) -> None:
+    for row in rows(store):
+        tested = row.p_for is not None
+        assert (row.skewness is not None) == (tested and row.claim in (2, 5, 6, 7, 8, 9, 10, 11)), row.title
 
 
 def accuracies(seed: int, replicates: int = 8, top: float = 0.95) -> Any:
