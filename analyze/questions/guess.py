@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import ndtr, stdtrit
 
 from analyze.questions.candidates import Candidate, Cell, Limits, weights
+from analyze.stats.onesided import RESAMPLES
 from analyze.stats.result import FLOOR, LEVEL, FloatArray
 from analyze.stats.sample_size import POWER, least
-from analyze.stats.selection import RESAMPLES
 from analyze.study import ArchitectureKey
 from store.families import family_facts
 
