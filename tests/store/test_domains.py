@@ -128,7 +128,7 @@ def test_the_schema_refuses_the_impossible(
 
 
 def test_the_schema_has_the_rules_and_no_others() -> None:
-    sql = migrations.packaged()[2].sql
+    sql = migrations.packaged()[3].sql
     wanted = [f"CHECK ({rule.holds})" for rules in domains.RULES.values() for rule in rules if rule.in_schema]
     assert all(check in sql for check in wanted)
     with duckdb.connect() as connection:
@@ -206,7 +206,7 @@ def test_an_import_without_what_it_names_is_refused(table: str, exported: Path, 
 def older(path: Path, **changes: object) -> Path:
     """A store of the schema before the rules, with one row changed."""
     with duckdb.connect(path) as connection:
-        migrations.apply(connection, migrations.packaged()[:2])
+        migrations.apply(connection, migrations.packaged()[:3])
     rows = make_store(path.with_name("new.duckdb"), make_records(grid(widths=(2, 3), replicates=3)))
     rows.export(path.with_name("export"))
     with duckdb.connect(path) as connection:
@@ -246,7 +246,7 @@ def test_an_older_store_with_the_impossible_is_refused_and_left_alone(
         use(Store(path))  # fmt: skip
     with duckdb.connect(path) as connection:
         assert connection.execute("SELECT count(*), max(test_accuracy) FROM runs").fetchall() == [(24, 1e308)]
-        assert connection.execute("SELECT max(number) FROM migrations").fetchall() == [(2,)]
+        assert connection.execute("SELECT max(number) FROM migrations").fetchall() == [(3,)]
         connection.execute("DELETE FROM runs WHERE test_accuracy > 1")
     assert len(before) > 0
     assert len(Store(path).run_ids()) == 23
