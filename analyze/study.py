@@ -17,6 +17,7 @@ from store.advice import Advice, advice_from
 from store.errors import MinarchError
 from store.results import Store
 from store.tables import TABLES
+from store.words import counted
 
 if TYPE_CHECKING:
     import polars
@@ -262,7 +263,7 @@ def _choice(dataset: str, family: str, protocols: list[str], lengths: list[int])
     if not others:
         return f"{dataset}, {family}: runs on {len(protocols)} versions of the data; analysing the one with most runs"
     return (
-        f"{dataset}, {family}: analysing protocol {protocols[0]} ({lengths[0]} runs); "
+        f"{dataset}, {family}: analysing protocol {protocols[0]} ({counted(lengths[0], 'run')}); "
         f"choose another with --protocol: {', '.join(others)}"
     )
 

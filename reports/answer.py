@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, percent, points
 from store.families import family_facts
+from reports.provenance import duration
+from store.words import counted
 
 if TYPE_CHECKING:
     from reports.findings import Findings, Subject
@@ -28,6 +30,7 @@ def answers(findings: Findings) -> list[Mapping[str, object]]:
             "target": f"{findings.key(row['dataset'])}/{_family(findings, row)}",
             "overall": row["scope"] == "all",
             "explanation": row["explanation"].split("\n"),
+            "guess": None if row["guess_family"] is None else _guess(row),
             **(_nothing(findings, row) if row["capacity"] is None else _network(row)),
         }
         for row in _rows(findings)
@@ -62,6 +65,7 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
     return {
         "network": _name(row["family"], row["depth"], row["capacity"], spelled=row["scope"] == "all"),
         "parameters": count(row["parameters"]),
+        "failures": _failures(row),
         "accuracy": percent(row["accuracy"]),
         "interval": _interval(row["ci_low"], row["ci_high"], percent),
         "pruning": "not known" if row["safe_sparsity"] is None else percent(row["safe_sparsity"], 0),
@@ -72,13 +76,41 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def _failures(row: Mapping[str, Any]) -> str:
+    """Return how many trainings failed to learn, and what share of all that leaves open."""
+    seen = "none" if row["failures"] == 0 else count(row["failures"])
+    return f"{seen} of {counted(row['replicates'], 'training')} failed: up to {percent(row['failure_bound'], 0)} may"
+
+
+def _guess(row: Mapping[str, Any]) -> dict[str, object]:
+    """Return the smallest network that looks good enough without being shown to be, and what would prove it."""
+    drop = row["guess_drop"]
+    below = "the best of those seen" if drop is None or drop <= 0 else f"{100 * drop:.2f} points below the best"
+    if row["guess_replicates"] is None:
+        proof = "so close to what is allowed that 1000 replicates would not prove it"
+    else:
+        work = f"{counted(row['guess_trainings'], 'training')}, about {duration(row['guess_seconds'])}"
+        proof = (
+            f"if that is so, {count(row['guess_replicates'])} replicates of all that it is compared with prove it in "
+            f"80% of cases: {work} on {counted(row['guess_cores'], 'core')}"
+        )
+    return {
+        "network": _name(row["guess_family"], row["guess_depth"], row["guess_capacity"], spelled=row["scope"] == "all"),
+        "parameters": count(row["guess_parameters"]),
+        "accuracy": percent(row["guess_accuracy"]),
+        "proof": f"Estimated {below}; {proof}",
+        "command": row["guess_command"],
+    }
+
+
 def _nothing(findings: Findings, row: Mapping[str, Any]) -> dict[str, object]:
     """Return why nothing is recommended, the command that would decide it, and the smallest stable network at least."""
     reason = row["reason"]
     return {
         "network": None,
         "reason": reason[:1].upper() + reason[1:],
-        "command": row["command"],
+        # What proves the guess is said in its own row.
+        "command": None if row["command"] == row["guess_command"] else row["command"],
         "stable": _smallest_stable(findings.subject(row["dataset"], row["scope"])),
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reports.figures import FIGURES, Figure, View
 from store import files
 from store.errors import MinarchError
+from store.words import counted
 
 if TYPE_CHECKING:
     from reports.findings import Findings, Subject
@@ -38,7 +39,7 @@ def write_report(
     page = render(findings).encode()
     files.write(out, page)
     notes = "".join(f"; {note}" for note in findings.notes)
-    return f"{out}: {findings.models['models'].sum():,} models, {len(page) / 1e6:.1f} MB{notes}"
+    return f"{out}: {counted(int(findings.models['models'].sum()), 'model')}, {len(page) / 1e6:.1f} MB{notes}"
 
 
 def write_figure(

@@ -31,12 +31,15 @@ def render(findings: Findings) -> str:
 
     figures: dict[str, dict[str, Any]] = {}
     data: dict[str, Any] = {}
+    answered = answer.answers(findings)
     context = {
         "title": TITLE,
         "rendered_on": datetime.now(UTC).strftime("%-d %B %Y"),
         **provenance.headline(findings),
-        "answers": answer.answers(findings),
+        "answers": answered,
         "remarks": answer.remarks(findings),
+        "several": any(row["overall"] for row in answered),
+        "of_paper": any(dataset in paper.PAPER for dataset in findings.datasets),
         "table_one": paper.table_one(findings),
         "claims": claims.claims(findings.claims),
         "datasets": _datasets(findings, figures, data),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reports.charts.vocabulary import FAMILIES, dataset_name
+from store.words import counted
 
 if TYPE_CHECKING:
     from reports.findings import Findings
@@ -29,7 +30,7 @@ def headline(findings: Findings) -> Mapping[str, str]:
     names = [dataset_name(dataset) for dataset in findings.datasets]
     families = [name for family, name in FAMILIES.items() if any(s.family == family for s in findings.subjects)]
     return {
-        "models": f"{findings.models['models'].sum():,}",
+        "models": counted(int(findings.models["models"].sum()), "trained model"),
         "hours": duration(float(findings.models["seconds"].sum())),
         "subjects_line": f"{', '.join(families)} on {', '.join(names)}",
     }
@@ -156,7 +157,7 @@ def _protocol(row: Mapping[str, object]) -> Mapping[str, object]:
     return {
         "id": row["protocol_id"],
         "family": FAMILIES.get(spec.get("family"), spec.get("family", "")),
-        "models": f"{row['models']:,}",
+        "models": counted(int(str(row["models"])), "model"),
         "settings": [{"term": term, "text": text} for term, text in _flat(spec)],
     }
 

@@ -10,6 +10,7 @@ import click
 
 from store.console import hear_interrupts, run, standard_input
 from store.options import chosen_format, format_option, out_option, store_option
+from store.words import counted
 
 LEAST_MEMORY, MOST_MEMORY = 32 * 10**6, 10**15
 
@@ -164,7 +165,7 @@ def ingest(store_path: Path) -> None:
     store = Store(store_path)
     new = store.close_out()
     store.check()
-    click.echo(f"{new:,} new runs")
+    click.echo(counted(new, "new run"))
 
 
 def _say(verb: str, counts: dict[str, int], noun: str) -> None:

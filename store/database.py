@@ -19,6 +19,7 @@ import duckdb
 from store import files, migrations, sandbox, spool
 from store.errors import MinarchError
 from store.sandbox import Limits, Settings
+from store.words import counted
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 # What DuckDB and the system say when the disk is full, or the file larger than the user may make it.
@@ -201,7 +202,8 @@ def _missing(path: Path) -> str:
     folder = spool.folder_of(path)
     waiting = len(spool.waiting(folder))
     if waiting:
-        return f"no store at {path} yet, but {waiting} finished units wait in {folder}: run `store ingest`"
+        units = counted(waiting, "finished unit", one="waits", many="wait")
+        return f"no store at {path} yet, but {units} in {folder}: run `store ingest`"
     return f"no store at {path}; `generate` makes one, and --store or MINARCH_STORE names another"
 
 

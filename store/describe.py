@@ -10,6 +10,7 @@ import polars as pl
 
 from store.display import print_frame
 from store.results import Group, Info
+from store.words import counted
 
 
 def show(info: Info, form: str) -> None:
@@ -18,7 +19,7 @@ def show(info: Info, form: str) -> None:
         print(json.dumps(dataclasses.asdict(info), indent=2))
         return
     print(f"{info.path}: {info.size / 1e6:.1f} MB, schema version {info.schema_version}")
-    print(f"{info.protocols} protocols, {info.invocations} calls of generate")
+    print(f"{counted(info.protocols, 'protocol')}, {counted(info.invocations, 'call')} of generate")
     if info.groups:
         names = [field.name for field in dataclasses.fields(Group)]
         rows = [dataclasses.astuple(group) for group in info.groups]
@@ -26,6 +27,8 @@ def show(info: Info, form: str) -> None:
     else:
         print("no runs yet")
     if info.waiting:
-        print(f"{info.waiting} finished units wait in the spool: `store ingest` takes them in")
+        units = counted(info.waiting, "finished unit", one="waits", many="wait")
+        print(f"{units} in the spool: `store ingest` takes in what waits")
     if info.damaged:
-        print(f"{info.damaged} damaged units were set aside in the spool; their runs will be trained again")
+        units = counted(info.damaged, "damaged unit", one="was", many="were")
+        print(f"{units} set aside in the spool; the runs will be trained again")

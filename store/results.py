@@ -19,6 +19,7 @@ from store.sandbox import Limits
 from store.snapshot import Snapshot
 from store.tables import TABLES
 from store.transaction import transaction
+from store.words import counted
 
 # Seconds to wait for the database. A sweep must not stall for a notebook that holds it: the unit is safe in the spool.
 APPEND_WAIT, REPEATED_WAIT = 2.0, 0.2
@@ -117,7 +118,8 @@ class Store:
         try:
             return self._take_in(wait)
         except BusyError as error:
-            text = f"{waiting} finished units wait in {self.spool}: {error}; then run `store ingest`"
+            units = counted(waiting, "finished unit", one="waits", many="wait")
+            text = f"{units} in {self.spool}: {error}; then run `store ingest`"
             raise MinarchError(text) from error
 
     def check(self) -> None:

@@ -15,6 +15,7 @@ from analyze.questions.quantization import QuantizationGap
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, Status
 from store.families import family_facts
+from store.words import counted
 
 WHY_ALL_DIFFERS = (
     "Why `all` can differ from a family's row: there everything is measured against the best of all families, and more "
@@ -109,8 +110,8 @@ def explanation(
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
         lines.append(
-            f"Tested: {len(tested)} stable architectures, each for non-inferiority to every other stable one, margin "
-            f"{in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes first "
+            f"Tested: {counted(len(tested), 'stable architecture')}, each for non-inferiority to every other stable one, "
+            f"margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes first "
             f"and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
     if best is None:
@@ -137,8 +138,8 @@ def in_words(guess: Guess) -> str:
         return f"{looks}; so close to what is allowed that 1000 replicates would not prove it"
     return (
         f"{looks}; if that is so, {guess.replicates} replicates of all that it is compared with prove it in 80% of "
-        f"cases: {guess.trainings:,} trainings, {duration(guess.seconds)} on {guess.cores} "
-        f"{'core' if guess.cores == 1 else 'cores'}: `{guess.command}`"
+        f"cases: {counted(guess.trainings, 'training')}, {duration(guess.seconds)} on "
+        f"{counted(guess.cores, 'core')}: `{guess.command}`"
     )
 
 
@@ -226,8 +227,11 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None)
         return reason, _larger(best, tested)
     nearest = min(tested, key=lambda row: row.drop if row.drop is not None else 0.0)
     drop, sd = max(nearest.drop or 0.0, 0.0), nearest.sd or 0.0
+    lacking = (
+        "the one stable architecture is not" if len(tested) == 1 else f"none of {len(tested)} stable architectures is"
+    )
     reason = (
-        f"none of {len(tested)} stable architectures is shown to be within {in_points(limits.max_drop)} of the best"
+        f"{lacking} shown to be within {in_points(limits.max_drop)} of the best"
         + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
         + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
     )

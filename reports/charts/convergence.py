@@ -8,20 +8,19 @@ import altair as alt
 import polars as pl
 
 from reports.charts import parts
-from reports.charts.vocabulary import CAPACITIES, FAMILIES, SHORT_CAPACITIES, dataset_name, depth_name, percent
+from reports.charts.vocabulary import (
+    ACCURACY,
+    CAPACITIES,
+    FAMILIES,
+    PARAMETERS,
+    SHORT_CAPACITIES,
+    dataset_name,
+    depth_name,
+    percent,
+)
 
 Axis = Literal["capacity", "parameters"]
 SIDE_STEP = 0.014
-TOOLTIP = [
-    alt.Tooltip("depth:Q", title="depth"),
-    alt.Tooltip("capacity:Q", title="capacity", format=","),
-    alt.Tooltip("parameters:Q", title="parameters", format=","),
-    alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
-    alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
-    alt.Tooltip("ci_low:Q", title="95% interval from", format=".2%"),
-    alt.Tooltip("ci_high:Q", title="to", format=".2%"),
-    alt.Tooltip("n:Q", title="replicates"),
-]
 
 
 def convergence(
@@ -54,7 +53,7 @@ def convergence(
         parts.chosen_capacity(x),
         *(_boundary_layers(x, depths, family) if len(drawn) else []),
         *parts.chance_line(chance),
-        *parts.curve_layers("cells", x, depths, family, TOOLTIP),
+        *parts.curve_layers("cells", x, depths, family, _tooltip(family)),
         _replicate_layer(x, depths, family, axis),
     ]
     return parts.figure(
@@ -77,6 +76,16 @@ def convergence(
     )
 
 
+def _tooltip(family: str) -> list[alt.Tooltip]:
+    return [
+        *parts.size_tips(family),
+        *parts.mean_tips(),
+        alt.Tooltip("ci_low:Q", title="95% interval from", format=".2%"),
+        alt.Tooltip("ci_high:Q", title="to", format=".2%"),
+        alt.Tooltip("n:Q", title="replicates"),
+    ]
+
+
 def describe(cells: pl.DataFrame, boundaries: pl.DataFrame, *, dataset: str, family: str, axis: Axis) -> str:
     """Return the figure in words, for those who cannot see it."""
     sentences = [f"Mean test accuracy on {dataset_name(dataset)} over {_axis_words(family, axis)}."]
@@ -97,7 +106,7 @@ def describe(cells: pl.DataFrame, boundaries: pl.DataFrame, *, dataset: str, fam
 
 
 def _axis_words(family: str, axis: Axis) -> str:
-    return "trainable parameters" if axis == "parameters" else CAPACITIES[family].lower()
+    return PARAMETERS.lower() if axis == "parameters" else CAPACITIES[family].lower()
 
 
 def _drawn(boundaries: pl.DataFrame) -> pl.DataFrame:
@@ -126,9 +135,8 @@ def _replicate_layer(x: alt.X, depths: list[int], family: str, axis: Axis) -> al
             color=parts.depth_colour(depths, family),
             tooltip=[
                 alt.Tooltip("replicate:Q"),
-                alt.Tooltip("depth:Q"),
-                alt.Tooltip("capacity:Q"),
-                alt.Tooltip("test_accuracy:Q", title="test accuracy", format=".2%"),
+                *parts.size_tips(family),
+                alt.Tooltip("test_accuracy:Q", title=ACCURACY, format=".2%"),
             ],
         )
     )
@@ -150,10 +158,8 @@ def _boundary_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart
     """Return the interval as a faint band, the boundary as a line, and both again in a row per depth at the foot."""
     tooltip = [
         alt.Tooltip("boundary:N", title="boundary"),
-        alt.Tooltip("depth:Q", title="depth"),
-        alt.Tooltip("capacity:Q", title="capacity", format=","),
-        alt.Tooltip("parameters:Q", title="parameters", format=","),
-        alt.Tooltip("ci_low:Q", title="95% interval from capacity", format=","),
+        *parts.size_tips(family),
+        alt.Tooltip("ci_low:Q", title=f"95% interval from {SHORT_CAPACITIES[family]}", format=","),
         alt.Tooltip("ci_high:Q", title="to", format=","),
     ]
     base = parts.named("boundaries").transform_filter(parts.VISIBLE).encode(color=parts.depth_colour(depths, family))

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from reports.charts import parts
-from reports.charts.vocabulary import FAMILIES, SHORT_CAPACITIES, dataset_name
+from reports.charts.vocabulary import FAMILIES, LOSS, SHORT_CAPACITIES, dataset_name
 
 Quantity = Literal["loss", "accuracy"]
 ONSET = ["depth", "capacity", "best_epoch", "rise", "ci_low", "ci_high", "p_holm"]
@@ -40,7 +40,7 @@ def epochs(
     last = int(curves.select(pl.col("epoch").max()).item())
     x = parts.linear_axis("epoch", "Epoch", format="d", tickMinStep=1)
     colour = parts.depth_colour(depths, family)
-    loss = parts.vertical_axis("loss", "Loss, nats")
+    loss = parts.vertical_axis("loss", LOSS)
     y = loss if quantity == "loss" else parts.accuracy_axis("accuracy", "Accuracy")
     dash = alt.StrokeDash("split:N", legend=alt.Legend(title="Split")).scale(
         domain=["test", "train"], range=[[1, 0], [2, 3]]
@@ -61,12 +61,11 @@ def epochs(
             color=colour,
             shape=parts.depth_shape(depths, family),
             tooltip=[
-                alt.Tooltip("depth:Q"),
-                alt.Tooltip("capacity:Q"),
-                alt.Tooltip("epoch:Q"),
-                alt.Tooltip("split:N"),
-                alt.Tooltip("loss:Q", format=".4f"),
-                alt.Tooltip("accuracy:Q", format=".2%"),
+                *parts.size_tips(family, "depth", "capacity"),
+                alt.Tooltip("epoch:Q", title="Epoch"),
+                alt.Tooltip("split:N", title="Split"),
+                alt.Tooltip("loss:Q", title=LOSS, format=".4f"),
+                alt.Tooltip("accuracy:Q", title="Accuracy", format=".2%"),
             ],
         )
     )

@@ -12,7 +12,8 @@ import altair as alt
 import polars as pl
 from polars import selectors
 
-from reports.charts.vocabulary import CAPACITIES, DEPTHS
+from reports.charts.vocabulary import ACCURACY as ACCURACY_TITLE
+from reports.charts.vocabulary import CAPACITIES, DEPTHS, PARAMETERS
 
 VISIBLE = "indexof(depths, datum.depth) >= 0"
 WIDTH, HEIGHT = 620, 360
@@ -70,7 +71,7 @@ def size_axis(family: str, axis: Literal["capacity", "parameters"], cells: pl.Da
     """Return the logarithmic size axis: a tick at every capacity of the grid, or at powers of ten of parameters."""
     scale = alt.Scale(type="log", domain=[alt.ExprRef("left"), alt.ExprRef("right")], nice=False)
     if axis == "parameters":
-        ticks = alt.Axis(title="Trainable parameters", format="~s", tickCount=5)
+        ticks = alt.Axis(title=PARAMETERS, format="~s", tickCount=5)
         return alt.X("parameters:Q", scale=scale, axis=ticks)
     values = cells["capacity"].unique().sort().to_list()
     # Vega draws ticks at given values even where they lie beside the axis.
@@ -94,9 +95,23 @@ def vertical_axis(field: str, title: str, **options: Any) -> alt.Y:
     return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=title, tickCount=6, **options))
 
 
-def accuracy_axis(field: str, title: str = "Test accuracy") -> alt.Y:
+def accuracy_axis(field: str, title: str = ACCURACY_TITLE) -> alt.Y:
     """Return the vertical axis of accuracy, in percent."""
     return vertical_axis(field, title, format="~%")
+
+
+def size_tips(family: str, *fields: str) -> list[alt.Tooltip]:
+    """Return what a tooltip says of depth, capacity and parameters (or of these fields), as axes and legend do."""
+    titles = {"depth": DEPTHS[family][1].capitalize(), "capacity": CAPACITIES[family], "parameters": PARAMETERS}
+    return [alt.Tooltip(f"{field}:Q", title=titles[field], format=",") for field in fields or titles]
+
+
+def mean_tips() -> list[alt.Tooltip]:
+    """Return what a tooltip says of a mean test accuracy and its spread."""
+    return [
+        alt.Tooltip("mean:Q", title=f"{ACCURACY_TITLE}, mean", format=".2%"),
+        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+    ]
 
 
 def depth_colour(depths: list[int], family: str) -> alt.Color:

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from reports.charts import parts
-from reports.charts.vocabulary import FAMILIES, SHORT_CAPACITIES, dataset_name, depth_name, percent
+from reports.charts.vocabulary import DEPTHS, FAMILIES, PRUNED, SHORT_CAPACITIES, dataset_name, depth_name, percent
 
 PHASES = ("plateau_end", "floor_start")
 SAFETY = ["safe_sparsity", *(f"{phase}{end}" for phase in PHASES for end in ("", "_low", "_high"))]
@@ -39,13 +39,11 @@ def pruning(
         chosen: The capacity shown until another is chosen.
     """
     depths = curves["depth"].unique().sort().to_list()
-    x = parts.linear_axis("sparsity", "Weights pruned", format="~%", tickCount=6)
+    x = parts.linear_axis("sparsity", PRUNED, format="~%", tickCount=6)
     tooltip = [
-        alt.Tooltip("depth:Q", title="depth"),
-        alt.Tooltip("capacity:Q", title="capacity", format=","),
-        alt.Tooltip("sparsity:Q", title="pruned", format=".0%"),
-        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
-        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+        *parts.size_tips(family),
+        alt.Tooltip("sparsity:Q", title=PRUNED, format=".0%"),
+        *parts.mean_tips(),
         alt.Tooltip("n:Q", title="replicates"),
     ]
     others = (
@@ -60,7 +58,7 @@ def pruning(
             *([others] if len(depths) == 1 else []),
             *_phase_layers(x, depths, family),
             *parts.curve_layers("curves", x, depths, family, tooltip, AT_CHOSEN),
-            *([_crossing_layer(x)] if len(crossings) else []),
+            *([_crossing_layer(x, family)] if len(crossings) else []),
         ],
         {"curves": curves, "safety": _places(safety, depths), "crossings": crossings.select(CROSSING)},
         title=f"{dataset_name(dataset)}, {FAMILIES[family]}: test accuracy over pruning ratio",
@@ -86,7 +84,7 @@ def _places(safety: pl.DataFrame, depths: list[int]) -> pl.DataFrame:
 def _phase_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
     """Return the safe ratio as a line, and the decline as a faint band and as a bar in a row per depth at the foot."""
     tooltip = [
-        alt.Tooltip("depth:Q"),
+        *parts.size_tips(family, "depth"),
         alt.Tooltip("safe_sparsity:Q", title="safe ratio", format=".0%"),
         alt.Tooltip("plateau_end:Q", title="plateau ends at", format=".0%"),
         alt.Tooltip("plateau_end_low:Q", title="95% interval from", format=".0%"),
@@ -113,7 +111,7 @@ def _phase_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
     ]
 
 
-def _crossing_layer(x: alt.X) -> alt.Chart:
+def _crossing_layer(x: alt.X, family: str) -> alt.Chart:
     """Return a cross where two depths in sight are equally accurate: the dotted lines of the paper's Figure 3."""
     layer: alt.Chart = (
         parts.named("crossings")
@@ -125,9 +123,9 @@ def _crossing_layer(x: alt.X) -> alt.Chart:
             x=x,
             y=parts.accuracy_axis("accuracy"),
             tooltip=[
-                alt.Tooltip("shallower:Q"),
-                alt.Tooltip("deeper:Q"),
-                alt.Tooltip("sparsity:Q", title="equal at", format=".1%"),
+                alt.Tooltip("shallower:Q", title=f"{DEPTHS[family][1].capitalize()} of one"),
+                alt.Tooltip("deeper:Q", title="of the other"),
+                alt.Tooltip("sparsity:Q", title=f"{PRUNED}, equally accurate", format=".1%"),
                 alt.Tooltip("ci_low:Q", title="95% interval from", format=".1%"),
                 alt.Tooltip("ci_high:Q", title="to", format=".1%"),
             ],

@@ -6,15 +6,9 @@ import altair as alt
 import polars as pl
 
 from reports.charts import parts
-from reports.charts.vocabulary import CAPACITIES, FAMILIES, dataset_name, depth_name
+from reports.charts.vocabulary import CAPACITIES, FAMILIES, GAP, dataset_name, depth_name
 
 GAP_COLUMNS = ["depth", "capacity", "parameters", "replicates", "gap", "ci_low", "ci_high", "dead_fp32", "dead_int8"]
-TOOLTIP = [
-    alt.Tooltip("depth:Q", title="depth"),
-    alt.Tooltip("capacity:Q", title="capacity", format=","),
-    alt.Tooltip("parameters:Q", title="parameters", format=","),
-    alt.Tooltip("n:Q", title="replicates"),
-]
 
 
 def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: float) -> parts.Drawing:
@@ -35,10 +29,10 @@ def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: f
     )
     mean = parts.accuracy_axis("mean")
     tooltip = [
-        alt.Tooltip("precision:N"),
-        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
-        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
-        *TOOLTIP,
+        alt.Tooltip("precision:N", title="Precision"),
+        *parts.mean_tips(),
+        *parts.size_tips(family),
+        alt.Tooltip("n:Q", title="replicates"),
     ]
     return parts.figure(
         [
@@ -81,13 +75,13 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
     base = parts.named("cells").transform_filter(parts.VISIBLE).encode(x=x, color=parts.depth_colour(depths, family))
 
     def y(field: str) -> alt.Y:
-        return parts.vertical_axis(field, "Gap, 32-bit minus 8-bit", format="~%")
+        return parts.vertical_axis(field, GAP, format="~%")
 
     tooltip = [
-        alt.Tooltip("gap:Q", title="gap", format="+.2%"),
+        alt.Tooltip("gap:Q", title=GAP, format="+.2%"),
         alt.Tooltip("ci_low:Q", title="95% interval from", format="+.2%"),
         alt.Tooltip("ci_high:Q", title="to", format="+.2%"),
-        *TOOLTIP[:-1],
+        *parts.size_tips(family),
         alt.Tooltip("replicates:Q", title="replicates alive in both"),
         alt.Tooltip("dead_fp32:Q", title="dead in 32 bits"),
         alt.Tooltip("dead_int8:Q", title="dead in 8 bits"),

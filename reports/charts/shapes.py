@@ -35,12 +35,9 @@ def shapes(
         .encode(x=x, y=mean, color=parts.depth_colour(depths, family))
     )
     tooltip = [
-        alt.Tooltip("depth:Q", title="depth"),
+        *parts.size_tips(family),
         alt.Tooltip("steps:N", title="layers grow"),
-        alt.Tooltip("capacity:Q", title="first width", format=","),
-        alt.Tooltip("parameters:Q", title="parameters", format=","),
-        alt.Tooltip("mean:Q", title="mean accuracy", format=".2%"),
-        alt.Tooltip("sd:Q", title="standard deviation", format=".2%"),
+        *parts.mean_tips(),
         alt.Tooltip("n:Q", title="replicates"),
     ]
     counts = topologies.group_by("depth", maintain_order=True).agg(pl.col("shape").n_unique())

@@ -39,6 +39,11 @@ CAPACITIES = OfFamilies(lambda facts: facts.capacity)
 SHORT_CAPACITIES = OfFamilies(lambda facts: facts.capacity_noun)
 DEPTHS = OfFamilies(lambda facts: facts.layer)
 DATASETS = {"digits": "Digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+PARAMETERS = "Trainable parameters"
+ACCURACY = "Test accuracy"
+PRUNED = "Weights pruned"
+GAP = "Gap, 32-bit minus 8-bit"
+LOSS = "Loss, nats"
 BOUNDARIES = {"stability": "Stability", "overfitting": "Overfitting"}
 STATUSES = {
     "detected": "detected",

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 from click.testing import Result
 
 from reports import answer, paper, tables
 from reports.charts.quantization import gap as quantization_gap
-from reports.charts.vocabulary import dataset_name, percent
+from reports.charts.vocabulary import CAPACITIES, DEPTHS, dataset_name, percent
 from reports.cli import main
 from reports.figures import FIGURES, View
 from reports.findings import Findings, load
+from reports.page import render
 from reports.provenance import duration
 from store.records import Records
 from store.results import Store
@@ -88,6 +92,67 @@ def test_where_nothing_qualifies_the_answer_says_what_would_decide_it(tmp_path: 
     assert row["network"] is None
     assert "too little data" in str(row["reason"]).lower()
     assert str(row["command"]).startswith("generate convergence --dataset digits --family dnn")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Data of one's own, with replicates too few to prove much."""
+    path = tmp_path_factory.mktemp("few") / "own.duckdb"
+    return plant(path, datasets=("flowers",), families=("dnn", "cnn"), replicates=5)
+
+
+def test_the_answer_tells_what_is_proven_from_what_is_guessed(few: Store) -> None:
+    from analyze import recommend
+
+    findings = load(few.path)
+    found = {answer.SCOPES[row.scope]: row for row in recommend(few.path)}
+    rows = answer.answers(findings)
+    assert any(row["guess"] for row in rows)
+    page = render(findings)
+    for said in rows:
+        row = found[str(said["family"])]
+        guess = said["guess"]
+        assert (guess is None) == (row.guess_capacity is None)
+        if isinstance(guess, dict):
+            assert guess["parameters"] == f"{row.guess_parameters:,}"
+            assert guess["accuracy"] == percent(row.guess_accuracy)
+            assert guess["command"] == row.guess_command
+            assert f"{row.guess_replicates} replicates of all that it is compared with" in guess["proof"]
+            assert f"{row.guess_trainings:,} trainings, about " in guess["proof"]
+        if row.capacity is not None:
+            assert f"none of 5 trainings failed: up to {percent(row.failure_bound, 0)} may" in page
+    section = page[page.index('id="answer-heading"') :].split("</section>")[0]
+    assert section.count('<tr role="row" class="guessed">') == sum(row["guess"] is not None for row in rows)
+    assert "what is proven within a family need not be there" in section
+
+
+def test_the_report_of_other_data_opens_with_answer_and_curves(few: Store, report: Path, tmp_path: Path) -> None:
+    """Claims of the paper come last there, folded; where the paper's data are reported on, they stay in front."""
+    out = tmp_path / "own.html"
+    assert invoke("render", "--store", str(few.path), "--out", str(out)).exit_code == 0
+    own, of_paper = out.read_text(encoding="utf-8"), report.read_text(encoding="utf-8")
+    headings = [re.findall(r'<h2 id="([a-z-]+)-heading">', page) for page in (own, of_paper)]
+    assert headings[0] == ["answer", "results", "claims", "method", "provenance"]
+    assert headings[1] == ["answer", "table-one", "claims", "results", "method", "provenance"]
+    folded = own[own.index('id="claims-heading"') :].split("</section>")[0]
+    assert '<details class="folded"><summary>' in folded
+    assert folded.index("<details") < folded.index('class="counts"')
+    assert 'class="folded"' not in of_paper
+
+
+def test_one_of_a_thing_is_said_in_the_singular(tmp_path: Path) -> None:
+    single = plant(tmp_path / "one.duckdb", families=("cnn",), replicates=1)
+    with duckdb.connect(single.path) as connection:
+        for table in ("labels", "runs"):
+            connection.execute(f"DELETE FROM {table} WHERE run_id <> 'digits-cnn-1x8-fp32-0'")
+    out = tmp_path / "one.html"
+    done = invoke("render", "--no-claims", "--store", str(single.path), "--out", str(out))
+    assert done.stdout.startswith(f"{out}: 1 model, ")
+    text = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style)>.*?</\1>", "", out.read_text(), flags=re.DOTALL))
+    assert "1 trained model," in text
+    assert not re.findall(
+        r"(?<![\d.,])1 (?:trained )?(?:models|trainings|replicates|hours|minutes|seconds|cores)\b", text
+    )
 
 
 def test_pruning_and_gaps_are_those_of_the_analysis(store: Store, findings: Findings) -> None:
@@ -238,6 +303,42 @@ def test_every_view_of_every_figure(findings: Findings, name: str, view: View) -
     assert all(rows for name, rows in chart["datasets"].items() if name not in MAY_BE_EMPTY)
     # Aggregated first: no chart has more rows than Altair's own limit.
     assert sum(len(rows) for rows in chart["datasets"].values()) <= 5000
+
+
+def encodings(chart: object) -> Iterator[dict[str, Any]]:
+    """Yield the encodings of all layers of a chart."""
+    if isinstance(chart, list):
+        for entry in chart:
+            yield from encodings(entry)
+    elif isinstance(chart, dict):
+        if "encoding" in chart:
+            yield chart["encoding"]
+        yield from encodings(chart.get("layer", []))
+
+
+@pytest.mark.parametrize("family", ["dnn", "cnn"])
+@pytest.mark.parametrize(("name", "view"), [(f.name, v) for f in FIGURES.values() for v in f.views])
+def test_tooltips_say_what_axes_and_legend_say(findings: Findings, name: str, view: View, family: str) -> None:
+    if family not in FIGURES[name].families:
+        return
+    subject = findings.subject("digits", family)
+    assert subject is not None
+    layers = list(encodings(view.chart(subject).to_dict()))
+    titles: dict[str, str] = {}
+    for encoding in layers:
+        for channel in ("x", "y"):
+            axis = encoding.get(channel, {})
+            if "field" in axis and axis.get("axis", {}).get("title"):
+                titles.setdefault(axis["field"], axis["axis"]["title"])
+    titles["depth"] = DEPTHS[family][1].capitalize()
+    titles.setdefault("capacity", CAPACITIES[family])
+    titles.setdefault("parameters", "Trainable parameters")
+    shown = [entry for encoding in layers for entry in encoding.get("tooltip", [])]
+    assert {"depth", "capacity"} <= {entry["field"] for entry in shown}
+    for entry in shown:
+        said = entry.get("title", entry["field"])
+        if entry["field"] in titles and entry["field"] not in ("ci_low", "ci_high", "sd"):
+            assert said.startswith(titles[entry["field"]]), entry
 
 
 def test_a_capacity_is_chosen_for_a_figure(store: Store, tmp_path: Path) -> None:
