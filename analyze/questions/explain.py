@@ -110,9 +110,9 @@ def explanation(
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
         lines.append(
-            f"Tested: {counted(len(tested), 'stable architecture')}, each for non-inferiority to every other stable one, "
-            f"margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes first "
-            f"and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
+            f"Tested: {counted(len(tested), 'stable architecture')}, each for non-inferiority to every other stable "
+            f"one, margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes "
+            f"first and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
     if best is None:
         lines.append(f"Nothing is proven to qualify: {reason}.")

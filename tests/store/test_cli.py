@@ -84,8 +84,8 @@ def test_info_speaks_of_an_empty_store_and_of_the_spool(ask: Ask, tmp_path: Path
     waiting.with_name("x.parquet.damaged").write_bytes(b"")
     out = good(ask("info", "--store", store.path))
     assert "no runs yet" in out
-    assert "1 finished units wait in the spool: `store ingest` takes them in" in out
-    assert "1 damaged units were set aside" in out
+    assert "1 finished unit waits in the spool: `store ingest` takes in what waits" in out
+    assert "1 damaged unit was set aside" in out
 
 
 def test_the_store_may_come_from_the_environment(ask: Ask, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,7 @@ def test_a_missing_store_says_how_to_get_one(store: Store) -> None:
         with pytest.raises(MinarchError, match=r"no store at .*results\.duckdb; `generate` makes one"):
             use()
     spool.write(store.spool, make_records(), "waiting")
-    with pytest.raises(MinarchError, match=r"1 finished units wait in .*: run `store ingest`"):
+    with pytest.raises(MinarchError, match=r"1 finished unit waits in .*: run `store ingest`"):
         store.info()
 
 
