@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, percent, points
-from store.families import family_facts
 from reports.provenance import duration
+from store.families import family_facts
 from store.words import counted
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from reports.figures import FIGURES, View
 from reports.findings import Findings, load
 from reports.page import render
 from reports.provenance import duration
+from store.families import family_facts
 from store.records import Records
 from store.results import Store
 from tests.reports.conftest import invoke
@@ -105,7 +106,7 @@ def test_the_answer_tells_what_is_proven_from_what_is_guessed(few: Store) -> Non
     from analyze import recommend
 
     findings = load(few.path)
-    found = {answer.SCOPES[row.scope]: row for row in recommend(few.path)}
+    found = {answer.scope_name(row.scope): row for row in recommend(few.path)}
     rows = answer.answers(findings)
     assert any(row["guess"] for row in rows)
     page = render(findings)
@@ -333,7 +334,7 @@ def encodings(chart: object) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("family", ["dnn", "cnn"])
 @pytest.mark.parametrize(("name", "view"), [(f.name, v) for f in FIGURES.values() for v in f.views])
 def test_tooltips_say_what_axes_and_legend_say(findings: Findings, name: str, view: View, family: str) -> None:
-    if family not in FIGURES[name].families:
+    if FIGURES[name].layered and not family_facts(family).layered:
         return
     subject = findings.subject("digits", family)
     assert subject is not None
