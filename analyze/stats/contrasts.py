@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.stats.onesided import loss_p, one_sided_p, one_sided_reach, skewness, standard_error
-from analyze.stats.result import FloatArray, IntArray
+from analyze.stats.result import FloatArray
 from analyze.stats.sides import Sides, every
 
 RESAMPLES = 19_999
@@ -96,14 +96,3 @@ def all_small(losses: FloatArray, *, rng: np.random.Generator) -> Sides:
     """
     p_for = float(loss_p(losses, 0.0, rng=rng, resamples=RESAMPLES).max())
     return Sides(p_for, mean_of(losses[:, -1]).below(0.0).p_against)
-
-
-def slopes_within(values: FloatArray, x: FloatArray, group: IntArray) -> FloatArray:
-    """Return each replicate's least-squares slope of `values` on x, with a level per group; shape (replicates,).
-
-    `values` has shape (cells, replicates), without gaps; `x` and `group` have shape (cells,).
-    """
-    members = np.eye(int(group.max()) + 1)[group]
-    centred = x - (members @ ((x @ members) / members.sum(axis=0)))
-    slopes: FloatArray = centred @ values / float(centred @ centred)
-    return slopes

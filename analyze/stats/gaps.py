@@ -8,6 +8,7 @@ import numpy as np
 
 from analyze.stats.means import DOMINANT, Mean, Share, mean_interval, share_interval
 from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Status
+from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SIZES_FOR_TREND = 3
@@ -99,18 +100,14 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
     )
     present = ~np.isnan(gaps)
     sizes = int(present.any(axis=1).sum())
-    usable = present.sum(axis=0) >= MIN_SIZES_FOR_TREND
-    n = int(usable.sum())
+    n = int((present.sum(axis=0) >= MIN_SIZES_FOR_TREND).sum())
     if n < MIN_REPLICATES:
         reason = (
             f"{n} of {MIN_REPLICATES} needed replicates with {MIN_SIZES_FOR_TREND} living sizes:"
             " run more sizes or --repeats"
         )
         return Trend(status="insufficient", method=method, n=n, sizes=sizes, reason=reason)
-    weight = present[:, usable].astype(np.float64)
-    centred = (x[:, None] - (weight * x[:, None]).sum(axis=0) / weight.sum(axis=0)) * weight
-    slopes = (centred * np.nan_to_num(gaps[:, usable])).sum(axis=0) / (centred**2).sum(axis=0)
-    slope = mean_interval(slopes)
+    slope = mean_interval(replicate_slopes(gaps, x, least=MIN_SIZES_FOR_TREND))
     return Trend(
         status="detected" if slope.p <= LEVEL else "absent",
         method=method,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.stats.contrasts import mean_of
-from analyze.stats.overfitting import MAX_TEST_SLOPE, MIN_OPENING, best_bend, f_p, moments, slopes_of
+from analyze.stats.overfitting import MAX_TEST_SLOPE, MIN_OPENING, best_bend, f_p, moments
 from analyze.stats.replicates import counts, pack
 from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray
 from analyze.stats.sides import Sides, every, some
+from analyze.stats.slopes import replicate_slopes
 
 DRAWS = 20_000
 
@@ -36,7 +37,7 @@ def _p_for(train: FloatArray, test: FloatArray, found: ChangePoint) -> float:
     at = found.estimate
     growth = (train[-1] - test[-1]) - (train[at] - test[at])
     growing = mean_of(growth[~np.isnan(growth)]).above(0.0)
-    return max(p, growing.p_for, mean_of(slopes_of(test[at:])).below(MAX_TEST_SLOPE).p_for)
+    return max(p, growing.p_for, mean_of(replicate_slopes(test[at:])).below(MAX_TEST_SLOPE).p_for)
 
 
 def _p_against(train: FloatArray, test: FloatArray) -> float:
@@ -51,7 +52,7 @@ def _p_against(train: FloatArray, test: FloatArray) -> float:
             some(
                 [
                     mean_of(gap[-1] - gap[at]).below(MIN_OPENING),
-                    mean_of(slopes_of(test[at:])).above(MAX_TEST_SLOPE),
+                    mean_of(replicate_slopes(test[at:])).above(MAX_TEST_SLOPE),
                 ]
             )
             for at in range(sizes - 1)

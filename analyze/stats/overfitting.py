@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from analyze.stats.autocorrelation import stationary_correlation
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray, IntArray
+from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import shortage
 
 MIN_SLOPE_CHANGE = 0.003
@@ -98,26 +99,12 @@ def rising_at_most(test: FloatArray) -> float:
 
     Shape (sizes, replicates); a replicate enters with the sizes it has, if these are at least two.
     """
-    slopes = slopes_of(test)
+    slopes = replicate_slopes(test)
     replicates = len(slopes)
     if replicates < 2:
         return float("inf")
     error = slopes.std(ddof=1) / np.sqrt(replicates)
     return float(slopes.mean() + stdtrit(replicates - 1, 1 - LEVEL) * error)
-
-
-def slopes_of(test: FloatArray) -> FloatArray:
-    """Return each replicate's slope of test accuracy per size, of those with two sizes or more.
-
-    Shape (sizes, replicates) in, (replicates that have a slope,) out.
-    """
-    present = ~np.isnan(test)
-    usable = present.sum(axis=0) >= 2
-    present, values = present[:, usable], np.nan_to_num(test[:, usable])
-    index = np.arange(len(values), dtype=np.float64)[:, None]
-    centred = np.where(present, index - (index * present).sum(axis=0) / present.sum(axis=0), 0.0)
-    slopes: FloatArray = (centred * values).sum(axis=0) / (centred**2).sum(axis=0)
-    return slopes
 
 
 @lru_cache

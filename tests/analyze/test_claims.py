@@ -17,13 +17,14 @@ import generate.cli
 from analyze import claims
 from analyze.paper.claims.rows import ClaimVerdict
 from analyze.paper.figures import DATASETS, DECLINE, LARGEST_ACCURACY, LARGEST_GAP, TABLE_ONE
-from analyze.stats.contrasts import all_small, difference_of, mean_of, slopes_within
+from analyze.stats.contrasts import all_small, difference_of, mean_of
 from analyze.stats.decline import first_loss, phase_evidence, tolerance
 from analyze.stats.dominance import dominance
 from analyze.stats.locations import no_fall_p, share_p
 from analyze.stats.opening import opening_sides
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.sides import Sides, every, judge, some
+from analyze.stats.slopes import replicate_slopes
 from tests.analyze.levels import held
 from tests.analyze.shown import documented
 from tests.analyze.test_cli import call
@@ -74,13 +75,24 @@ def test_a_range_is_tested_at_both_ends() -> None:
     assert found.within(0.5, 0.6).p_against == pytest.approx(2 * found.below(0.5).p_for)
 
 
-def test_slopes_within_groups_are_those_of_a_regression_with_levels() -> None:
+def test_replicate_slopes_groups_are_those_of_a_regression_with_levels() -> None:
     rng = np.random.default_rng(1)
     group = np.array([0, 0, 0, 1, 1, 1])
     x, values = rng.random(6), rng.random((6, 3))
     design = np.column_stack([x, group == 0, group == 1]).astype(float)
     expected = np.linalg.lstsq(design, values, rcond=None)[0][0]
-    assert slopes_within(values, x, group) == pytest.approx(expected)
+    assert replicate_slopes(values, x, group=group) == pytest.approx(expected)
+
+
+def test_slopes_of_replicates_with_gaps_are_those_of_what_each_has() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.random((6, 4))
+    values[[0, 3], [1, 1]] = np.nan
+    values[1:, 2] = np.nan
+    found = replicate_slopes(values, least=2)
+    expected = [np.polyfit(np.flatnonzero(~np.isnan(y)), y[~np.isnan(y)], 1)[0] for y in values.T[[0, 1, 3]]]
+    assert found == pytest.approx(expected)
+    assert len(replicate_slopes(values, least=6)) == 2
 
 
 def test_bootstrap_p_values_do_not_go_below_what_few_replicates_resolve() -> None:

@@ -12,7 +12,7 @@ from analyze.paper.claims.rows import POSITIVE, ClaimVerdict, Question, Range, c
 from analyze.paper.figures import DECLINE, DECLINE_OF_SMALLEST, REDUNDANCY, TABLE_ONE
 from analyze.questions.candidates import Cell
 from analyze.questions.pruning import Curves, Pruning, pruning_of
-from analyze.stats.contrasts import all_small, mean_of, slopes_within
+from analyze.stats.contrasts import all_small, mean_of
 from analyze.stats.decline import CLOSE, first_loss, phase_evidence, tolerance
 from analyze.stats.gaps import alive
 from analyze.stats.onesided import largest_skewness
@@ -20,6 +20,7 @@ from analyze.stats.pruning import LOST
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, some
+from analyze.stats.slopes import replicate_slopes
 from store.families import family_facts
 
 PHASES = Question(
@@ -201,7 +202,7 @@ def _slope(evidence: Evidence, row: ClaimVerdict, *, by_depth: bool) -> ClaimVer
         return missing(row, why, again)
     x = np.array([curves.depth if by_depth else np.log10(curves.capacity) for _, curves in compared], dtype=np.float64)
     _, group = np.unique([at for at, _ in compared], return_inverse=True)
-    contrast = mean_of(slopes_within(table, x, group))
+    contrast = mean_of(replicate_slopes(table, x, group=group))
     detail = f"{len(compared)} networks, mean share kept {table.mean():.2f}"
     return measured(_identified(row, compared[0][1]), contrast, contrast.above(0.0), detail)
 

@@ -20,11 +20,12 @@ from analyze.paper.claims.rows import (
 )
 from analyze.paper.figures import IMPROVED, LARGEST_GAP, LAYERS, SIZES, TABLE_ONE
 from analyze.questions.quantization import Pairs
-from analyze.stats.contrasts import difference_of, mean_of, slopes_within
+from analyze.stats.contrasts import difference_of, mean_of
 from analyze.stats.gaps import alive
 from analyze.stats.result import MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import some
+from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import DEAD_MARGIN
 
 SHRINKS = Question(
@@ -119,7 +120,7 @@ def _shrinks(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
     if values is None:
         return missing(row, f"takes {MIN_REPLICATES} replicates that all sizes have in both precisions", again)
     _, groups = np.unique(group, return_inverse=True)
-    contrast = mean_of(slopes_within(values, np.array(x), groups))
+    contrast = mean_of(replicate_slopes(values, np.array(x), group=groups))
     detail = f"{len(tables)} sizes, mean gap {100 * values.mean():.2f} points"
     return measured(_identified(row, sweeps[0]), contrast, contrast.below(0.0), detail)
 
