@@ -28,7 +28,8 @@ from generate.engine.dnn.layout import (
     WEIGHTS,
     WORK,
 )
-from generate.engine.dnn.quantized import clip_weight_gradient, pass_gate, quantize_outputs, quantize_weights
+from generate.engine.dnn.quantized import pass_gate, quantize_outputs, quantize_weights
+from generate.engine.quantize.weights import clip_gradient
 from generate.engine.simd.adam import ADAM, update_by_shares
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.products import TILE_ROWS, multiply, tile, tile_rows, tile_vectors
@@ -162,7 +163,7 @@ def update_weights(
             v += wide
         start = weights + first * row
         if quantizer:
-            clip_weight_gradient(parameters, state.quantizers, quantizer, start, gradient, count * row)
+            clip_gradient(parameters, start, count * row, state.quantizers, quantizer, gradient, 0)
         update_by_shares(parameters, moments1, moments2, start, gradient, count * row, adam)
 
 
