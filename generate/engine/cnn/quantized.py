@@ -27,6 +27,7 @@ from generate.engine.cnn.kernel import (
 )
 from generate.engine.cnn.layout import TILE, Integers, Layout, Rounding, Table, Work
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.adam import ADAM, Adam
 from generate.engine.simd.compile import kernel, part
 from generate.engine.simd.memory import Floats
@@ -36,11 +37,9 @@ from generate.engine.simd.vector import (
     load,
     maximum,
     minimum,
-    round_even,
     smallest,
     splat,
     store,
-    where_greater,
 )
 
 INPUT, CONVOLUTION, LINEAR, CONVOLUTION_WEIGHT, LINEAR_WEIGHT, QUANTIZERS = range(6)
@@ -64,35 +63,12 @@ def _observe(values: Floats, start: int, size: int, low: np.float32, high: np.fl
 
 
 @part
-def _round(values: Floats, start: int, size: int, quantizers: Floats, quantizer: int, out: Floats) -> None:
-    """Round weights to the levels -128 .. 127 and back, up to the next multiple of LANES."""
-    scale, zero = quantizers[quantizer * COLUMNS + SCALE], quantizers[quantizer * COLUMNS + ZERO_POINT]
-    inverse = np.float32(1) / scale
-    for index in range(start, start + size, LANES):
-        level = round_even(load(values, index) * inverse) + zero
-        level = maximum(splat(np.float32(-128)), minimum(splat(np.float32(127)), level))
-        store(out, index, (level - zero) * scale)
-
-
-@part
-def _clip(values: Floats, start: int, size: int, quantizers: Floats, quantizer: int, gradient: Floats) -> None:
-    """Clear the gradient of weights outside of the levels -128 .. 127."""
-    inverse = np.float32(1) / quantizers[quantizer * COLUMNS + SCALE]
-    zero = quantizers[quantizer * COLUMNS + ZERO_POINT]
-    nothing = splat(np.float32(0))
-    for index in range(start, start + size, LANES):
-        level = round_even(load(values, index) * inverse) + zero
-        slope = where_greater(level, splat(np.float32(127)), nothing, load(gradient, index))
-        store(gradient, index, where_greater(splat(np.float32(-128)), level, nothing, slope))
-
-
-@part
 def _pass_inside(layout: Layout, state: State, quantizers: Floats, first: int) -> None:
     """Let gradients pass only to weights that were in range when they were rounded."""
     values, slopes = state.parameters, state.gradient
-    weights, size = layout.start + layout.weights, layout.classes * layout.row
-    _clip(values, layout.start, layout.channels * layout.taps, quantizers, first + CONVOLUTION_WEIGHT, slopes)
-    _clip(values, weights, size, quantizers, first + LINEAR_WEIGHT, slopes)
+    start, weights, size = layout.start, layout.start + layout.weights, layout.classes * layout.row
+    clip_gradient(values, start, layout.biases, quantizers, first + CONVOLUTION_WEIGHT, slopes, start)
+    clip_gradient(values, weights, size, quantizers, first + LINEAR_WEIGHT, slopes, weights)
 
 
 @part
@@ -108,10 +84,10 @@ def _round_parameters(
         for k in range(layout.classes):
             low, high = _observe(parameters, weights + k * row, layout.channels * layout.positions, low, high)
         update_quantizer(quantizers, first + LINEAR_WEIGHT, low, high, True)
-    _round(parameters, start, layout.biases, quantizers, first + CONVOLUTION_WEIGHT, rounded)
+    round_weights(parameters, start, layout.biases, quantizers, first + CONVOLUTION_WEIGHT, rounded)
     for index in range(start + layout.biases, weights, LANES):
         store(rounded, index, load(parameters, index))
-    _round(parameters, weights, layout.classes * row, quantizers, first + LINEAR_WEIGHT, rounded)
+    round_weights(parameters, weights, layout.classes * row, quantizers, first + LINEAR_WEIGHT, rounded)
 
 
 @part

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
 from generate.engine.dnn import kernel as kernels
+from generate.engine.dnn.backward import UPDATE_ROWS
 from generate.engine.dnn.layout import State, Work
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.quantize.observer import COLUMNS, reset_quantizer
@@ -69,7 +70,7 @@ class DnnKernelPack(Pack):
             delta=aligned_zeros(widest * lanes),
             below=aligned_zeros(widest * lanes),
             batch_major=aligned_zeros(self.training.batch_size * whole_vectors(widest)),
-            gradient=aligned_zeros(kernels.UPDATE_ROWS * whole_vectors(max(self.image.values, widest))),
+            gradient=aligned_zeros(UPDATE_ROWS * whole_vectors(max(self.image.values, widest))),
         )
 
     def tensors(self, model: int) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from generate.engine.dnn.layout import BOOL, FLOATS, INPUTS, INT, INTS, OUTPUTS, ROW, STATE, VOID, WEIGHTS, WORK
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.weights import round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.vector import (
     LANES,
@@ -40,27 +41,7 @@ def quantize_weights(state: Any, layer: Any, quantizer: int, observe: bool) -> N
             for j in range(at + whole, at + inputs):
                 low, high = min(low, parameters[j]), max(high, parameters[j])
         update_quantizer(state.quantizers, quantizer, min(low, smallest(lows)), max(high, largest(highs)), True)
-    scale = state.quantizers[quantizer * COLUMNS + SCALE]
-    zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
-    inverse, first, last = splat(np.float32(1) / scale), splat(np.float32(-128)), splat(np.float32(127))
-    for j in range(start, start + outputs * row, LANES):
-        level = round_even(load(parameters, j) * inverse) + zero
-        store(state.weights, j, (minimum(last, maximum(first, level)) - zero) * scale)
-
-
-@kernel(VOID(FLOATS, FLOATS, INT, INT, FLOATS, INT))
-def clip_weight_gradient(
-    parameters: Any, quantizers: Any, quantizer: int, start: int, gradient: Any, floats: int
-) -> None:
-    """Zero the gradient of the weights from `start` on where these lie beyond their quantizer's range."""
-    scale = quantizers[quantizer * COLUMNS + SCALE]
-    zero = splat(quantizers[quantizer * COLUMNS + ZERO_POINT])
-    inverse, nothing = splat(np.float32(1) / scale), splat(np.float32(0))
-    above, below = splat(np.float32(127.5)), splat(np.float32(-128.5))
-    for j in range(0, floats, LANES):
-        level = round_even(load(parameters, start + j) * inverse) + zero
-        g = where_greater(level, above, nothing, load(gradient, j))
-        store(gradient, j, where_greater(below, level, nothing, g))
+    round_weights(parameters, start, outputs * row, state.quantizers, quantizer, state.weights)
 
 
 @kernel(VOID(STATE, WORK, INT, INT, INT, INT, INT, BOOL, BOOL))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.math import within
 from generate.engine.simd.vector import (
@@ -32,22 +33,13 @@ def quantize_weights(weights: Any, out: Any, first: int, stop: int, quantizers: 
         for k in range(first + 1, stop):
             low, high = min(low, weights[k]), max(high, weights[k])
         update_quantizer(quantizers, row, low, high, True)
-    scale, zero_point = quantizers[row * COLUMNS + SCALE], quantizers[row * COLUMNS + ZERO_POINT]
-    inverse = np.float32(1) / scale
-    for k in range(first, stop):
-        level = np.rint(weights[k] * inverse) + zero_point
-        out[k] = (min(max(level, np.float32(-128)), np.float32(127)) - zero_point) * scale
+    round_weights(weights, first, stop - first, quantizers, row, out)
 
 
 @kernel(VOID(FLOATS, FLOATS, INT, INT, FLOATS, INT))
 def clip_weight_gradients(weights: Any, gradient: Any, first: int, stop: int, quantizers: Any, row: int) -> None:
     """Zero the gradients of weights that are beyond the quantizer's range."""
-    scale, zero_point = quantizers[row * COLUMNS + SCALE], quantizers[row * COLUMNS + ZERO_POINT]
-    inverse = np.float32(1) / scale
-    for k in range(first, stop):
-        level = np.rint(weights[k] * inverse) + zero_point
-        if level < -128 or level > 127:
-            gradient[k] = 0
+    clip_gradient(weights, first, stop - first, quantizers, row, gradient, first)
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, INT, FLOATS))
