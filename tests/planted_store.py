@@ -146,7 +146,7 @@ def _pruning(sweep: PlantedSweep) -> Iterator[Pruned]:
             yield Pruned(
                 run_id=sweep.run_id(sweep.capacities[size], replicate),
                 sparsity=sweep.sparsities[column],
-                test_accuracy=float(value),
+                test_accuracy=_possible(value),
                 test_loss=None,
                 nonzero=0,
             )
@@ -158,7 +158,12 @@ def _checks(sweep: PlantedSweep) -> Iterator[IntegerCheck]:
     for (size, replicate), accuracy in np.ndenumerate(sweep.converted):
         if not np.isnan(accuracy):
             run_id = sweep.run_id(sweep.capacities[size], replicate)
-            yield IntegerCheck(run_id=run_id, test_accuracy=float(accuracy), seconds=0.1)
+            yield IntegerCheck(run_id=run_id, test_accuracy=_possible(accuracy), seconds=0.1)
+
+
+def _possible(accuracy: float) -> float:
+    """Return the nearest accuracy that can be: planted noise may reach past the ends, and the store refuses that."""
+    return float(np.clip(accuracy, 0.0, 1.0))
 
 
 def write(path: Path, *sweeps: PlantedSweep) -> Path:
@@ -178,7 +183,7 @@ def write(path: Path, *sweeps: PlantedSweep) -> Path:
 
 def _run(sweep: PlantedSweep, capacity: int, replicate: int, accuracy: float, train: float, test: float) -> Run:
     diverged = accuracy < 0
-    best = None if diverged else accuracy
+    best = None if diverged else _possible(accuracy)
     return Run(
         run_id=sweep.run_id(capacity, replicate),
         protocol_id=sweep.protocol,
@@ -202,9 +207,9 @@ def _run(sweep: PlantedSweep, capacity: int, replicate: int, accuracy: float, tr
         train_loss=None if diverged else 0.1,
         validation_loss=None if diverged else 0.1,
         test_loss=None if diverged else 0.1,
-        last_train_accuracy=None if diverged else train,
+        last_train_accuracy=None if diverged else _possible(train),
         last_validation_accuracy=best,
-        last_test_accuracy=None if diverged else test,
+        last_test_accuracy=None if diverged else _possible(test),
         last_train_loss=None if diverged else 0.1,
         last_validation_loss=None if diverged else 0.1,
         last_test_loss=None if diverged else 0.1,
