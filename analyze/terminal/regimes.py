@@ -70,7 +70,7 @@ def epochs_table(results: Results[EpochOverfitting]) -> RenderableType:
                 p_value(row.p_holm),
                 str(row.replicates),
             )
-            if row.status == "insufficient" and row.reason:
+            if row.status in ("insufficient", "detected") and row.reason:
                 reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
         parts += [table, "", *remarks(reasons)]
     return stacked(parts)

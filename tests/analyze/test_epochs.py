@@ -7,36 +7,78 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from statsmodels.stats.multitest import multipletests
 
 from analyze import epoch_overfitting
 from analyze.stats.curves import rise_of_test_loss
 from analyze.stats.multiple import holm
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.levels import design
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
-from tests.planted_curves import NULL_CURVES, RISING_CURVES, PlantedCurves, converged, rising
+from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES, PlantedCurves, converged, rising, rising_weakly
 from tests.planted_store import PlantedSweep, write
 from tests.tally import curve_tally
 
 CAPACITIES = (5, 50, 500)
 
 
-@pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-@pytest.mark.parametrize("name", NULL_CURVES)
-def test_no_rise_is_found_in_curves_without_one(name: str, replicates: int, seeds: range) -> None:
-    tally = curve_tally(NULL_CURVES[name], replicates, seeds)
-    at_most(tally.located, tally.stores, 0.05)
+REPLICATES = (5, 10, 30)
+FALSE = {"converged": (0.025, 0.035, 0.035), "converged, noisy": (0.035, 0.05, 0.05), "still falling": (0.003,) * 3}
+"""Shares of rises found where there is none, as docs/method.md has them."""
+
+# Every rate is held by as many stores as it takes: a method at the documented rate passes with a probability above
+# .999, one that errs twice as often as is allowed, or finds or covers 10 points less, fails with one above .95.
 
 
-@pytest.mark.parametrize(("replicates", "power"), [(5, 0.5), (10, 0.8), (30, 0.99)])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_rises_are_found(replicates: int, power: float, seeds: range) -> None:
-    assert curve_tally(RISING_CURVES["rising"], replicates, seeds).located == len(seeds)
-    weak = curve_tally(RISING_CURVES["rising weakly"], replicates, seeds)
-    at_least(weak.located, weak.stores, power)
-    at_least(weak.covered, weak.stores, 0.975)
+@pytest.mark.parametrize("replicates", REPLICATES)
+@pytest.mark.parametrize("name", FALSE)
+def test_no_rise_is_found_in_curves_without_one(name: str, replicates: int) -> None:
+    held = design(FALSE[name][REPLICATES.index(replicates)], 0.1)
+    assert curve_tally(NULL_CURVES[name], replicates, held.seeds(1000)).located <= held.allowed
+
+
+@pytest.mark.parametrize(("replicates", "clear", "weak"), [(5, 0.93, 0.5), (10, 0.99, 0.88), (30, 0.99, 0.99)])
+def test_rises_are_found_and_not_overstated(replicates: int, clear: float, weak: float) -> None:
+    for name, share in (("rising", clear), ("rising weakly", weak)):
+        held = design(1 - share, 1 - share + 0.1)
+        tally = curve_tally(RISING_CURVES[name], replicates, held.seeds(1000))
+        assert tally.stores - tally.located <= held.allowed
+        assert tally.stores - tally.covered <= held.allowed
+
+
+def test_rare_drops_seldom_make_a_rise_where_replicates_show_them() -> None:
+    """A drop in one training of ten, 30 replicates: the t test alone finds a rise in .14 of stores."""
+    held = design(0.06, 0.135)
+    assert curve_tally(RARE_DROPS["10% drop"], 30, held.seeds(1000)).located <= held.allowed
+
+
+def test_a_rise_whose_variance_is_one_replicates_says_so() -> None:
+    curves = rising(np.random.default_rng(0), 10)
+    test = curves.test.copy()
+    test[3, -1] += 0.1
+    found = rise_of_test_loss(curves.validation, test)
+    assert found.status == "detected"
+    assert found.reason is not None
+    assert "one replicate makes most of the variance" in found.reason
+    assert rise_of_test_loss(curves.validation, curves.test).reason is None
+
+
+def test_p_and_interval_are_never_narrower_than_those_of_t() -> None:
+    curves = rising_weakly(np.random.default_rng(1), 10)
+    test = curves.validation + np.linspace(0, 0.02, 20)
+    found = rise_of_test_loss(curves.validation, test)
+    at = [curves.validation[half::2].mean(axis=0).argmin() for half in (1, 0)]
+    rises = [test[half::2, -1] - test[half::2, at[half] - 1 : at[half] + 2].mean(axis=1) for half in (0, 1)]
+    mean = np.concatenate(rises).mean()
+    error = np.sqrt(sum(((rise - rise.mean()) ** 2).sum() for rise in rises) / 8 / 10)
+    assert found.estimate == pytest.approx(mean)
+    assert found.p is not None
+    assert found.interval is not None
+    # Skewed either way, p is at least that of t, and the interval holds that of t.
+    assert found.p >= t.sf(mean / error, 8) * (1 - 1e-9)
+    assert found.interval[0] <= mean - t.ppf(0.975, 8) * error + 1e-12
+    assert found.interval[1] >= mean + t.ppf(0.975, 8) * error - 1e-12
 
 
 def test_the_naive_test_would_find_a_rise_in_noise() -> None:
