@@ -170,13 +170,15 @@ def _redundancy(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
         return missing(row, why, first.to_test if first else None)
     safe = {_name(curves): _pruning(evidence, curves).safe_sparsity for curves, _, _ in tested}
     best = max(safe, key=lambda name: safe[name] or 0.0)
+    seen = {name: "none" if value is None else f"{100 * value:.0f}%" for name, value in safe.items()}
+    texts = (_with_waiting(evidence, curves, f"{_name(curves)}: {seen[_name(curves)]}") for curves, _, _ in tested)
     return found(
         row,
         some([sides for _, _, sides in tested]),
         n=min(len(curves.accuracy) for curves, _, _ in tested),
         estimate=safe[best],
         interval=(safe[best], None),
-        detail=", ".join(f"{name}: {'none' if s is None else f'{100 * s:.0f}%'}" for name, s in safe.items()),
+        detail=", ".join(texts),
         skewness=max((largest_skewness(losses) for _, losses, _ in tested), key=abs),
     )
 
