@@ -13,11 +13,12 @@ import pytest
 from generate.commands import as_stored
 from generate.datasets import Dataset, Split, load_dataset
 from generate.datasets.dataset import KNOWN, SEEDED_BY_NAME
-from generate.plan import Request, make_plan
-from generate.protocol import canonical_json, protocol_spec
+from generate.plan import Request, Unit, make_plan
+from generate.protocol import canonical_json, protocol_id, protocol_spec
+from generate.provenance import new_invocation
 from generate.worker import run_unit
 from store.errors import MinarchError
-from store.records import Records
+from store.records import Protocol, Records
 from store.results import Store
 from tests.generate.datasets.files import make_split, write_parquet, write_tree
 from tests.store.build import make_dataset, make_records, make_run, make_store
@@ -33,7 +34,14 @@ def shuffled(split: Split) -> Split:
 def trained(source: str, dataset: Dataset) -> Records:
     request = Request(phase="convergence", families=("dnn",), capacities=(3,), depths=(1,), epochs=2, repeats=1)
     (unit,) = make_plan(request, [(source, dataset)], frozenset()).units
-    return run_unit(unit, "test")
+    return complete(unit)
+
+
+def complete(unit: Unit) -> Records:
+    """Return what a unit gives, with the settings and the call that the store wants beside its runs."""
+    invocation = new_invocation()
+    protocol = Protocol(protocol_id=protocol_id(unit.protocol), spec=canonical_json(protocol_spec(unit.protocol)))
+    return replace(run_unit(unit, invocation.invocation_id), protocols=(protocol,), invocations=(invocation,))
 
 
 def results(source: str) -> tuple[str, float | None, float | None]:
@@ -109,7 +117,7 @@ def test_a_renamed_folder_goes_on_in_the_store(tmp_path: Path) -> None:
     plan = make_plan(request, [(source, dataset)], store.run_ids())
     assert (plan.models, plan.stored) == (2, 1)
     for unit in plan.units:
-        store.append(run_unit(unit, "later"), name="unit")
+        store.append(complete(unit), name="unit")
     assert store.query("SELECT dataset, count(*) FROM runs GROUP BY ALL").rows() == [("old", 2)]
 
 
