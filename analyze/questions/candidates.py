@@ -195,7 +195,8 @@ def _drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
 
 def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:
     observed = cell.observed
-    interval = mean_interval(observed, level).interval if level is not None else (None, None)
+    ends = mean_interval(observed, level).interval if level is not None else (None, None)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in ends)  # No accuracy is beyond these.
     return Candidate(
         dataset=cell.dataset,
         scope=scope,
@@ -210,8 +211,8 @@ def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Cand
         failure_bound=failure_bound(cell.failures, len(observed)),
         mean=float(observed.mean()),
         sd=float(observed.std(ddof=1)) if len(observed) > 1 else None,
-        ci_low=interval[0],
-        ci_high=interval[1],
+        ci_low=low,
+        ci_high=high,
         ci_level=level,
         drop=None,
         p_value=None,
