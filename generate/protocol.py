@@ -9,6 +9,7 @@ Every field changes what is trained. Fields of text name what is implemented: an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -141,6 +142,7 @@ def protocol_spec(protocol: FamilyProtocol) -> dict[str, object]:
     return spec
 
 
+@functools.lru_cache(maxsize=256)  # A plan asks for it once per model.
 def protocol_id(protocol: FamilyProtocol) -> str:
     """Return the identity of a protocol: the digest of its spec."""
     return digest(protocol_spec(protocol))
