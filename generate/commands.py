@@ -8,26 +8,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
 from rich.console import Console
 
 from generate.architectures import Architecture
-from generate.cost import calibrate
+from generate.calibration import calibrate
 from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
-from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
-from generate.leases import Leases
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
 from generate.protocol import FamilyProtocol, Training
 from generate.provenance import available_cores, new_invocation, request_spec
-from generate.sweep import Progress, run_sweep
 from store import signals
 from store.errors import MinarchError
 from store.records import Invocation
 from store.results import Store
+
+if TYPE_CHECKING:
+    from generate.executors import Workers
+    from generate.sweep import Progress
 
 VALIDATION_FRACTION = Training().validation_fraction
 CLOSE_SECONDS = 5.0
@@ -41,6 +42,11 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         MinarchError: data is missing, the store cannot be written, or units failed for good.
         click.exceptions.Exit: with code 130 after Ctrl-C or a termination signal.
     """
+    # Here: what only plans a sweep need not wait for PyTorch.
+    from generate.executors import DaskWorkers, LocalWorkers
+    from generate.leases import Leases
+    from generate.sweep import run_sweep
+
     store = Store(store_path)
     store.prepare()
     # Before the plan: what another driver trains from now on is no surprise.
@@ -122,7 +128,7 @@ def show_plan(request: Request, store_path: Path) -> None:
         f" {plan.stored:,} of them are stored"
     )
     if plan.units:
-        seconds = _estimate(request, plan, datasets)
+        seconds = _estimate(request, plan, datasets, remembered=True)
         Console().print(plan_table(plan, seconds))
         cores = available_cores()
         click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {counted(cores, 'core')} here")
@@ -130,8 +136,11 @@ def show_plan(request: Request, store_path: Path) -> None:
 
 def _load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
     """Return the datasets asked for, under the names that the store knows them by, and say what is odd about them."""
-    if request.device == "cuda" and not torch.cuda.is_available():
-        raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+    if request.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise MinarchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     datasets = [(name, load_dataset(name, request.data_dir)) for name in request.datasets]
     datasets, renamed = as_stored(datasets, store)
     notes = [*renamed, *(note for _, dataset in datasets for note in remarks(dataset, VALIDATION_FRACTION))]
@@ -170,14 +179,18 @@ def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[li
     return result, notes
 
 
-def _estimate(request: Request, plan: Plan, datasets: list[tuple[str, Dataset]]) -> dict[str, float]:
+def _estimate(
+    request: Request, plan: Plan, datasets: list[tuple[str, Dataset]], *, remembered: bool = False
+) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
         architectures: dict[FamilyProtocol, set[Architecture]] = {}
         for unit in units:
             architectures.setdefault(unit.protocol, set()).update(cell.architecture for cell in unit.cells)
-        factors = calibrate(architectures, dataset.image, engine=request.engine, device=request.device)
+        factors = calibrate(
+            architectures, dataset.image, engine=request.engine, device=request.device, remembered=remembered
+        )
         for unit in units:
             key = f"{source} {unit.family}"
             seconds[key] = seconds.get(key, 0.0) + unit.seconds * factors[unit.family]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -13,7 +13,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from generate.plan import Plan
-from generate.sweep import Progress
+
+if TYPE_CHECKING:
+    from generate.sweep import Progress
 
 LINE_SECONDS = 60.0
 """Time between two lines of progress where standard error is no terminal."""

@@ -6,17 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from generate.architectures import Architecture, Cell, ImageShape
 from generate.cost import model_seconds
 from generate.datasets import Dataset, default_epochs
-from generate.engine.choose import EngineChoice
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
 from generate.families.settings import with_settings
 from generate.protocol import SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
 from store.records import Precision
+
+if TYPE_CHECKING:
+    from generate.engine.choose import EngineChoice
 
 Phase = Literal["all", "shapes", "convergence", "quantization"]
 PRECISIONS: dict[Phase, tuple[Precision, ...]] = {

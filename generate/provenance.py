@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from generate.datasets import DATASETS, Dataset
 from generate.families.settings import by_family
 from generate.plan import Request
@@ -24,6 +22,8 @@ from store.records import Invocation
 
 def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
     """Return the record of this call: command line, request, versions, and the machine (its name is left out)."""
+    import torch  # Here: what plans a sweep need not wait for it.
+
     return Invocation(
         invocation_id=uuid.uuid4().hex[:16],
         argv=shlex.join(["generate", *sys.argv[1:]]),

@@ -146,9 +146,11 @@ def test_intervals_of_accuracy_end_where_accuracies_do(tmp_path: Path) -> None:
     spread = np.where(np.arange(len(LADDER)) < 4, 0.1, 0.008)[:, None]
     accuracy = np.clip(0.99 + spread * rng.standard_normal((len(LADDER), 5)), 0, 1)
     evidence = recommend(write(tmp_path / "high.duckdb", PlantedSweep(accuracy=accuracy))).evidence
-    ends = [(row.mean, row.ci_low, row.ci_high) for row in evidence if row.ci_high is not None]
+    ends = [
+        (row.ci_low, row.mean, row.ci_high) for row in evidence if row.ci_low is not None and row.ci_high is not None
+    ]
     assert any(high == 1 for _, _, high in ends)
-    assert all(0 <= low <= mean <= high <= 1 for mean, low, high in ends)
+    assert all(0 <= low <= mean <= high <= 1 for low, mean, high in ends)
 
 
 def test_a_wider_drop_allows_a_smaller_one(store: Path) -> None:

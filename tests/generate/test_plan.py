@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from generate.architectures import Architecture
-from generate.cost import calibrate, model_seconds
+from generate.calibration import calibrate
+from generate.cost import model_seconds
 from generate.datasets import Dataset
 from generate.families import FAMILIES
 from generate.families.counts import training_flops
 from generate.families.dnn import DnnProtocol
 from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, make_plan
-from generate.protocol import Training
+from generate.protocol import FamilyProtocol, Training
 
 
 def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
@@ -109,6 +115,38 @@ def test_cost_counts_the_arithmetic() -> None:
     assert long == pytest.approx(2 * short, rel=0.05)
 
 
-def test_calibration_is_a_positive_factor(digits: Dataset) -> None:
-    factors = calibrate({DnnProtocol(): [Architecture("dnn", (5,))]}, digits.image, engine="auto", device="cpu")
-    assert 0 < factors["dnn"] < 1000
+def test_calibration_is_measured_and_remembered_for_a_day(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def factor(*, remembered: bool = True, width: int = 5) -> float:
+        wanted: dict[FamilyProtocol, list[Architecture]] = {DnnProtocol(): [Architecture("dnn", (width,))]}
+        return calibrate(wanted, digits.image, engine="torch", device="cpu", remembered=remembered)["dnn"]
+
+    assert 0 < factor() < 1000
+    (memory,) = tmp_path.rglob("*.json")
+    memory.write_text("2.5")
+    assert factor() == 2.5
+    assert factor(width=6) != 2.5, "of another model"
+    os.utime(memory, (0, 0))
+    assert factor() != 2.5, "too old"
+    memory.write_text("2.5")
+    assert factor(remembered=False) != 2.5
+    memory.write_text("nonsense")
+    assert 0 < factor() < 1000
+
+
+def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:
+    """Once this machine is known: neither PyTorch nor the kernels are loaded."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from generate.commands import show_plan; from generate.plan import Request\n"
+        "show_plan(Request(phase='convergence', families=('dnn',), engine='torch'), Path(sys.argv[1]))\n"
+        "print('torch' in sys.modules, 'numba' in sys.modules)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(tmp_path / "none.duckdb")]
+    for expected in ("True True", "False False"):  # The first one measures.
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == expected

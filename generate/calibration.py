@@ -1,0 +1,108 @@
+"""How this machine compares with the nominal one of `generate.cost`: measured, and remembered for a day."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from generate.architectures import Architecture, ImageShape
+from generate.cost import ADAM_SECONDS, STEP_SECONDS
+from generate.datasets.cache import cache_folder
+from generate.families import family_named
+from generate.families.counts import parameter_count, training_flops
+from generate.protocol import FamilyProtocol, digest, protocol_id
+
+if TYPE_CHECKING:
+    from generate.engine.choose import EngineChoice
+
+CALIBRATION_SECONDS = 0.4
+REMEMBERED_SECONDS = 24 * 3600.0
+
+
+def calibrate(
+    architectures: Mapping[FamilyProtocol, Collection[Architecture]],
+    image: ImageShape,
+    *,
+    engine: EngineChoice,
+    device: str,
+    remembered: bool = False,
+) -> dict[str, float]:
+    """Return, per family, measured over nominal seconds of a step on this machine, for a small and a large model each.
+
+    `architectures` are those to train under each family's protocol. With `remembered` a measurement of the last day
+    serves, which takes no time; else it takes about half a second per family, after the kernels are compiled.
+    """
+    factors: dict[str, float] = {}
+    for protocol, found in architectures.items():
+        sample = _sample(found, image, protocol)
+        path = _memory(sample, image, protocol, engine, device)
+        factor = _recall(path) if remembered else None
+        if factor is None:
+            factor = _measure(sample, image, protocol, engine, device)
+            _remember(path, factor)
+        factors[protocol.family] = factor
+    return factors
+
+
+def _sample(found: Collection[Architecture], image: ImageShape, protocol: FamilyProtocol) -> list[Architecture]:
+    ordered = sorted(found, key=lambda a: training_flops(a, image, protocol))
+    return sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
+
+
+def _measure(
+    sample: Sequence[Architecture], image: ImageShape, protocol: FamilyProtocol, engine: EngineChoice, device: str
+) -> float:
+    import torch
+
+    from generate.engine.choose import build_pack
+
+    torch.set_num_threads(1)
+    family, size = family_named(protocol.family), protocol.training.batch_size
+    images = torch.zeros(size, image.channels, image.height, image.width, dtype=torch.uint8)
+    labels = torch.zeros(size, dtype=torch.int64)
+    pack = build_pack(sample, image, protocol, engine=engine, device=device)
+    nominal = sum(
+        training_flops(a, image, protocol) / family.flops_per_second * size
+        + STEP_SECONDS
+        + ADAM_SECONDS * parameter_count(a, image, protocol)
+        for a in sample
+    )
+    pack.step(images, labels)
+    durations: list[float] = []
+    began = time.perf_counter()
+    while not durations or time.perf_counter() - began < CALIBRATION_SECONDS:
+        start = time.perf_counter()
+        pack.step(images, labels)
+        durations.append(time.perf_counter() - start)
+    return min(durations) / nominal
+
+
+def _memory(
+    sample: Sequence[Architecture], image: ImageShape, protocol: FamilyProtocol, engine: EngineChoice, device: str
+) -> Path:
+    """Return where a measurement is remembered: another for other versions, models, images and engines."""
+    what = [version("minarch"), version("torch"), os.cpu_count(), engine, device, protocol_id(protocol), repr(image)]
+    return cache_folder() / "calibration" / f"{digest([*what, [repr(a) for a in sample]])}.json"
+
+
+def _recall(path: Path) -> float | None:
+    # A memory that is damaged or cannot be read is as good as none.
+    with suppress(OSError, ValueError, TypeError):
+        if 0 <= time.time() - path.stat().st_mtime < REMEMBERED_SECONDS:
+            factor = float(json.loads(path.read_text()))
+            return factor if 0 < factor < float("inf") else None
+    return None
+
+
+def _remember(path: Path, factor: float) -> None:
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(f".{os.getpid()}.tmp")
+        whole.write_text(json.dumps(factor))
+        whole.replace(path)
