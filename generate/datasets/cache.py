@@ -26,18 +26,21 @@ def cache_folder() -> Path:
     return (configured if configured.is_absolute() else Path.home() / ".cache") / "minarch"
 
 
-def cached(sources: Sequence[Path], decode: Callable[[], tuple[Split, Split]]) -> tuple[Split, Split]:
+def cached(
+    sources: Sequence[Path], decode: Callable[[], tuple[Split, Split]], *, small_too: bool = False
+) -> tuple[Split, Split]:
     """Return what `decode` returns, from the cache where the source files are as they were then.
 
-    Source files are told apart by path, size and time of modification. A cache that is damaged or cannot be written
-    is as good as none.
+    Sets of less than 16 MiB are not worth a file, unless `small_too` says that they are slow to decode. Source files
+    are told apart by path, size and time of modification. A cache that is damaged or cannot be written is as good as
+    none.
     """
     path = cache_folder() / "decoded" / f"{_key(sources)}.npz"
     found = _read(path)
     if found is not None:
         return found
     train, test = decode()
-    if train.images.nbytes + test.images.nbytes >= SMALLEST_CACHED:
+    if small_too or train.images.nbytes + test.images.nbytes >= SMALLEST_CACHED:
         _write(path, train, test)
     return train, test
 

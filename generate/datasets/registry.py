@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from generate.datasets.cache import cache_folder
+from generate.datasets.cache import cache_folder, cached
 from generate.datasets.dataset import Dataset, Split, assemble
 from generate.datasets.files import folder_at
 from generate.datasets.folder import load_folder
@@ -38,6 +39,13 @@ class DatasetEntry:
 
 def digits() -> tuple[Split, Split]:
     """Return scikit-learn's `load_digits`, grey levels 0-16 scaled to 0-255; every fifth image is for testing."""
+    package = find_spec("sklearn")
+    file = Path(package.origin if package and package.origin else "").parent / "datasets" / "data" / "digits.csv.gz"
+    # Importing scikit-learn takes a second or two.
+    return cached([file], _digits, small_too=True) if file.is_file() else _digits()
+
+
+def _digits() -> tuple[Split, Split]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +49,20 @@ def test_small_sets_are_not_cached(tmp_path: Path, cache_home: Path) -> None:
     write_parquet(tmp_path / "mnist")
     load_dataset("mnist", tmp_path)
     assert not cache_home.exists()
+
+
+def test_the_bundled_digits_are_read_back_without_scikit_learn(cache_home: Path) -> None:
+    code = (
+        "import sys; from generate.datasets import load_dataset\n"
+        "print(load_dataset('digits', None).fingerprint, 'sklearn' in sys.modules)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache_home)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert [done.stdout.split()[1] for done in (first, second)] == ["True", "False"]
+    assert first.stdout.split()[0] == second.stdout.split()[0]
 
 
 def test_cache_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
