@@ -12,41 +12,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generate.architectures import Architecture, ImageShape
-from generate.cost import ADAM_SECONDS, STEP_SECONDS
+from generate.cost import ADAM_SECONDS, QUANTIZATION_COST, STEP_SECONDS
 from generate.datasets.cache import cache_folder
 from generate.families import family_named
 from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol, digest, protocol_id
+from store.records import Precision
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
+
+Kind = tuple[FamilyProtocol, Precision]
 
 CALIBRATION_SECONDS = 0.4
 REMEMBERED_SECONDS = 24 * 3600.0
 
 
 def calibrate(
-    architectures: Mapping[FamilyProtocol, Collection[Architecture]],
+    architectures: Mapping[Kind, Collection[Architecture]],
     image: ImageShape,
     *,
     engine: EngineChoice,
     device: str,
     remembered: bool = False,
-) -> dict[str, float]:
-    """Return, per family, measured over nominal seconds of a step on this machine, for a small and a large model each.
+) -> dict[Kind, float]:
+    """Return, per protocol and precision, measured over nominal seconds of a step here, for a small and a large model.
 
-    `architectures` are those to train under each family's protocol. With `remembered` a measurement of the last day
-    serves, which takes no time; else it takes about half a second per family, after the kernels are compiled.
+    `architectures` are those to train. With `remembered` a measurement of the last day serves, which takes no time;
+    else it takes about half a second each, after the kernels are compiled, which no worker then has to do.
     """
-    factors: dict[str, float] = {}
-    for protocol, found in architectures.items():
-        sample = _sample(found, image, protocol)
-        path = _memory(sample, image, protocol, engine, device)
+    factors: dict[Kind, float] = {}
+    for kind, found in architectures.items():
+        sample = _sample(found, image, kind[0])
+        path = _memory(sample, image, kind, engine, device)
         factor = _recall(path) if remembered else None
         if factor is None:
-            factor = _measure(sample, image, protocol, engine, device)
+            factor = _measure(sample, image, kind, engine, device)
             _remember(path, factor)
-        factors[protocol.family] = factor
+        factors[kind] = factor
     return factors
 
 
@@ -55,9 +58,8 @@ def _sample(found: Collection[Architecture], image: ImageShape, protocol: Family
     return sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
 
 
-def _measure(
-    sample: Sequence[Architecture], image: ImageShape, protocol: FamilyProtocol, engine: EngineChoice, device: str
-) -> float:
+def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engine: EngineChoice, device: str) -> float:
+    protocol, quantized = kind[0], kind[1] == "int8"
     import torch
 
     from generate.engine.choose import build_pack
@@ -66,7 +68,7 @@ def _measure(
     family, size = family_named(protocol.family), protocol.training.batch_size
     images = torch.zeros(size, image.channels, image.height, image.width, dtype=torch.uint8)
     labels = torch.zeros(size, dtype=torch.int64)
-    pack = build_pack(sample, image, protocol, engine=engine, device=device)
+    pack = build_pack(sample, image, protocol, engine=engine, device=device, quantized=quantized)
     nominal = sum(
         training_flops(a, image, protocol) / family.flops_per_second * size
         + STEP_SECONDS
@@ -80,15 +82,14 @@ def _measure(
         start = time.perf_counter()
         pack.step(images, labels)
         durations.append(time.perf_counter() - start)
-    return min(durations) / nominal
+    return min(durations) / (nominal * QUANTIZATION_COST if quantized else nominal)
 
 
-def _memory(
-    sample: Sequence[Architecture], image: ImageShape, protocol: FamilyProtocol, engine: EngineChoice, device: str
-) -> Path:
+def _memory(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engine: EngineChoice, device: str) -> Path:
     """Return where a measurement is remembered: another for other versions, models, images and engines."""
-    what = [version("minarch"), version("torch"), os.cpu_count(), engine, device, protocol_id(protocol), repr(image)]
-    return cache_folder() / "calibration" / f"{digest([*what, [repr(a) for a in sample]])}.json"
+    machine = [version("minarch"), version("torch"), os.cpu_count(), engine, device]
+    what = [protocol_id(kind[0]), kind[1], repr(image), [repr(architecture) for architecture in sample]]
+    return cache_folder() / "calibration" / f"{digest([*machine, *what])}.json"
 
 
 def _recall(path: Path) -> float | None:

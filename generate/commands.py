@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,12 +14,13 @@ import click
 from rich.console import Console
 
 from generate.architectures import Architecture
-from generate.calibration import calibrate
+from generate.calibration import Kind, calibrate
+from generate.cost import sweep_seconds
 from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
 from generate.families import family_named
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
-from generate.protocol import FamilyProtocol, Training
+from generate.protocol import Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from store import signals
 from store.errors import MinarchError
@@ -131,7 +132,7 @@ def show_plan(request: Request, store_path: Path) -> None:
         seconds = _estimate(request, plan, datasets, remembered=True)
         Console().print(plan_table(plan, seconds))
         cores = available_cores()
-        click.echo(f"about {duration(sum(seconds.values()) / cores)} on the {counted(cores, 'core')} here")
+        click.echo(f"about {duration(_duration(plan, seconds, cores))} on the {counted(cores, 'core')} here")
 
 
 def _load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
@@ -185,23 +186,30 @@ def _estimate(
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
-        architectures: dict[FamilyProtocol, set[Architecture]] = {}
+        architectures: dict[Kind, set[Architecture]] = {}
         for unit in units:
-            architectures.setdefault(unit.protocol, set()).update(cell.architecture for cell in unit.cells)
+            architectures.setdefault((unit.protocol, unit.precision), set()).update(
+                cell.architecture for cell in unit.cells
+            )
         factors = calibrate(
             architectures, dataset.image, engine=request.engine, device=request.device, remembered=remembered
         )
         for unit in units:
             key = f"{source} {unit.family}"
-            seconds[key] = seconds.get(key, 0.0) + unit.seconds * factors[unit.family]
+            seconds[key] = seconds.get(key, 0.0) + unit.seconds * factors[unit.protocol, unit.precision]
     return seconds
+
+
+def _duration(plan: Plan, seconds: Mapping[str, float], workers: int) -> float:
+    kinds = {(unit.protocol, unit.precision) for unit in plan.units}
+    return sweep_seconds(sum(seconds.values()), units=len(plan.units), kinds=len(kinds), workers=workers)
 
 
 def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: int | None) -> None:
     console.print(plan_table(plan, seconds))
     where = counted(workers, "worker") if workers else "the cluster"
     disk = f" and {plan.disk_bytes / 1e6:.0f} MB of disk" if plan.disk_bytes > 1e6 else ""
-    time = f", about {duration(sum(seconds.values()) / workers)}" if workers else ""
+    time = f", about {duration(_duration(plan, seconds, workers))}" if workers else ""
     stored = f"; {plan.stored:,} are stored already" if plan.stored else ""
     console.print(
         f"{counted(plan.missing, 'model')} in {counted(len(plan.units), 'unit')} on {where}{time}{disk}{stored}",

@@ -18,6 +18,32 @@ STEP_SECONDS = 1e-5
 ADAM_SECONDS = 5e-10
 EVALUATION_SHARE = 1 / 3
 """Cost of evaluating an image relative to training on it: the forward pass alone."""
+QUANTIZATION_COST = 1.3
+"""Nominal cost of quantization-aware training relative to training in float32."""
+
+# What comes beside training, in seconds on a machine of two cores that had other work, sweeps of 1 to 200 models on
+# digits: the start of a worker with its imports, loading the compiled kernels of a family and precision, and per unit
+# what reading, recording and storing take.
+WORKER_SECONDS, KERNELS_SECONDS, STORING_SECONDS = 4.0, 2.0, 0.2
+
+
+def sweep_seconds(computing: float, *, units: int, kinds: int, workers: int) -> float:
+    """Return about how long a sweep takes: seconds of one core for all training, shared out, and what comes beside it.
+
+    `kinds` counts the families and precisions, whose kernels every worker loads.
+    """
+    busy = max(1, min(workers, units))
+    beside = WORKER_SECONDS + KERNELS_SECONDS * min(kinds, -(-units // busy))
+    return beside + (computing + STORING_SECONDS * units) / busy
+
+
+def pruning_seconds(
+    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, test_images: int, sparsities: int
+) -> float:
+    """Return the nominal seconds to evaluate a model pruned to so many sparsities, on one core."""
+    arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
+    steps = test_images / protocol.training.batch_size
+    return sparsities * (EVALUATION_SHARE * arithmetic * test_images + STEP_SECONDS * steps)
 
 
 def model_seconds(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from generate.architectures import Architecture, Cell, ImageShape
-from generate.cost import model_seconds
+from generate.cost import QUANTIZATION_COST, model_seconds, pruning_seconds
 from generate.datasets import Dataset, default_epochs
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
@@ -27,8 +27,6 @@ PRECISIONS: dict[Phase, tuple[Precision, ...]] = {
     "convergence": ("fp32",),
     "quantization": ("int8",),
 }
-QUANTIZATION_COST = 1.3
-"""Nominal cost of quantization-aware training relative to training in float32."""
 UNIT_SECONDS = 60.0
 """Nominal length of a unit: a crash loses little, and models enough share a minibatch."""
 ROW_BYTES = 200
@@ -218,7 +216,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                 ]
                 models += len(found)
                 done += len(found) - len(missing)
-                for pack, seconds in _packs(missing, dataset, protocol, precision):
+                for pack, seconds in _packs(missing, dataset, protocol, precision, len(request.sparsities)):
                     unit = Unit(
                         dataset=DatasetRef(source, request.data_dir, dataset.fingerprint, dataset.name),
                         protocol=protocol,
@@ -244,7 +242,7 @@ def _labels_asked_for(request: Request, cells: Sequence[Cell]) -> int:
 
 
 def _packs(
-    cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision
+    cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision, sparsities: int
 ) -> Iterator[tuple[tuple[Cell, ...], float]]:
     image: ImageShape = dataset.image
     counts = (len(dataset.train.images), len(dataset.test.images))
@@ -252,7 +250,10 @@ def _packs(
     seconds, parameters = 0.0, 0
     for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image, protocol)):
         cost = model_seconds(cell.architecture, image, protocol, *counts)
-        cost *= QUANTIZATION_COST if precision == "int8" else 1
+        if precision == "int8":
+            cost *= QUANTIZATION_COST
+        elif cell.architecture.in_phase_2:
+            cost += pruning_seconds(cell.architecture, image, protocol, counts[1], sparsities)
         size = parameter_count(cell.architecture, image, protocol)
         if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):
             yield tuple(pack), seconds

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from generate.architectures import Architecture
-from generate.calibration import calibrate
-from generate.cost import model_seconds
+from generate.calibration import Kind, calibrate
+from generate.cost import WORKER_SECONDS, model_seconds, sweep_seconds
 from generate.datasets import Dataset
 from generate.families import FAMILIES
 from generate.families.counts import training_flops
 from generate.families.dnn import DnnProtocol
 from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, make_plan
-from generate.protocol import FamilyProtocol, Training
+from generate.protocol import Training
 
 
 def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
@@ -121,8 +121,9 @@ def test_calibration_is_measured_and_remembered_for_a_day(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def factor(*, remembered: bool = True, width: int = 5) -> float:
-        wanted: dict[FamilyProtocol, list[Architecture]] = {DnnProtocol(): [Architecture("dnn", (width,))]}
-        return calibrate(wanted, digits.image, engine="torch", device="cpu", remembered=remembered)["dnn"]
+        kind: Kind = (DnnProtocol(), "int8")
+        wanted = {kind: [Architecture("dnn", (width,))]}
+        return calibrate(wanted, digits.image, engine="torch", device="cpu", remembered=remembered)[kind]
 
     assert 0 < factor() < 1000
     (memory,) = tmp_path.rglob("*.json")
@@ -135,6 +136,25 @@ def test_calibration_is_measured_and_remembered_for_a_day(
     assert factor(remembered=False) != 2.5
     memory.write_text("nonsense")
     assert 0 < factor() < 1000
+
+
+def test_what_comes_beside_training_counts_too() -> None:
+    assert sweep_seconds(0.1, units=1, kinds=1, workers=2) > WORKER_SECONDS
+    alone, shared = (sweep_seconds(3600, units=100, kinds=2, workers=workers) for workers in (1, 2))
+    assert alone == pytest.approx(2 * shared, rel=0.02)
+    assert sweep_seconds(10, units=400, kinds=1, workers=1) > sweep_seconds(10, units=4, kinds=1, workers=1) + 60
+
+
+def test_pruning_is_part_of_what_a_unit_takes(digits: Dataset) -> None:
+    few, many = (
+        make_plan(
+            Request(phase="convergence", families=("cnn",), capacities=(8,), repeats=1, sparsities=sparsities),
+            [("digits", digits)],
+            frozenset(),
+        )
+        for sparsities in ((0.0,), tuple(step / 20 for step in range(21)))
+    )
+    assert 1.005 < many.units[0].seconds / few.units[0].seconds < 1.2
 
 
 def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:
