@@ -33,8 +33,9 @@ demo: $(VENV)/.base
 	$(BIN)/reports render --store $(DEMO)/demo.duckdb --out $(DEMO)/report.html
 	@echo "the report is $(DEMO)/report.html"
 
+# A file's tests stay together: they share what they planted.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
