@@ -119,7 +119,9 @@ def set_aside(path: Path, reason: str) -> str:
         # What was set aside before stays, and a name has room for so much.
         aside = path.with_name(f"{path.stem[:60]}-{uuid.uuid4().hex[:8]}{SUFFIX}{DAMAGED}")
     path.rename(aside)
-    return f"set aside {aside}, which could not be stored ({reason}); its runs will be trained again"
+    # A name need not be text, and logs are.
+    shown = os.fsencode(aside).decode(errors="backslashreplace")
+    return f"set aside {shown}, which could not be stored ({reason}); its runs will be trained again"
 
 
 def remove(paths: Sequence[Path]) -> None:

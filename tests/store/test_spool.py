@@ -186,11 +186,14 @@ def test_what_was_set_aside_before_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 240, "\udcff\udcfe"])
-def test_a_name_that_is_too_long_or_no_text_blocks_nobody(name: str, tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_or_no_text_blocks_nobody(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = make_store(tmp_path / "a.duckdb")
     (store.spool / f"{name}.parquet").write_bytes(b"no Parquet")
     assert store.append(make_records(), name="unit") == 1
     assert len(spool.damaged(store.spool)) == 1
+    assert b"set aside" in caplog.text.encode(), "a log is text, whatever a file is called"
 
 
 def test_a_spool_file_without_runs_counts_none(tmp_path: Path) -> None:
