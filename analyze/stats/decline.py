@@ -82,9 +82,10 @@ def first_loss(losses: FloatArray, low: int, high: int, *, rng: np.random.Genera
 
 def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: float) -> FloatArray:
     """Return each replicate's mean share kept over the grid, (accuracy - chance) / (unpruned accuracy - chance)."""
+    from scipy.integrate import trapezoid
+
     kept = (accuracy - chance) / (accuracy[:, :1] - chance)
-    steps = np.diff(np.asarray(sparsities))
-    area: FloatArray = (kept[:, 1:] + kept[:, :-1]) @ steps / 2 / steps.sum()
+    area: FloatArray = trapezoid(kept, np.asarray(sparsities), axis=1) / (sparsities[-1] - sparsities[0])
     return area
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
 
-from analyze.stats.onesided import one_sided_p, one_sided_reach, skewness
+from analyze.stats.onesided import hall_p, hall_reach, skewness
 from analyze.stats.result import FloatArray
 
 TINY = 1e-12
@@ -42,20 +41,28 @@ class Share:
 def mean_interval(values: FloatArray, level: float = 0.95) -> Mean:
     """Return the mean of at least two independent values with its interval.
 
-    Either end is the outer one of the t interval and of that by Hall's transformation, which is the longer one towards
-    the long tail of skewed values; p is twice the larger one-sided p value.
+    Either end is the outer one of the t interval (statsmodels) and of that by Hall's transformation, which is the
+    longer one towards the long tail of skewed values; p is twice the larger one-sided p value. Equal values leave
+    nothing open: an interval without width.
     """
+    from statsmodels.stats.weightstats import DescrStatsW
+
     n = len(values)
-    mean = float(values.mean())
-    error = max(float(values.std(ddof=1)) / np.sqrt(n), TINY)
+    described = DescrStatsW(values)
+    mean, error = float(described.mean), float(described.std_mean)
     skew = float(skewness(values))
-    by_mean = skew / np.sqrt(n)
-    low, high = (float(one_sided_reach(sign * by_mean, n - 1, (1 - level) / 2)) * error for sign in (-1, 1))
-    sign = -1 if mean > 0 else 1
-    p = min(1.0, 2 * float(one_sided_p(sign * mean / error, sign * by_mean, n - 1)))
+    interval, p = (mean, mean), float(abs(mean) <= TINY)
+    if error > TINY:
+        low, high = (float(end) for end in described.tconfint_mean(1 - level))
+        by_mean = skew / np.sqrt(n)
+        below, above = (float(hall_reach(sign * by_mean, n - 1, (1 - level) / 2)) * error for sign in (-1, 1))
+        interval = (min(low, mean - below), max(high, mean + above))
+        sign = -1 if mean > 0 else 1
+        by_hall = 2 * float(hall_p(sign * mean / error, sign * by_mean, n - 1))
+        p = min(1.0, max(float(described.ttest_mean(0.0)[1]), by_hall))
     return Mean(
         estimate=mean,
-        interval=(mean - low, mean + high),
+        interval=interval,
         n=n,
         p=p,
         skewness=skew,
@@ -73,9 +80,9 @@ def largest_share(values: FloatArray) -> float:
 def share_interval(hits: int, n: int, level: float = 0.95) -> Share:
     """Return a share of at least one with its exact interval.
 
-    Source: Clopper and Pearson (1934), Biometrika 26, 404-413.
+    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, as statsmodels has it.
     """
-    tail = (1 - level) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-    return Share(estimate=hits / n, interval=(low, high), n=n)
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, n, alpha=1 - level, method="beta")
+    return Share(estimate=hits / n, interval=(float(low), float(high)), n=n)

@@ -41,8 +41,12 @@ def one_sided_p(t: FloatArray | float, skew: FloatArray | float, degrees: float)
 
     Source: Hall (1992), JRSS B 54, 221-228, with quantiles of t for those of the normal distribution.
     """
-    larger: FloatArray = np.maximum(t, transformed(t, skew))
-    return np.asarray(stdtr(degrees, larger), dtype=np.float64)
+    return np.maximum(stdtr(degrees, t), hall_p(t, skew, degrees))
+
+
+def hall_p(t: FloatArray | float, skew: FloatArray | float, degrees: float) -> FloatArray:
+    """Return the second p value of `one_sided_p`, that of t transformed."""
+    return np.asarray(stdtr(degrees, transformed(t, skew)), dtype=np.float64)
 
 
 def one_sided_reach(skew: FloatArray | float, degrees: float, tail: float) -> FloatArray:
@@ -50,9 +54,12 @@ def one_sided_reach(skew: FloatArray | float, degrees: float, tail: float) -> Fl
 
     The bound at which `one_sided_p` is `tail`.
     """
-    critical = float(stdtrit(degrees, tail))
-    reach: FloatArray = -np.minimum(critical, untransformed(critical, skew))
-    return reach
+    return np.maximum(-float(stdtrit(degrees, tail)), hall_reach(skew, degrees, tail))
+
+
+def hall_reach(skew: FloatArray | float, degrees: float, tail: float) -> FloatArray:
+    """Return the reach of `one_sided_reach` by the transformation alone."""
+    return -untransformed(float(stdtrit(degrees, tail)), skew)
 
 
 def transformed(t: FloatArray | float, skew: FloatArray | float) -> FloatArray:

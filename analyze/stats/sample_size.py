@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import nctdtr, stdtrit
+from scipy.special import stdtrit
 
 from analyze.stats.equivalence import share_equivalent, simulated
 from analyze.stats.means import TINY
@@ -50,13 +50,18 @@ def for_equivalence(
 def for_noninferiority(sd: float, seen: int, *, margin: float, loss: float) -> SampleSize:
     """Return the replicates with which a true `loss` is shown to be below the margin in at least 80%.
 
-    One-sided paired t test at 5% of losses with standard deviation `sd`; exact, by the noncentral t distribution.
+    One-sided paired t test at 5% of losses with standard deviation `sd`; exact, by the noncentral t distribution, as
+    statsmodels has it.
     """
+    from statsmodels.stats.power import TTestPower
+
+    effect = (margin - loss) / max(sd, TINY)
 
     def power(n: int) -> float:
-        shift = (margin - loss) * np.sqrt(n) / max(sd, TINY)
-        # Beyond this the distribution function is 0 to all digits, and its series do not converge.
-        return 1.0 if shift > 37 else float(1 - nctdtr(n - 1, shift, stdtrit(n - 1, 1 - LEVEL)))
+        # Beyond this the power is 0 or 1 to all digits, and the series of the distribution do not converge.
+        if abs(effect) * np.sqrt(n) > 37:
+            return float(effect > 0)
+        return float(TTestPower().power(effect, n, LEVEL, alternative="larger"))
 
     return SampleSize(replicates=least(lambda n: power(n) >= POWER), achieved=power(seen))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
-from scipy.special import betaincinv
 
 from analyze.stats.result import FloatArray
 from analyze.stats.stability import DEAD_MARGIN
@@ -23,6 +24,7 @@ def failures(accuracy: FloatArray, chance: float) -> int:
     return int(np.sum((seen < chance + DEAD_MARGIN) | (seen < np.median(seen) - FAR_BELOW)))
 
 
+@lru_cache(maxsize=1024)
 def failure_bound(failures: int, n: int, level: float = 0.95) -> float:
     """Return the exact upper confidence bound on the share of trainings that fail, `failures` of `n` having failed.
 
@@ -32,9 +34,11 @@ def failure_bound(failures: int, n: int, level: float = 0.95) -> float:
     Raises:
         ValueError: there is no replicate, or not so many as failed.
 
-    Source: Clopper and Pearson (1934), Biometrika 26, 404-413; equal to the upper end of `proportion_confint` of
-    statsmodels with method `beta` and alpha = 2 (1 - level).
+    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, as `proportion_confint` of statsmodels has it.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     if not 0 <= failures <= n or n == 0:
         raise ValueError(f"{failures} failures of {n} trainings: allowed are 0 to n of at least 1")
-    return 1.0 if failures == n else float(betaincinv(failures + 1, n - failures, level))
+    # Upper end of the two-sided interval with that much beyond either end.
+    return float(proportion_confint(failures, n, alpha=2 * (1 - level), method="beta")[1])

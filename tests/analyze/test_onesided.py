@@ -57,6 +57,13 @@ def test_values_that_are_not_skewed_are_tested_by_t() -> None:
     assert found.skewness == pytest.approx(0.0)
 
 
+def test_equal_values_leave_nothing_open() -> None:
+    for value, p in ((0.9, 0.0), (0.1, 0.0), (0.0, 1.0)):
+        found = mean_interval(np.full(7, value))
+        assert found.interval == pytest.approx((value, value))
+        assert (found.p, found.largest_share) == (p, 0.0)
+
+
 def test_a_long_tail_towards_the_threshold_makes_p_larger_and_one_away_from_it_does_not() -> None:
     losses = np.array([0.0, 0.001, 0.0, 0.002, 0.001, 0.0, 0.001, 0.015])[:, None]
     reference = stats.ttest_1samp(losses[:, 0], 0.008, alternative="less").pvalue

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from statsmodels.stats.power import TTestPower
+from scipy.special import nctdtr, stdtrit
 
 from analyze import power
 from analyze.stats.equivalence import compare, contrasts
-from analyze.stats.sample_size import for_boundary, for_equivalence, for_noninferiority, for_precision
+from analyze.stats.sample_size import SampleSize, for_boundary, for_equivalence, for_noninferiority, for_precision
 from tests.analyze.levels import at_least
 from tests.analyze.shown import documented
 from tests.analyze.test_cli import call
@@ -21,12 +21,19 @@ from tests.planted_store import PlantedSweep, write
 
 
 @pytest.mark.parametrize(("sd", "loss"), [(0.008, 0.0), (0.008, 0.005), (0.02, 0.005)])
-def test_replicates_for_noninferiority_equal_statsmodels(sd: float, loss: float) -> None:
+def test_replicates_for_noninferiority_are_the_least_by_the_noncentral_t_distribution(sd: float, loss: float) -> None:
     found = for_noninferiority(sd, 10, margin=0.01, loss=loss)
-    effect = (0.01 - loss) / sd
-    needed = TTestPower().solve_power(effect, alpha=0.05, power=0.8, alternative="larger")
-    assert found.replicates == max(int(np.ceil(needed)), 5)
-    assert found.achieved == pytest.approx(TTestPower().power(effect, 10, 0.05, alternative="larger"))
+
+    def reached(n: int) -> float:
+        return float(1 - nctdtr(n - 1, (0.01 - loss) / sd * np.sqrt(n), stdtrit(n - 1, 0.95)))
+
+    assert found.replicates == next(n for n in range(5, 1000) if reached(n) >= 0.8)
+    assert found.achieved == pytest.approx(reached(10))
+
+
+def test_losses_that_do_not_vary_take_the_fewest_replicates() -> None:
+    assert for_noninferiority(0.0, 5, margin=0.01, loss=0.005) == SampleSize(replicates=5, achieved=1.0)
+    assert for_noninferiority(0.0, 5, margin=0.01, loss=0.02) == SampleSize(replicates=None, achieved=0.0)
 
 
 def test_replicates_for_precision_are_the_least_that_do() -> None:
