@@ -156,7 +156,7 @@ def rare_component_coverage(replicates: int, seeds: range) -> tuple[int, int]:
         found = components(tables, rng=rng, resamples=9)
         assert found.replicate is not None
         covered += found.replicate.interval[0] <= truth <= found.replicate.interval[1]
-        warned += found.reason is not None
+        warned += bool(found.reasons)
     return covered, warned
 
 

@@ -233,10 +233,10 @@ def rare_tally(replicates: int, seeds: range) -> RareTally:
         hit = found.gap.interval[0] <= GAP <= found.gap.interval[1]
         tally.stores += 1
         tally.covered += hit
-        tally.warned += found.reason is not None
-        tally.missed_unwarned += not hit and found.reason is None
+        tally.warned += bool(found.reasons)
+        tally.missed_unwarned += not hit and not found.reasons
         tally.trends += trend.status == "detected"
-        tally.trends_unwarned += trend.status == "detected" and trend.reason is None
+        tally.trends_unwarned += trend.status == "detected" and not trend.reasons
     return tally
 
 

@@ -44,6 +44,35 @@ def test_imports_point_one_way(package: str) -> None:
         assert not crossing, f"{path.relative_to(ROOT)} imports {crossing}"
 
 
+def literals(path: Path) -> list[str]:
+    """Return the text constants of a module, those inside f-strings too, without its docstrings."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+    ]
+
+
+ADVICE = re.compile(r"--[a-z]|\bgenerate\b|\bruns? (with|more|larger|`)|: run\b")
+
+
+@pytest.mark.parametrize("advice", ["5 of 9: run with --repeats 9", "run larger sizes", "`generate shapes`", "a: run "])
+def test_advice_is_seen(advice: str, tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(f'"""Docstring."""\nn = 9\nreason = f"{advice}{{n}}"\n')
+    assert [bool(ADVICE.search(text)) for text in literals(module)] == [True]
+
+
+def test_estimators_leave_advice_to_the_wording() -> None:
+    paths = sorted((ROOT / "analyze" / "stats").rglob("*.py"))
+    assert paths
+    found = [(path.name, text) for path in paths for text in literals(path) if ADVICE.search(text)]
+    assert found == []
+    assert not [path.name for path in paths if re.search(r"`generate |--[a-z]", path.read_text())]
+
+
 @pytest.mark.parametrize("package", ["analyze", "reports", "store"])
 def test_only_generate_needs_torch(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):

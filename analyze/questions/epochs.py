@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.curves import Rise, rise_of_test_loss
@@ -101,7 +102,7 @@ def _table(curves: polars.Series) -> FloatArray:
 def _row(cell: polars.DataFrame, rise: Rise, p_holm: float | None) -> EpochOverfitting:
     first = cell.row(0, named=True)
     low, high = rise.interval or (None, None)
-    reason, status = rise.reason, rise.status
+    reason, status = wording.several(rise.reasons), rise.status
     if status == "detected" and p_holm is not None and p_holm > LEVEL:
         status = "absent"
         reason = f"not significant among the sizes of this sweep (Holm, p = {p_holm:.2g})"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.shapes import Topologies, topologies
 from analyze.results import Results
-from analyze.stats.equivalence import complete_blocks, contrasts, pairs, shortage
+from analyze.stats.equivalence import complete_blocks, contrasts, obstacle, pairs
 from analyze.stats.replicates import counts, pack
 from analyze.stats.result import MIN_REPLICATES
 from analyze.stats.safety import MARGIN
@@ -146,9 +147,9 @@ def _equivalence(sweep: Topologies, index: int, margin: float, seed: int) -> Pow
     rows, table = complete_blocks(sweep.accuracy[index])
     capacity, n = sweep.capacities[index], table.shape[1]
     common: dict[str, Any] = {**_names(sweep), "capacity": capacity, "goal": "equivalence", "margin": margin, "seen": n}
-    lacking = shortage(sweep.accuracy[index], table, sweep.chance)
+    lacking = obstacle(sweep.accuracy[index], table, sweep.chance)
     if lacking:
-        return _row(None, reason=lacking, **common)
+        return _row(None, reason=wording.one(lacking), **common)
     errors = pairs(table).error
     sd = float((n * (errors**2).sum() / (len(rows) * (len(rows) - 1))) ** 0.5)
     rng = sweep_rng(seed, "power", sweep.dataset, sweep.depth, capacity)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -237,7 +238,7 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
     # A dead model stays within any margin at every sparsity: that says nothing about pruning.
     dead = baseline is not None and baseline < cell.chance + DEAD_MARGIN
     threshold = stable.get(cell.key.sweep)
-    reasons = dict.fromkeys(text for text in (None if dead else safe.reason, phases.reason) if text)
+    reasons = dict.fromkeys([*(() if dead else safe.reasons), *phases.reasons])
 
     def at(point: Point | None) -> tuple[float | None, float | None, float | None]:
         if point is None:
@@ -278,7 +279,7 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
         collapse_low=collapse[1],
         collapse_high=collapse[2],
         method=f"{safe.method}; phases: {phases.method}",
-        reason="; ".join(reasons) or None,
+        reason=wording.several(reasons),
         protocol_id=cell.protocol_id,
         dataset_fingerprint=cell.dataset_fingerprint,
     )
@@ -316,7 +317,7 @@ def _crossing(shallower: Curves, deeper: Curves, seed: int) -> DepthCrossing:
         deeper_wins_beyond=found.first_wins_beyond,
         replicates=found.n,
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=deeper.protocol_id,
         dataset_fingerprint=deeper.dataset_fingerprint,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -272,7 +273,7 @@ def _gap(sweep: Pairs, size: int, stable: dict[SweepKey, float]) -> Quantization
         replicates=found.n,
         pairs=int(paired.sum()),
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )
@@ -302,7 +303,7 @@ def _trend(sweep: Pairs, stable: dict[SweepKey, float]) -> QuantizationTrend:
         sizes=found.sizes,
         replicates=found.n,
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )

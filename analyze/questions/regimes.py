@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.results import Results
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.replicates import counts
-from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Status
+from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Remark, Status
 from analyze.stats.stability import stability_boundary
 from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import Study, SweepKey, once, study_of
@@ -128,12 +129,8 @@ def _overfitting(sweep: Sweep, used: IntArray, stability: ChangePoint, rng: np.r
     """Return the overfitting boundary among the sizes that are stable, as an index of `used`."""
     first = 0 if stability.status == "all_stable" else stability.estimate
     if first is None:
-        reason = (
-            "no size is stable yet, and the gap is looked at above the stability boundary"
-            if stability.status == "not_reached"
-            else stability.reason
-        )
-        return ChangePoint(status="insufficient", method="not tried", n=stability.n, reason=reason)
+        reasons = (Remark("no stable size"),) if stability.status == "not_reached" else stability.reasons
+        return ChangePoint(status="insufficient", method="not tried", n=stability.n, reasons=reasons)
     stable = used[first:]
     found = overfitting_boundary(sweep.last_train[stable], sweep.last_test[stable], rng=rng)
     if found.estimate is None or found.interval is None:
@@ -147,7 +144,7 @@ def _overfitting(sweep: Sweep, used: IntArray, stability: ChangePoint, rng: np.r
         interval=(low + first, high + first),
         p=found.p,
         effect=found.effect,
-        reason=found.reason,
+        reasons=found.reasons,
     )
 
 
@@ -160,7 +157,7 @@ def _regime(
 ) -> Regime:
     capacities, parameters = sweep.capacities[used], sweep.parameters[used]
     too_few = f"left out for fewer than {MIN_REPLICATES} replicates: {', '.join(map(str, left_out))}"
-    reasons = [text for text in (found.reason, too_few if left_out else None) if text]
+    reasons = [text for text in (wording.several(found.reasons), too_few if left_out else None) if text]
     failed, bound = _failing(sweep, used, found) if boundary == "stability" else (None, None)
     return Regime(
         dataset=sweep.dataset,

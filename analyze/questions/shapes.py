@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
@@ -284,7 +285,7 @@ def _equivalence(
         topologies=found.topologies,
         replicates=found.n,
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )
@@ -307,7 +308,7 @@ def _threshold(sweep: Topologies, margin: float, seed: int) -> ShapeThreshold:
         sizes=found.sizes,
         replicates=found.n,
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )
@@ -358,7 +359,7 @@ def _component_row(
         cells=found.cells,
         replicates=found.n,
         method=found.method,
-        reason=found.reason,
+        reason=wording.several(found.reasons),
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )

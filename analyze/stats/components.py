@@ -11,12 +11,9 @@ from scipy.special import chdtri
 from analyze.stats.equivalence import complete_blocks
 from analyze.stats.means import DOMINANT, TINY
 from analyze.stats.replicates import counts
-from analyze.stats.result import MIN_REPLICATES, BoolArray, FloatArray, IntArray, Status
+from analyze.stats.result import MIN_REPLICATES, BoolArray, FloatArray, IntArray, Reason, Remark, Shortage, Status
 
 KNOTS = 8
-ONE_REPLICATE = (
-    "one replicate makes most of the variance within networks: rare events make its interval cover too little"
-)
 MIN_SIZES_FOR_COMPONENTS = 2
 MIN_SIZES_FOR_SPLINE = 3
 
@@ -46,7 +43,7 @@ class Components:
     topology: Component | None = None
     replicate: Component | None = None
     largest_share: float | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,9 @@ def components(
     used = usable_sizes(sizes)
     n = min((table.shape[1] for rows, table in map(complete_blocks, sizes) if len(rows) > 1), default=_most(sizes))
     cells = sum(len(rows) for _, rows in used)
-    reason = _shortage(sizes, len(used), adjust=parameters is not None)
-    if reason:
-        return Components(status="insufficient", method=method, n=n, sizes=len(used), cells=cells, reason=reason)
+    lacking = _shortage(sizes, len(used), adjust=parameters is not None)
+    if lacking:
+        return Components(status="insufficient", method=method, n=n, sizes=len(used), cells=cells, reasons=(lacking,))
     table = networks([sizes[i][rows] for i, rows in used])
     keep = np.eye(cells)
     if parameters is not None:
@@ -121,7 +118,7 @@ def components(
         ),
         replicate=_replicate(table.deviations),
         largest_share=largest,
-        reason=ONE_REPLICATE if largest > DOMINANT else None,
+        reasons=(Remark("one replicate dominates networks"),) if largest > DOMINANT else (),
     )
 
 
@@ -264,13 +261,10 @@ def _most(sizes: Sequence[FloatArray]) -> int:
     return max((int(np.max(counts(table), initial=0)) for table in sizes), default=0)
 
 
-def _shortage(sizes: Sequence[FloatArray], used: int, *, adjust: bool) -> str | None:
+def _shortage(sizes: Sequence[FloatArray], used: int, *, adjust: bool) -> Shortage | None:
     needed = MIN_SIZES_FOR_SPLINE if adjust else MIN_SIZES_FOR_COMPONENTS
     if used >= needed:
         return None
     if all(len(table) < 2 for table in sizes):
-        return "one topology only: run `generate shapes`"
-    return (
-        f"{used} of {needed} needed sizes with two topologies of {MIN_REPLICATES} shared replicates: "
-        f"run `generate shapes --repeats {MIN_REPLICATES}`, or more --capacities"
-    )
+        return Shortage("topologies", max((len(table) for table in sizes), default=0), 2)
+    return Shortage("sizes with topologies", used, needed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, FloatArray, IntArray, Status
+from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, FloatArray, IntArray, Reason, Remark, Shortage, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Crossing:
     interval: tuple[float, float] | None = None
     accuracy: float | None = None
     first_wins_beyond: bool | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 def crossing(
@@ -45,13 +45,12 @@ def crossing(
     n = len(first)
     method = f"paired t at every sparsity (Bonferroni), interpolated zero; replicate bootstrap ({resamples})"
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
-        return Crossing(status="insufficient", method=method, n=n, reason=reason)
+        missing = Shortage("replicates", n, MIN_REPLICATES)
+        return Crossing(status="insufficient", method=method, n=n, reasons=(missing,))
     difference = first - second
     between = _opposite_signs(difference)
     if between is None:
-        reason = "neither curve is significantly better first and worse later"
-        return Crossing(status="absent", method=method, n=n, reason=reason)
+        return Crossing(status="absent", method=method, n=n, reasons=(Remark("no crossing"),))
     start, end, sign = between
     counts = np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), size=resamples)])
     grid = np.asarray(sparsities, dtype=np.float64)[start : end + 1]

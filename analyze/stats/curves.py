@@ -8,7 +8,7 @@ import numpy as np
 
 from analyze.stats.means import DOMINANT, TINY, largest_share
 from analyze.stats.onesided import one_sided_p, one_sided_reach, skewness
-from analyze.stats.result import MIN_REPLICATES, FloatArray, Status
+from analyze.stats.result import MIN_REPLICATES, FloatArray, Reason, Remark, Shortage, Status
 
 WINDOW = 1
 """Epochs on either side of the best one whose test loss is averaged with it."""
@@ -17,18 +17,14 @@ METHOD = (
     "one-sided test, stratified by half, that test loss at the end is higher: the larger p of t and Hall's "
     "transformation; 95% interval, the outer ends of both"
 )
-ONE_REPLICATE = (
-    "one replicate makes most of the variance of the rise: rare drops or rises make p too small, "
-    "and the interval covers too little"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rise:
     """How much higher test loss is at the end than around the best epoch.
 
-    `estimate` is the mean difference in nats, `interval` its 95% interval, `best_epoch` counts from 1. `reason` of a
-    detected rise warns where one replicate makes most of its variance.
+    `estimate` is the mean difference in nats, `interval` its 95% interval, `best_epoch` counts from 1. `reasons` of
+    a detected rise warn where one replicate makes most of its variance.
     """
 
     status: Status
@@ -38,7 +34,7 @@ class Rise:
     interval: tuple[float, float] | None = None
     p: float | None = None
     best_epoch: int | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float = 0.05) -> Rise:
@@ -57,11 +53,10 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
     validation, test = _cut(validation, test)
     n, epochs = test.shape
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
-        return Rise(status="insufficient", method=METHOD, n=n, reason=reason)
+        return Rise(status="insufficient", method=METHOD, n=n, reasons=(Shortage("replicates", n, MIN_REPLICATES),))
     if epochs < 2 * WINDOW + 2:
-        reason = f"{epochs} of {2 * WINDOW + 2} epochs: run with more --epochs"
-        return Rise(status="insufficient", method=METHOD, n=n, reason=reason)
+        missing = Shortage("epochs", epochs, 2 * WINDOW + 2)
+        return Rise(status="insufficient", method=METHOD, n=n, reasons=(missing,))
     halves = [
         _rises(test[0::2], best_epoch(validation[1::2])),
         _rises(test[1::2], best_epoch(validation[0::2])),
@@ -73,7 +68,7 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
     skew = float(skewness(within)) / np.sqrt(n)
     p = float(one_sided_p(-mean / error, -skew, n - 2))
     low, high = (float(one_sided_reach(sign * skew, n - 2, 0.025)) * error for sign in (-1, 1))
-    warning = ONE_REPLICATE if largest_share(within) > DOMINANT else None
+    warnings = (Remark("one replicate dominates rise"),) if largest_share(within) > DOMINANT else ()
     return Rise(
         status="detected" if p <= level else "absent",
         method=METHOD,
@@ -82,7 +77,7 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
         interval=(mean - low, mean + high),
         p=p,
         best_epoch=best_epoch(validation) + 1,
-        reason=warning if p <= level else f"test loss at the end is not higher than at its best (p = {p:.2g})",
+        reasons=warnings if p <= level else (Remark("no rise", (p,)),),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from analyze.stats.contrasts import all_small, mean_of
 from analyze.stats.onesided import largest_skewness
 from analyze.stats.pruning import LOST
-from analyze.stats.result import FloatArray
+from analyze.stats.result import FloatArray, Remark
 from analyze.stats.sides import Sides, every, some
 
 MILD = 0.10
@@ -23,10 +23,10 @@ CLOSE = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One property of the three phases: the evidence for it, in words what was seen, and the largest skewness in it."""
+    """One property of the three phases: the evidence for it, what was seen, and the largest skewness in it."""
 
     sides: Sides
-    seen: str
+    seen: Remark
     skewness: float
 
 
@@ -91,7 +91,7 @@ def tolerance(accuracy: FloatArray, sparsities: Sequence[float], *, chance: floa
 
 def _plateau(lost: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = lost.mean() / margin.mean()
-    return _small(lost - LOST * margin, f"{share:z.1%} lost at {sparsity:.0%}", rng)
+    return _small(lost - LOST * margin, Remark("lost", (float(share), sparsity)), rng)
 
 
 def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part:
@@ -102,7 +102,7 @@ def _decline(accuracy: FloatArray, grid: FloatArray, margin: FloatArray) -> Part
     beyond = [fall - STEEP * margin for fall in falls]
     return Part(
         sides=some([mean_of(values[:, 0]).above(0.0) for values in beyond]),
-        seen=f"{share:z.0%} lost within {100 * SPAN:.0f} points",
+        seen=Remark("lost within span", (float(share),)),
         skewness=largest_skewness(np.hstack(beyond)),
     )
 
@@ -116,19 +116,19 @@ def _raised(accuracy: FloatArray, grid: FloatArray, chance: float) -> Part:
     kept = (means - chance) / (means[0] - chance)
     middle = int(np.abs(kept[1:] - 0.5).argmin()) + 1
     deviations = np.abs(accuracy - np.median(accuracy, axis=0))
-    spreads = 100 * accuracy[:, [middle, 0]].std(axis=0, ddof=1)
+    spreads = accuracy[:, [middle, 0]].std(axis=0, ddof=1)
     raised = mean_of(deviations[:, middle] - deviations[:, 0])
     return Part(
         sides=raised.above(0.0),
-        seen=f"sd {spreads[0]:.1f} points at {grid[middle]:.0%}, {spreads[1]:.1f} unpruned",
+        seen=Remark("spread", (float(spreads[0]), float(grid[middle]), float(spreads[1]))),
         skewness=raised.skewness,
     )
 
 
 def _collapse(left: FloatArray, margin: FloatArray, sparsity: float, rng: np.random.Generator) -> Part:
     share = left.mean() / margin.mean()
-    return _small(left - GONE * margin, f"{share:z.0%} left at {sparsity:.0%}", rng)
+    return _small(left - GONE * margin, Remark("left", (float(share), sparsity)), rng)
 
 
-def _small(losses: FloatArray, seen: str, rng: np.random.Generator) -> Part:
+def _small(losses: FloatArray, seen: Remark, rng: np.random.Generator) -> Part:
     return Part(sides=all_small(losses, rng=rng), seen=seen, skewness=largest_skewness(losses))

@@ -13,7 +13,18 @@ from analyze.stats.means import TINY
 from analyze.stats.multiple import holm
 from analyze.stats.onesided import one_sided_p, one_sided_reach, transformed, untransformed
 from analyze.stats.replicates import counts
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, FloatArray, IntArray
+from analyze.stats.result import (
+    FLOOR,
+    LEVEL,
+    MIN_REPLICATES,
+    MIN_SIZES,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Reason,
+    Remark,
+    Shortage,
+)
 from analyze.stats.stability import DEAD_MARGIN, dead
 from analyze.stats.tolerance import failure_bound
 
@@ -54,7 +65,7 @@ class Equivalence:
     skewness: float | None = None
     power: float | None = None
     failure_bound: float | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +83,7 @@ class Threshold:
     estimate: int | None = None
     low: int | None = None
     high: int | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,18 +139,18 @@ def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
     tested = [index for index, row in enumerate(found) if row.p is not None]
     n = min((found[index].n for index in tested), default=max((row.n for row in found), default=0))
     if len(tested) < MIN_SIZES:
-        causes = dict.fromkeys(row.reason for row in found if row.p is None and row.reason)
-        reason = "; ".join([f"{len(tested)} of {MIN_SIZES} needed sizes can be tested: run more --capacities", *causes])
-        return Threshold(status="insufficient", method=method, n=n, sizes=len(tested), reason=reason)
+        causes = dict.fromkeys(reason for row in found if row.p is None for reason in row.reasons)
+        reasons = (Shortage("comparable sizes", len(tested), MIN_SIZES), *causes)
+        return Threshold(status="insufficient", method=method, n=n, sizes=len(tested), reasons=reasons)
     rows = [found[index] for index in tested]
     estimate = _first_of_tail([_within(row) for row in rows])
     high = _first_of_tail([row.p is not None and row.p <= TAIL for row in rows])
     different = [p is not None and p <= TAIL for p in (row.p_different_holm for row in rows)]
     low = max((index + 1 for index, hit in enumerate(different) if hit), default=0)
     status: Verdict = "equivalent" if high < len(rows) else "different" if low == len(rows) else "inconclusive"
-    reasons: dict[Verdict, str] = {
-        "different": "topologies still differ by more than the margin at the largest size: run larger sizes",
-        "inconclusive": "equivalence is not shown at the largest size; `analyze power` says what it takes",
+    remarks: dict[Verdict, Remark] = {
+        "different": Remark("topologies differ"),
+        "inconclusive": Remark("equivalence not shown"),
     }
 
     def at(index: int) -> int | None:
@@ -153,7 +164,7 @@ def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
         estimate=at(estimate),
         low=at(low),
         high=at(high),
-        reason=reasons.get(status),
+        reasons=(remarks[status],) if status in remarks else (),
     )
 
 
@@ -170,9 +181,9 @@ def compare(
     )
     rows, table = complete_blocks(accuracy)
     topologies, n = table.shape
-    lacking = shortage(accuracy, table, chance)
+    lacking = obstacle(accuracy, table, chance)
     if lacking:
-        return Equivalence(status="insufficient", method=method, n=n, topologies=topologies, reason=lacking)
+        return Equivalence(status="insufficient", method=method, n=n, topologies=topologies, reasons=(lacking,))
     seen = pairs(table)
     draws = simulated(contrasts(table), n, simulations, rng=rng)
     extreme = _largest(np.abs(draws.difference) / np.maximum(draws.error, TINY))
@@ -202,9 +213,7 @@ def compare(
         skewness=float(np.abs(skew).max() * np.sqrt(n)),
         power=share_equivalent(draws, n, margin),
         failure_bound=failure_bound(deaths, n),
-        reason=f"{left_out} of {len(accuracy)} topologies left out for fewer than {MIN_REPLICATES} replicates"
-        if left_out
-        else None,
+        reasons=(Remark("topologies left out", (left_out, len(accuracy))),) if left_out else (),
     )
 
 
@@ -216,19 +225,16 @@ def complete_blocks(accuracy: FloatArray) -> tuple[IntArray, FloatArray]:
     return rows, kept[:, whole]
 
 
-def shortage(accuracy: FloatArray, table: FloatArray, chance: float) -> str | None:
-    """Return what is missing for a comparison, and what to run; None where nothing is. `table`: complete blocks."""
+def obstacle(accuracy: FloatArray, table: FloatArray, chance: float) -> Reason | None:
+    """Return what stands in the way of a comparison; None where nothing does. `table`: complete blocks."""
     topologies, n = table.shape
     if len(accuracy) < 2:
-        return "one topology only: run `generate shapes`"
+        return Shortage("topologies", len(accuracy), 2)
     if topologies < 2 or n < MIN_REPLICATES:
         most = int(np.max(counts(accuracy), initial=0)) if topologies < 2 else n
-        return (
-            f"{most} of {MIN_REPLICATES} needed replicates shared by the topologies: "
-            f"run `generate shapes --repeats {MIN_REPLICATES}`"
-        )
+        return Shortage("shared replicates", most, MIN_REPLICATES)
     if dead(table, chance).all():
-        return "every topology is at chance, equal since none learned: run larger --capacities"
+        return Remark("all topologies dead")
     return None
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.stats.means import DOMINANT, Mean, Share, mean_interval, share_interval
-from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Status
+from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Reason, Remark, Shortage, Status
 from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SIZES_FOR_TREND = 3
-ONE_REPLICATE = (
-    "one replicate makes most of the variance: rare events make intervals cover too little and p values too small"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +29,7 @@ class Gap:
     deaths: Share | None
     dead_fp32: int
     dead_int8: int
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +41,7 @@ class Trend:
     n: int
     sizes: int
     slope: Mean | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 def alive(accuracy: FloatArray, chance: float) -> BoolArray:
@@ -68,12 +65,7 @@ def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
     deaths = share_interval(living - n, living) if living else None
     enough = n >= MIN_REPLICATES
     gap = mean_interval(fp32[both] - int8[both]) if enough else None
-    reason = None
-    if gap is not None:
-        reason = _one_replicate(gap)
-    else:
-        cure = "run with --repeats" if n == len(fp32) else "the others are dead: run larger sizes, or --repeats"
-        reason = f"{n} of {MIN_REPLICATES} needed replicates alive in both; {cure} {MIN_REPLICATES} or more"
+    missing = Shortage("living pairs", n, MIN_REPLICATES, dead=len(fp32) - n)
     status: Status = "insufficient" if gap is None else "detected" if gap.p <= LEVEL else "absent"
     return Gap(
         status=status,
@@ -83,7 +75,7 @@ def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
         deaths=deaths,
         dead_fp32=len(fp32) - living,
         dead_int8=int(len(int8) - survives.sum()),
-        reason=reason,
+        reasons=(missing,) if gap is None else _one_replicate(gap),
     )
 
 
@@ -102,11 +94,8 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
     sizes = int(present.any(axis=1).sum())
     n = int((present.sum(axis=0) >= MIN_SIZES_FOR_TREND).sum())
     if n < MIN_REPLICATES:
-        reason = (
-            f"{n} of {MIN_REPLICATES} needed replicates with {MIN_SIZES_FOR_TREND} living sizes:"
-            " run more sizes or --repeats"
-        )
-        return Trend(status="insufficient", method=method, n=n, sizes=sizes, reason=reason)
+        missing = Shortage("replicates over sizes", n, MIN_REPLICATES)
+        return Trend(status="insufficient", method=method, n=n, sizes=sizes, reasons=(missing,))
     slope = mean_interval(replicate_slopes(gaps, x, least=MIN_SIZES_FOR_TREND))
     return Trend(
         status="detected" if slope.p <= LEVEL else "absent",
@@ -114,10 +103,10 @@ def gap_trend(gaps: FloatArray, x: FloatArray) -> Trend:
         n=n,
         sizes=sizes,
         slope=slope,
-        reason=_one_replicate(slope),
+        reasons=_one_replicate(slope),
     )
 
 
-def _one_replicate(mean: Mean) -> str | None:
+def _one_replicate(mean: Mean) -> tuple[Remark, ...]:
     """Return a warning where one replicate makes more than half of the variance."""
-    return ONE_REPLICATE if mean.largest_share > DOMINANT else None
+    return (Remark("one replicate dominates"),) if mean.largest_share > DOMINANT else ()

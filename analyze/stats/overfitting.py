@@ -10,9 +10,9 @@ from scipy.special import stdtrit
 
 from analyze.stats.autocorrelation import stationary_correlation
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray, IntArray
+from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, ChangePoint, FloatArray, IntArray, Remark
 from analyze.stats.slopes import replicate_slopes
-from analyze.stats.stability import shortage
+from analyze.stats.stability import shortages
 
 MIN_SLOPE_CHANGE = 0.003
 MIN_OPENING = 0.01
@@ -73,15 +73,15 @@ def overfitting_boundary(
         f"replicate bootstrap ({resamples}), 95% percentile; effect = change of the gap's slope per size"
     )
     if sizes < MIN_SIZES or n < MIN_REPLICATES:
-        missing = f"at or above the stability boundary: {shortage(sizes, n)}"
-        return ChangePoint(status="insufficient", method=method, n=n, reason=missing)
+        missing = shortages(sizes, n, stable_only=True)
+        return ChangePoint(status="insufficient", method=method, n=n, reasons=missing)
     mean, weight = moments(gap)
     fit = best_bend(mean[None], weight[None])
     knot, change, f = int(fit.knot[0]), float(fit.slope_change[0]), float(fit.f[0])
     p = f_p(f, aligned, n)
-    reason = _why_absent(p, change, float(fit.opening[0]), rising_at_most(test[knot:]))
-    if reason:
-        return ChangePoint(status="absent", method=method, n=n, p=p, effect=change, reason=reason)
+    remark = _why_absent(p, change, float(fit.opening[0]), rising_at_most(test[knot:]))
+    if remark:
+        return ChangePoint(status="absent", method=method, n=n, p=p, effect=change, reasons=(remark,))
     means, weights = moments(resample(gap, resamples, rng=rng))
     return ChangePoint(
         status="detected",
@@ -198,15 +198,15 @@ def moments(gap: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.nanmean(gap, axis=-1), np.sum(~np.isnan(gap), axis=-1) / (variance + FLOOR**2)
 
 
-def _why_absent(p: float, change: float, opening: float, rising: float) -> str | None:
+def _why_absent(p: float, change: float, opening: float, rising: float) -> Remark | None:
     if change <= 0:
-        return "the gap between training and test accuracy opens nowhere: if it bends, it levels off"
+        return Remark("gap levels off")
     if p > LEVEL:
-        return f"the gap between training and test accuracy follows a line in size (p = {p:.2g})"
+        return Remark("gap on a line", (p,))
     if change <= MIN_SLOPE_CHANGE:
-        return f"the gap opens by {100 * change:.2g} points per size only (least that counts: 0.3)"
+        return Remark("gap opens slowly", (change,))
     if opening <= MIN_OPENING:
-        return f"the gap opens by {100 * opening:.2g} points in all only (least that counts: 1)"
+        return Remark("gap opens little", (opening,))
     if rising >= MAX_TEST_SLOPE:
-        return f"the gap opens while test accuracy may still rise by {100 * rising:.2g} points per size"
+        return Remark("test accuracy rises", (rising,))
     return None

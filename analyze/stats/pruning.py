@@ -9,7 +9,17 @@ from itertools import pairwise
 import numpy as np
 
 from analyze.stats.replicates import percentile_interval
-from analyze.stats.result import FLOOR, MIN_REPLICATES, BoolArray, FloatArray, IntArray, Status
+from analyze.stats.result import (
+    FLOOR,
+    MIN_REPLICATES,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Reason,
+    Remark,
+    Shortage,
+    Status,
+)
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SPARSITIES = 5
@@ -45,7 +55,7 @@ class PruningPhases:
     onset: Point | None = None
     collapse: Point | None = None
     evidence: float | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,11 +83,10 @@ def pruning_phases(
     method = f"plateau, free decline, floor by exact search, against a line by BIC; replicate bootstrap ({resamples})"
     missing = _missing(n, sparsities)
     if missing:
-        return PruningPhases(status="insufficient", method=method, n=n, reason=missing)
+        return PruningPhases(status="insufficient", method=method, n=n, reasons=missing)
     baseline = float(accuracy[:, 0].mean())
     if baseline < chance + DEAD_MARGIN:
-        reason = "the unpruned models are at chance: there is nothing to lose"
-        return PruningPhases(status="absent", method=method, n=n, reason=reason)
+        return PruningPhases(status="absent", method=method, n=n, reasons=(Remark("nothing to lose"),))
     # Bootstrap samples as counts per replicate: sums over a sample are then one matrix product.
     counts = np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), size=resamples)])
     centred = accuracy - accuracy.mean()
@@ -87,13 +96,10 @@ def pruning_phases(
     lost = (means[:, :1] - means) / np.maximum(means[:, :1] - chance, FLOOR)
     found = evidence > 0
     onset, collapse = first_time(lost > LOST), first_time(1 - lost < LEFT)
-    reasons = [] if found else ["a straight line describes accuracy over sparsity as well"]
+    reasons: list[Reason] = [] if found else [Remark("straight decline")]
     if n < MIN_FOR_INTERVALS:
         onset, collapse = (point and Point(estimate=point.estimate, interval=None) for point in (onset, collapse))
-        reasons.append(
-            f"{n} of {MIN_FOR_INTERVALS} replicates that intervals of onset and collapse take: "
-            f"run with --repeats {MIN_FOR_INTERVALS} or more"
-        )
+        reasons.append(Shortage("replicates for intervals", n, MIN_FOR_INTERVALS))
     return PruningPhases(
         status="detected" if found else "absent",
         method=method,
@@ -103,7 +109,7 @@ def pruning_phases(
         onset=onset,
         collapse=collapse,
         evidence=evidence,
-        reason="; ".join(reasons) or None,
+        reasons=tuple(reasons),
     )
 
 
@@ -178,12 +184,6 @@ def _line_bic(accuracy: FloatArray) -> float:
     return float(min(one[0] + 3 * per_parameter, np.min(three) + 7 * per_parameter))
 
 
-def _missing(replicates: int, sparsities: int) -> str | None:
-    missing = []
-    if replicates < MIN_REPLICATES:
-        missing.append(
-            f"{replicates} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
-        )
-    if sparsities < MIN_SPARSITIES:
-        missing.append(f"{sparsities} of {MIN_SPARSITIES} needed sparsities: run more --sparsities")
-    return "; ".join(missing) or None
+def _missing(replicates: int, sparsities: int) -> tuple[Shortage, ...]:
+    needed = (Shortage("replicates", replicates, MIN_REPLICATES), Shortage("sparsities", sparsities, MIN_SPARSITIES))
+    return tuple(part for part in needed if part.have < part.need)

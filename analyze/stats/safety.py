@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.stats.onesided import skewness, upper_bounds
-from analyze.stats.result import MIN_REPLICATES, FloatArray, Status
+from analyze.stats.result import MIN_REPLICATES, FloatArray, Reason, Remark, Shortage, Status
 
 MARGIN = 0.01
 
@@ -28,7 +28,7 @@ class SafeRatio:
     bound: float | None = None
     next_bound: float | None = None
     skewness: float | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 def safe_ratio(
@@ -51,8 +51,8 @@ def safe_ratio(
         f"largest of t, Hall's transformation and bootstrap-t ({resamples}) bounds"
     )
     if n < MIN_REPLICATES:
-        reason = f"{n} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
-        return SafeRatio(status="insufficient", method=method, n=n, margin=margin, reason=reason)
+        missing = Shortage("replicates", n, MIN_REPLICATES)
+        return SafeRatio(status="insufficient", method=method, n=n, margin=margin, reasons=(missing,))
     losses = accuracy[:, :1] - accuracy[:, 1:]
     bounds = upper_bounds(losses, rng=rng, resamples=resamples)
     passed = bounds < margin
@@ -66,5 +66,5 @@ def safe_ratio(
         bound=float(bounds[safe - 1]) if safe else None,
         next_bound=float(bounds[safe]) if safe < len(bounds) else None,
         skewness=float(skewness(losses[:, max(safe - 1, 0)])) if len(bounds) else None,
-        reason=None if safe else "even the smallest sparsity is not shown to be within the margin",
+        reasons=() if safe else (Remark("no safe sparsity"),),
     )

@@ -9,7 +9,18 @@ import numpy as np
 from scipy.special import chdtri
 
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
-from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, BoolArray, ChangePoint, FloatArray, IntArray
+from analyze.stats.result import (
+    FLOOR,
+    LEVEL,
+    MIN_REPLICATES,
+    MIN_SIZES,
+    BoolArray,
+    ChangePoint,
+    FloatArray,
+    IntArray,
+    Remark,
+    Shortage,
+)
 
 DEAD_MARGIN = 0.05
 """A size whose mean accuracy is not this far above chance is unstable by definition, with at least this spread."""
@@ -51,11 +62,10 @@ def stability_boundary(
         f"replicate bootstrap ({resamples}), 95% percentile; effect = sd ratio"
     )
     if len(x) < MIN_SIZES or n < MIN_REPLICATES:
-        return ChangePoint(status="insufficient", method=method, n=n, reason=shortage(len(x), n))
+        return ChangePoint(status="insufficient", method=method, n=n, reasons=shortages(len(x), n))
     is_dead = dead(x, chance)
     if is_dead.all():
-        reason = "every size is at chance; run larger sizes, or more epochs"
-        return ChangePoint(status="not_reached", method=method, n=n, reason=reason)
+        return ChangePoint(status="not_reached", method=method, n=n, reasons=(Remark("all sizes dead"),))
 
     located, gained, parted = locate(x, chance, test_images)
     at, gain = int(located), float(gained)
@@ -75,20 +85,17 @@ def stability_boundary(
         interval=percentile_interval(located),
         p=p,
         effect=ratio,
-        reason="the spread falls steadily over the sizes: the step is its middle, no boundary" if gradual else None,
+        reasons=(Remark("gradual fall"),) if gradual else (),
     )
 
 
-def shortage(sizes: int, replicates: int) -> str:
-    """Return what is missing for an estimate, and what to run."""
-    missing = []
-    if sizes < MIN_SIZES:
-        missing.append(f"{sizes} of {MIN_SIZES} needed sizes: run more --capacities")
-    if replicates < MIN_REPLICATES:
-        missing.append(
-            f"{replicates} of {MIN_REPLICATES} needed replicates: run with --repeats {MIN_REPLICATES} or more"
-        )
-    return "; ".join(missing)
+def shortages(sizes: int, replicates: int, *, stable_only: bool = False) -> tuple[Shortage, ...]:
+    """Return what is missing for a change point; `stable_only` says that sizes below the stability boundary are out."""
+    needed = (
+        Shortage("sizes", sizes, MIN_SIZES, stable_only=stable_only),
+        Shortage("replicates", replicates, MIN_REPLICATES, stable_only=stable_only),
+    )
+    return tuple(part for part in needed if part.have < part.need)
 
 
 def spread(x: FloatArray) -> FloatArray:
@@ -250,16 +257,12 @@ def sampling_variance(x: FloatArray, chance: float, test_images: int | None) -> 
 def _one_regime(variance: FloatArray, at: int, found: ChangePoint) -> ChangePoint:
     """Return the result for sizes that are no two regimes: all unstable, or all stable, by their pooled spread."""
     below, above, everywhere = (
-        100 * float(np.sqrt(max(part.mean(), 0.0))) for part in (variance[:at], variance[at:], variance)
+        float(np.sqrt(max(part.mean(), 0.0))) for part in (variance[:at], variance[at:], variance)
     )
-    why = (
-        f"no fall in spread found (p = {found.p:.2g}); pooled sd {everywhere:.2g} points"
-        if (found.p or 0.0) > LEVEL or (found.effect or 0.0) < MIN_RATIO
-        else f"the spread falls, but does not part unstable from stable sizes: {below:.2g} to {above:.2g} points"
+    p = found.p or 0.0
+    remark = (
+        Remark("no fall", (p, everywhere))
+        if p > LEVEL or (found.effect or 0.0) < MIN_RATIO
+        else Remark("one side of the limit", (below, above, everywhere))
     )
-    unstable = everywhere >= 100 * UNSTABLE_SPREAD
-    return replace(
-        found,
-        status="not_reached" if unstable else "all_stable",
-        reason=f"{why} (unstable: 2 or more)" + (": run larger sizes" if unstable else ""),
-    )
+    return replace(found, status="not_reached" if everywhere >= UNSTABLE_SPREAD else "all_stable", reasons=(remark,))

@@ -12,6 +12,7 @@ from scipy.stats import t
 from analyze import epoch_overfitting
 from analyze.stats.curves import rise_of_test_loss
 from analyze.stats.multiple import holm
+from analyze.stats.result import Remark, Shortage
 from tests.analyze.levels import design
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
@@ -58,9 +59,8 @@ def test_a_rise_whose_variance_is_one_replicates_says_so() -> None:
     test[3, -1] += 0.1
     found = rise_of_test_loss(curves.validation, test)
     assert found.status == "detected"
-    assert found.reason is not None
-    assert "one replicate makes most of the variance" in found.reason
-    assert rise_of_test_loss(curves.validation, curves.test).reason is None
+    assert found.reasons == (Remark("one replicate dominates rise"),)
+    assert rise_of_test_loss(curves.validation, curves.test).reasons == ()
 
 
 def test_p_and_interval_are_never_narrower_than_those_of_t() -> None:
@@ -116,14 +116,13 @@ def test_a_run_with_a_missing_loss_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replicates", "epochs", "missing"), [(4, 20, "4 of 5 needed replicates"), (9, 3, "3 of 4 epochs")]
+    ("replicates", "epochs", "missing"), [(4, 20, Shortage("replicates", 4, 5)), (9, 3, Shortage("epochs", 3, 4))]
 )
-def test_too_little_data_says_what_is_missing(replicates: int, epochs: int, missing: str) -> None:
+def test_too_little_data_says_what_is_missing(replicates: int, epochs: int, missing: Shortage) -> None:
     losses = np.random.default_rng(0).random((replicates, epochs))
     found = rise_of_test_loss(losses, losses)
     assert found.status == "insufficient"
-    assert found.reason is not None
-    assert found.reason.startswith(missing)
+    assert found.reasons == (missing,)
 
 
 def test_no_run_at_all() -> None:

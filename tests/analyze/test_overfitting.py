@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from analyze.stats.overfitting import bends, best_bend, null_f, overfitting_boundary, rising_at_most
+from analyze.stats.overfitting import (
+    MAX_TEST_SLOPE,
+    bends,
+    best_bend,
+    null_f,
+    overfitting_boundary,
+    rising_at_most,
+)
+from analyze.stats.result import Needed, Remark, Shortage
 from tests import planted
 from tests.analyze.levels import design
 from tests.tally import overfitting_tally
@@ -126,17 +134,21 @@ def test_a_gap_that_opens_while_test_accuracy_rises_says_so() -> None:
     store = planted.learning_gap(rng, 30)
     found = overfitting_boundary(store.train, store.test, rng=rng)
     assert found.status == "absent"
-    assert found.reason is not None
-    assert "while test accuracy may still rise" in found.reason
+    (remark,) = found.reasons
+    assert isinstance(remark, Remark)
+    assert remark.observed == "test accuracy rises"
+    assert remark.numbers[0] >= MAX_TEST_SLOPE
 
 
-@pytest.mark.parametrize(("sizes", "replicates"), [(4, 10), (8, 3), (0, 0)])
-def test_too_little_data_says_so(sizes: int, replicates: int) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "replicates", "missing"), [(4, 10, ["sizes"]), (8, 3, ["replicates"]), (0, 0, ["sizes", "replicates"])]
+)
+def test_too_little_data_says_so(sizes: int, replicates: int, missing: list[Needed]) -> None:
     x = np.random.default_rng(0).random((sizes, replicates))
     found = overfitting_boundary(x, x, rng=np.random.default_rng(0))
     assert found.status == "insufficient"
-    assert found.reason is not None
-    assert found.reason.startswith("at or above the stability boundary")
+    have = {"sizes": sizes, "replicates": replicates}
+    assert list(found.reasons) == [Shortage(of, have[of], 5, stable_only=True) for of in missing]
 
 
 def test_constant_accuracies_give_a_status_and_no_warning() -> None:

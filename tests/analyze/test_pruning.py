@@ -11,7 +11,7 @@ import pytest
 from analyze import depth_crossings, pruning
 from analyze.stats.crossing import crossing
 from analyze.stats.pruning import best_split, pruning_phases
-from analyze.stats.result import FLOOR, FloatArray
+from analyze.stats.result import FLOOR, FloatArray, Remark, Shortage
 from analyze.stats.safety import safe_ratio
 from tests import planted_pruning
 from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
@@ -56,8 +56,7 @@ def test_five_replicates_give_operational_points_without_intervals() -> None:
     assert found.onset is not None
     assert found.collapse is not None
     assert found.onset.interval is found.collapse.interval is None
-    assert "5 of 10 replicates that intervals of onset and collapse take" in (found.reason or "")
-    assert "--repeats 10" in (found.reason or "")
+    assert Shortage("replicates for intervals", 5, 10) in found.reasons
 
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
@@ -126,7 +125,7 @@ def test_dead_models_have_no_phases() -> None:
     rng = np.random.default_rng(0)
     found = pruning_phases(rng.normal(CHANCE, 0.003, (6, 21)), chance=CHANCE, rng=rng)
     assert found.status == "absent"
-    assert found.reason == "the unpruned models are at chance: there is nothing to lose"
+    assert found.reasons == (Remark("nothing to lose"),)
 
 
 @pytest.mark.parametrize(("replicates", "sparsities"), [(4, 21), (8, 3), (0, 21)])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from analyze import integer_agreement, quantization, quantization_trends
+from analyze import integer_agreement, quantization, quantization_trends, wording
 from analyze.stats.gaps import gap_trend, paired_gap
 from analyze.stats.means import share_interval
+from analyze.stats.result import Remark, Shortage
 from tests.analyze.levels import at_least, at_most, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
@@ -54,19 +55,19 @@ def test_trends_are_found_and_covered(replicates: int, power: float) -> None:
 def test_a_replicate_that_makes_most_of_the_variance_is_named() -> None:
     fp32 = np.full(8, 0.9)
     int8 = fp32 - 0.001 * np.arange(8)
-    assert paired_gap(fp32, int8, chance=CHANCE).reason is None
+    assert paired_gap(fp32, int8, chance=CHANCE).reasons == ()
     int8[3] = 0.7
     found = paired_gap(fp32, int8, chance=CHANCE)
     assert found.gap is not None
     assert found.gap.largest_share > 0.8
-    assert "one replicate makes most of the variance" in (found.reason or "")
+    assert found.reasons == (Remark("one replicate dominates"),)
     gaps = 0.01 + 0.001 * np.random.default_rng(0).standard_normal((6, 8))
-    assert gap_trend(gaps, LOG_PARAMETERS).reason is None
+    assert gap_trend(gaps, LOG_PARAMETERS).reasons == ()
     gaps[0, 2] += 0.2
     trend = gap_trend(gaps, LOG_PARAMETERS)
     assert trend.slope is not None
     assert trend.slope.largest_share > 0.8
-    assert "one replicate makes most of the variance" in (trend.reason or "")
+    assert trend.reasons == (Remark("one replicate dominates"),)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(2, 10), (0, 10), (10, 10), (1, 30)])
@@ -97,14 +98,19 @@ def test_a_gap_of_the_other_sign_is_found_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fp32", "int8", "cure"),
-    [([0.9] * 4, [0.8] * 4, "run with --repeats 5"), ([0.9] * 9, [0.1] * 6 + [0.8] * 3, "the others are dead")],
+    ("fp32", "int8", "missing", "cure"),
+    [
+        ([0.9] * 4, [0.8] * 4, Shortage("living pairs", 4, 5), "run with --repeats 5"),
+        ([0.9] * 9, [0.1] * 6 + [0.8] * 3, Shortage("living pairs", 3, 5, dead=6), "the others are dead"),
+    ],
 )
-def test_too_few_living_pairs_say_what_to_do(fp32: list[float], int8: list[float], cure: str) -> None:
+def test_too_few_living_pairs_say_what_to_do(
+    fp32: list[float], int8: list[float], missing: Shortage, cure: str
+) -> None:
     found = paired_gap(np.array(fp32), np.array(int8), chance=CHANCE)
     assert (found.status, found.gap) == ("insufficient", None)
-    assert found.reason is not None
-    assert cure in found.reason
+    assert found.reasons == (missing,)
+    assert cure in str(wording.several(found.reasons))
 
 
 def test_slopes_use_the_sizes_that_a_replicate_has() -> None:

@@ -27,7 +27,7 @@ from analyze.stats.equivalence import (
     simulated,
 )
 from analyze.stats.onesided import skewness
-from analyze.stats.result import FloatArray
+from analyze.stats.result import FloatArray, Remark
 from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
@@ -208,12 +208,12 @@ def test_intervals_of_components_cover(effect: float, trend: float, replicates: 
 def test_a_replicate_that_makes_most_of_the_variance_is_named() -> None:
     rng = np.random.default_rng(8)
     planted = planted_shapes(rng, 10)
-    assert components(planted.accuracy, rng=rng).reason is None
+    assert components(planted.accuracy, rng=rng).reasons == ()
     planted.accuracy[2][1, 4] -= 0.5
     found = components(planted.accuracy, rng=rng)
     assert found.largest_share is not None
     assert found.largest_share > 0.8
-    assert "one replicate makes most of the variance" in (found.reason or "")
+    assert found.reasons == (Remark("one replicate dominates networks"),)
 
 
 def test_a_trend_through_parameters_is_no_effect_of_topology() -> None:
@@ -299,7 +299,7 @@ def test_topologies_with_few_replicates_are_left_out_and_named() -> None:
     table[0, 9] = np.nan
     found = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
     assert (found.topologies, found.n) == (3, 9)
-    assert found.reason == "1 of 4 topologies left out for fewer than 5 replicates"
+    assert found.reasons == (Remark("topologies left out", (1, 4)),)
 
 
 @pytest.mark.parametrize("option", [[], ["--threshold"], ["--components"]])

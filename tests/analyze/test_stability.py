@@ -9,6 +9,7 @@ import pytest
 import ruptures
 
 from analyze.stats.replicates import pack, resample
+from analyze.stats.result import Remark, Shortage
 from analyze.stats.stability import (
     best_step,
     line_beats_step,
@@ -75,10 +76,7 @@ def test_no_boundary_is_found_where_none_is(name: str, replicates: int) -> None:
 
 def test_spreads_that_differ_on_one_side_of_two_points_are_one_regime() -> None:
     rng = np.random.default_rng(0)
-    for low, high, status, words in [
-        (0.002, 0.012, "all_stable", "does not part unstable from stable sizes: 1."),
-        (0.03, 0.12, "not_reached", "run larger sizes"),
-    ]:
+    for low, high, status in [(0.002, 0.012, "all_stable"), (0.03, 0.12, "not_reached")]:
         x = rng.normal(0.6, np.where(np.arange(SIZES) < 6, high, low)[:, None], (SIZES, 30))
         found = stability_boundary(x, chance=CHANCE, rng=rng)
         assert found.p is not None
@@ -86,8 +84,12 @@ def test_spreads_that_differ_on_one_side_of_two_points_are_one_regime() -> None:
         assert (found.status, found.estimate) == (status, None)
         assert found.p <= 0.05
         assert found.effect > 2
-        assert found.reason is not None
-        assert words in found.reason
+        (remark,) = found.reasons
+        assert isinstance(remark, Remark)
+        assert remark.observed == "one side of the limit"
+        below, above, pooled = remark.numbers
+        assert (below, above) == pytest.approx((high, low), rel=0.1)
+        assert (pooled >= 0.02) == (status == "not_reached")
 
 
 def test_a_size_that_fails_now_and_then_moves_the_boundary_past_it() -> None:
@@ -207,19 +209,18 @@ def test_order_of_replicates_does_not_matter_for_estimate_and_statistic() -> Non
 @pytest.mark.parametrize(
     ("sizes", "replicates", "missing"),
     [
-        (12, 4, "4 of 5 needed replicates: run with --repeats 5 or more"),
-        (4, 10, "4 of 5 needed sizes: run more --capacities"),
-        (2, 2, "2 of 5 needed sizes: run more --capacities; 2 of 5 needed replicates"),
-        (0, 0, "0 of 5 needed sizes"),
+        (12, 4, [Shortage("replicates", 4, 5)]),
+        (4, 10, [Shortage("sizes", 4, 5)]),
+        (2, 2, [Shortage("sizes", 2, 5), Shortage("replicates", 2, 5)]),
+        (0, 0, [Shortage("sizes", 0, 5), Shortage("replicates", 0, 5)]),
     ],
 )
-def test_too_little_data_says_what_is_missing(sizes: int, replicates: int, missing: str) -> None:
+def test_too_little_data_says_what_is_missing(sizes: int, replicates: int, missing: list[Shortage]) -> None:
     x = np.random.default_rng(0).random((sizes, replicates))
     found = stability_boundary(x, chance=CHANCE, rng=np.random.default_rng(0))
     assert found.status == "insufficient"
     assert found.estimate is None
-    assert found.reason is not None
-    assert missing in found.reason
+    assert list(found.reasons) == missing
 
 
 @pytest.mark.parametrize("name", ["dead/alive mixture", "skewed losses", "digits"])

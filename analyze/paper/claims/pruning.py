@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analyze import wording
 from analyze.paper.claims.evidence import Evidence, absent, shared
 from analyze.paper.claims.rows import POSITIVE, ClaimVerdict, Question, Range, command, found, measured, missing
 from analyze.paper.figures import DECLINE, DECLINE_OF_SMALLEST, REDUNDANCY, TABLE_ONE
@@ -92,7 +93,7 @@ def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
                     row, "takes a sparsity up to 10% and one from 90% to below 100%", None, len(curves.accuracy)
                 )
                 continue
-            parts = ", ".join(f"{part.seen} ({_leaning(part.sides)})" for part in seen.parts)
+            parts = ", ".join(f"{wording.one(part.seen)} ({_leaning(part.sides)})" for part in seen.parts)
             agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
             detail = _with_waiting(evidence, curves, f"{_name(curves)}: {parts}; each at 5%, unadjusted")
             row = _identified(row, curves)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analyze import wording
 from analyze.paper.claims.evidence import Evidence
 from analyze.paper.claims.rows import ClaimVerdict, Question, command, found, missing
 from analyze.paper.figures import SHAPED
 from analyze.questions.regimes import Regime
 from analyze.questions.shapes import Topologies
 from analyze.stats.dominance import FAR, dominance
-from analyze.stats.equivalence import complete_blocks, pairs, shortage
+from analyze.stats.equivalence import complete_blocks, obstacle, pairs
 from analyze.stats.onesided import one_sided_p, one_sided_reach
 from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import MARGIN
@@ -76,9 +77,9 @@ def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topolog
         for index, capacity in enumerate(sweep.capacities):
             if capacity < (boundary.ci_low or 0):
                 continue
-            lacking = shortage(sweep.accuracy[index], complete_blocks(sweep.accuracy[index])[1], sweep.chance)
+            lacking = obstacle(sweep.accuracy[index], complete_blocks(sweep.accuracy[index])[1], sweep.chance)
             if lacking:
-                reasons[lacking] = None
+                reasons[wording.one(lacking)] = None
                 continue
             compared = _compared(sweep, index)
             above.append(compared)
