@@ -24,7 +24,7 @@ from store.transaction import transaction
 
 OnConflict = Literal["refuse", "keep"]
 
-_PARTIAL = ".part-"
+_PARTIAL, _EARLIER = ".part-", ".old"
 _EXPORTED_ROWS = 100_000
 _WIDTHS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 WHOLE = (*_WIDTHS, *(f"U{width}" for width in _WIDTHS))
@@ -42,6 +42,7 @@ def export(connection: duckdb.DuckDBPyConnection, directory: Path) -> dict[str, 
         directory = directory.absolute()
         _check_target(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
+        _bring_back(directory)
         _remove_leftovers(directory)
         partial = directory.with_name(f".{directory.name}{_PARTIAL}{uuid.uuid4().hex[:8]}")
         partial.mkdir()
@@ -62,6 +63,11 @@ def read(directory: Path, most: int = parquet.MOST_BYTES) -> dict[str, pa.Table]
         MinarchError: the folder or a file is missing, damaged or too large, or a column is unknown or missing.
     """
     if not directory.is_dir():
+        for earlier in _moved_away(directory):
+            raise MinarchError(
+                f"no folder {directory} to import from: an export to it was stopped half way. What it held before is in"
+                f" {earlier}: give that its name back, or export again"
+            )
         raise MinarchError(f"no folder {directory} to import from; `store export` writes one")
     missing = [table for table in TABLES if not (directory / f"{table}.parquet").is_file()]
     if missing:
@@ -109,11 +115,29 @@ def _check_target(directory: Path) -> None:
         raise MinarchError(f"{directory} holds something else than an export ({other[0]}); name a new folder")
 
 
+def _bring_back(directory: Path) -> None:
+    """Give an export its name back that one which was killed had moved away to take its place."""
+    if not directory.exists():
+        for earlier in _moved_away(directory)[:1]:
+            with contextlib.suppress(OSError), _held(earlier):
+                earlier.rename(directory)
+
+
 def _remove_leftovers(directory: Path) -> None:
     """Delete what exports to this folder left behind that were killed: nobody holds it any more."""
-    for leftover in directory.parent.glob(f".{glob.escape(directory.name)}{_PARTIAL}*"):
+    for leftover in _leftovers(directory):
         with contextlib.suppress(OSError), _held(leftover):
             shutil.rmtree(leftover)
+
+
+def _moved_away(directory: Path) -> list[Path]:
+    """Return what was in this folder before an export took its place, the last one first."""
+    found = [path for path in _leftovers(directory) if path.name.endswith(_EARLIER)]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _leftovers(directory: Path) -> list[Path]:
+    return list(directory.parent.glob(f".{glob.escape(directory.name)}{_PARTIAL}*"))
 
 
 @contextlib.contextmanager
@@ -148,10 +172,13 @@ def _write_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) 
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:
-    earlier = partial.with_name(f"{partial.name}.old")
-    if directory.exists():
-        directory.rename(earlier)
-    partial.rename(directory)
+    """Replace what is in `directory`, which `_bring_back` restores if this is killed between the two renames."""
+    earlier = partial.with_name(f"{partial.name}{_EARLIER}")
+    with contextlib.ExitStack() as stack:
+        if directory.exists():
+            stack.enter_context(_held(directory))
+            directory.rename(earlier)
+        partial.rename(directory)
     shutil.rmtree(earlier, ignore_errors=True)
     spool.sync_folder(directory.parent)
 

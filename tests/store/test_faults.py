@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -250,6 +251,45 @@ def test_an_export_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
         assert busy.exists(), "another export is at work in it"
     store.export(tmp_path / "exp")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.duckdb", "a.duckdb.spool", "exp"]
+
+
+KILLED_BETWEEN_RENAMES = """
+import os, sys
+from store.results import Store
+rename = os.rename
+def last_rename_kills(source, target):
+    if str(target) == sys.argv[2]:
+        os._exit(9)
+    rename(source, target)
+os.rename = last_rename_kills
+Store(sys.argv[1]).export(sys.argv[2])
+"""
+
+
+def test_an_export_killed_between_its_renames_gives_the_earlier_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, exported = make_store(tmp_path / "a.duckdb", unit(0)), tmp_path / "exp"
+    counts = store.export(exported)
+    earlier = {path.name: path.read_bytes() for path in exported.iterdir()}
+    store.append(unit(1), name="unit")
+    command = [sys.executable, "-c", KILLED_BETWEEN_RENAMES, str(store.path), str(exported)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == 9
+    assert not exported.exists()
+    (moved,) = tmp_path.glob(".exp.part-*.old")
+
+    copy = Store(tmp_path / "b.duckdb")
+    with pytest.raises(MinarchError, match=rf"stopped half way.*{re.escape(moved.name)}: give that its name back"):
+        copy.import_(exported)
+
+    with monkeypatch.context() as patch:  # The next export fails, and yet the earlier one is there again.
+        patch.setattr(transfer, "_write_table", lambda *_: (_ for _ in ()).throw(OSError("no luck")))
+        with pytest.raises(MinarchError, match="no luck"):
+            store.export(exported)
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == earlier
+    assert copy.import_(exported) == counts
+    assert store.export(exported)["runs"] == 2 * counts["runs"]
+    assert not list(tmp_path.glob(".exp*"))
 
 
 @pytest.mark.parametrize(
