@@ -77,7 +77,7 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _failures(row: Mapping[str, Any]) -> str:
-    """Return how many trainings failed to learn, and what share of all that leaves open."""
+    """Return how many trainings failed, and what share of all that leaves open."""
     seen = "none" if row["failures"] == 0 else count(row["failures"])
     return f"{seen} of {counted(row['replicates'], 'training')} failed: up to {percent(row['failure_bound'], 0)} may"
 

@@ -14,8 +14,7 @@ from analyze.stats.onesided import loss_p
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.selection import fallback, worst_rival_p
-from analyze.stats.stability import DEAD_MARGIN
-from analyze.stats.tolerance import failure_bound
+from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import ArchitectureKey, Study, SweepKey, once, sweep_rng
 from analyze.sweeps import Sweep, sweeps
 
@@ -38,7 +37,7 @@ class Limits:
 class Cell:
     """One architecture of equal widths; `accuracy` by replicate number, NaN where there is no run.
 
-    `stable` is None where its sweep has too little data to tell; `failures` counts the runs that learned nothing.
+    `stable` is None where its sweep has too little data to tell; `failures` counts the runs that failed.
     """
 
     dataset: str
@@ -163,7 +162,7 @@ def _cells(sweep: Sweep, stable: dict[SweepKey, float], replicates: int) -> list
             capacity=int(capacity),
             parameters=int(parameters),
             stable=None if threshold is None else bool(capacity >= threshold),
-            failures=int(np.sum(accuracy < sweep.chance + DEAD_MARGIN)),
+            failures=failures(accuracy, sweep.chance),
             accuracy=accuracy,
         )
         for capacity, parameters, accuracy in zip(sweep.capacities, sweep.parameters, padded, strict=True)

@@ -189,10 +189,10 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
 
 
 def failures_in_words(failures: int, replicates: int, bound: float) -> str:
-    """Return how many trainings learned nothing, and how large a share of all may do so although few were seen."""
+    """Return how many trainings failed, and how large a share of all may do so although few were seen."""
     seen = "none" if failures == 0 else f"{failures}"
     return (
-        f"{seen} of its {replicates} trainings failed to learn, which leaves open that up to {100 * bound:.2g}% do "
+        f"{seen} of its {replicates} trainings failed, which leaves open that up to {100 * bound:.2g}% do "
         "(exact, one-sided 95%)"
     )
 
@@ -244,9 +244,11 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None)
         rooms.append(nearest.mean - limits.min_accuracy)
     z = -float(ndtri(nearest.level or 0.05)) + float(ndtri(POWER))
     # Two architectures of equal spread, replicates uncorrelated: the pairing can only make it fewer.
-    needed = ceil(2 * (z * sd / min(rooms)) ** 2) + 2
+    # A hair's breadth asks for more than a float can count.
+    needed = ceil(2 * min(z * sd / min(rooms), MOST_REPEATS) ** 2) + 2
     repeats = min(max(needed, nearest.replicates + 5), MOST_REPEATS)
-    return f"{reason}; about {repeats} replicates of all of them would show it", more_replicates(tested, repeats)
+    enough = f"about {repeats}" if needed <= MOST_REPEATS else f"more than {MOST_REPEATS}"
+    return f"{reason}; {enough} replicates of all of them would show it", more_replicates(tested, repeats)
 
 
 def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> tuple[Status, str, str]:

@@ -19,7 +19,7 @@ from analyze.stats.pruning import Point, pruning_phases
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
-from analyze.stats.tolerance import failure_bound
+from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import (
     ArchitectureKey,
     Found,
@@ -286,9 +286,8 @@ def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed:
 
 
 def _failure_bound(cell: Curves, at: int) -> float:
-    """Return the upper 95% bound on the share of models that are dead at a sparsity."""
-    deaths = int((cell.accuracy[:, at] < cell.chance + DEAD_MARGIN).sum())
-    return failure_bound(deaths, len(cell.accuracy))
+    """Return the upper 95% bound on the share of models that fail at a sparsity."""
+    return failure_bound(failures(cell.accuracy[:, at], cell.chance), len(cell.accuracy))
 
 
 def _crossing(shallower: Curves, deeper: Curves, seed: int) -> DepthCrossing:

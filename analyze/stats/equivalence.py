@@ -25,8 +25,8 @@ from analyze.stats.result import (
     Remark,
     Shortage,
 )
-from analyze.stats.stability import DEAD_MARGIN, dead
-from analyze.stats.tolerance import failure_bound
+from analyze.stats.stability import dead
+from analyze.stats.tolerance import failure_bound, failures
 
 Verdict = Literal["equivalent", "different", "inconclusive", "insufficient"]
 SIMULATIONS = 999
@@ -46,8 +46,8 @@ class Equivalence:
     margin, `p_different` that none exceeds it; the `_holm` ones are adjusted over the sizes. `sd` is the root mean
     square, over pairs, of the standard deviation of the paired difference. `skewness` is the largest, of either sign,
     of a paired difference. `power` is the chance of `p` <= 0.05 were all means equal and all noise normal.
-    `failure_bound` is the upper 95% bound on the share of trainings of a topology that die, of the one with most deaths
-    seen.
+    `failure_bound` is the upper 95% bound on the share of trainings of a topology that fail, of the one with most
+    failures seen.
     """
 
     status: Verdict
@@ -198,7 +198,6 @@ def compare(
     high = float((difference + one_sided_reach(skew, n - 1, TAIL) * error).max())
     worse, better = divmod(int(np.argmax(-seen.difference)), topologies)
     left_out = len(accuracy) - topologies
-    deaths = int((table < chance + DEAD_MARGIN).sum(axis=1).max())
     return Equivalence(
         status="inconclusive",
         method=method,
@@ -212,7 +211,7 @@ def compare(
         sd=float(np.sqrt(n * (seen.error**2).sum() / (topologies * (topologies - 1)))),
         skewness=float(np.abs(skew).max() * np.sqrt(n)),
         power=share_equivalent(draws, n, margin),
-        failure_bound=failure_bound(deaths, n),
+        failure_bound=failure_bound(max(failures(row, chance) for row in table), n),
         reasons=(Remark("topologies left out", (left_out, len(accuracy))),) if left_out else (),
     )
 

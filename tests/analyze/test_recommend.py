@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import nctdtr, stdtrit
 
-from analyze import Recommendation, Results, recommend
+from analyze import Recommendation, Results, recommend, regimes
 from analyze.questions.guess import Odds
 from analyze.questions.storage import storage
 from analyze.stats.onesided import loss_p, upper_bounds
@@ -307,6 +307,14 @@ def test_failures_seen_raise_what_is_left_open(tmp_path: Path) -> None:
     (first, *_) = recommend(write(tmp_path / "dead.duckdb", PlantedSweep(accuracy=accuracy))).evidence
     assert (first.failures, first.replicates) == (1, 30)
     assert first.failure_bound == pytest.approx(0.1486, abs=5e-5)
+
+
+def test_a_training_stuck_half_way_failed_as_in_regimes(tmp_path: Path) -> None:
+    accuracy = np.full((12, 30), 0.9)
+    accuracy[:, 7] = 0.79
+    path = write(tmp_path / "stuck.duckdb", PlantedSweep(accuracy=accuracy))
+    (stability, *_) = regimes(path)
+    assert {row.failures for row in recommend(path).evidence} == {stability.failures} == {1}
 
 
 def test_why_all_can_differ_is_said_where_there_is_such_a_row(few: Path, store: Path) -> None:

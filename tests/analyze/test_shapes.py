@@ -147,11 +147,12 @@ def test_skewed_differences_are_taken_for_equivalent_less_readily_than_by_t() ->
     assert found.skewness > 1
 
 
-def test_deaths_seen_and_unseen_are_bounded() -> None:
+@pytest.mark.parametrize("failed", [CHANCE, 0.75])
+def test_failures_seen_and_unseen_are_bounded(failed: float) -> None:
     table = mirrored(4, 3)
     clean = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
     assert clean.failure_bound == pytest.approx(1 - 0.05 ** (1 / 12))
-    table[1, 0] = CHANCE
+    table[1, 0] = failed
     once = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
     assert once.failure_bound == pytest.approx(proportion_confint(1, 12, 0.1, "beta")[1])
 
