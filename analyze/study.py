@@ -13,7 +13,8 @@ from zlib import crc32
 import numpy as np
 
 from analyze.advice import completed
-from store.advice import Advice, advice_from
+from analyze.texts import Command, phrase, quoted
+from store.advice import Advice, Phase, advice_from
 from store.errors import MinarchError
 from store.results import Store
 from store.tables import TABLES
@@ -52,13 +53,13 @@ class ArchitectureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """What an analysis is about, in words, and the command that adds more of it."""
+    """What an analysis is about, in words, and the phase that adds more of it."""
 
     noun: str
-    source: str
+    source: Phase
 
 
-FP32_RUNS = Kind("fp32 runs of equal widths", "generate convergence")
+FP32_RUNS = Kind("fp32 runs of equal widths", "convergence")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ class Study:
         import polars
 
         if rows.is_empty():
-            return Found(rows, (f"the store holds no {kind.noun} yet; `{kind.source}` adds them",))
+            note = phrase(f"the store holds no {kind.noun} yet; ", quoted(Command(kind.source)), " adds them")
+            return Found(rows, (note,))
         missing: list[str] = []
         for column, wanted in (
             ("dataset", self.chosen.datasets),
@@ -187,7 +189,7 @@ class Study:
         return advice_from(self.path, self.query)
 
     def advised(self, found: Content) -> Content:
-        """Return results with the commands that they advise in full."""
+        """Return results as they leave: their texts are strings, the commands in them complete."""
         return completed(found, lambda: self.advice, self.chosen.datasets)
 
     def answer(self, question: object, find: Callable[[], Answer]) -> Answer:

@@ -10,25 +10,32 @@ from analyze.stats.gaps import MIN_SIZES_FOR_TREND
 from analyze.stats.overfitting import MIN_OPENING, MIN_SLOPE_CHANGE
 from analyze.stats.result import MIN_REPLICATES, Needed, Observed, Reason, Shortage
 from analyze.stats.stability import UNSTABLE_SPREAD
+from analyze.texts import Command, joined, phrase, quoted
 
 LIMIT = f"(unstable: {100 * UNSTABLE_SPREAD:g} or more)"
 
-SHORTAGES: Mapping[Needed, str] = {
-    "replicates": "needed replicates: run with --repeats {need} or more",
-    "replicates for intervals": "replicates that intervals of onset and collapse take: "
-    "run with --repeats {need} or more",
+SHORTAGES: Mapping[Needed, str | Callable[[int], str]] = {
+    "replicates": lambda need: f"needed replicates: run with --repeats {need} or more",
+    "replicates for intervals": lambda need: (
+        f"replicates that intervals of onset and collapse take: run with --repeats {need} or more"
+    ),
     "replicates over sizes": f"needed replicates with {MIN_SIZES_FOR_TREND} living sizes: run more sizes or --repeats",
-    "shared replicates": "needed replicates shared by the topologies: run `generate shapes --repeats {need}`",
-    "living pairs": "needed replicates alive in both; run with --repeats {need} or more",
+    "shared replicates": lambda need: phrase(
+        "needed replicates shared by the topologies: run ", quoted(Command("shapes", repeats=need))
+    ),
+    "living pairs": lambda need: f"needed replicates alive in both; run with --repeats {need} or more",
     "sizes": "needed sizes: run more --capacities",
     "comparable sizes": "needed sizes can be tested: run more --capacities",
-    "sizes with topologies": f"needed sizes with two topologies of {MIN_REPLICATES} shared replicates: "
-    f"run `generate shapes --repeats {MIN_REPLICATES}`, or more --capacities",
-    "topologies": "one topology only: run `generate shapes`",
+    "sizes with topologies": lambda _: phrase(
+        f"needed sizes with two topologies of {MIN_REPLICATES} shared replicates: run ",
+        quoted(Command("shapes", repeats=MIN_REPLICATES)),
+        ", or more --capacities",
+    ),
+    "topologies": lambda _: phrase("one topology only: run ", quoted(Command("shapes"))),
     "sparsities": "needed sparsities: run more --sparsities",
     "epochs": "epochs: run with more --epochs",
 }
-"""What follows `3 of 5`; a single topology is said without numbers."""
+"""What follows `3 of 5`, given what is needed; a single topology is said without numbers."""
 
 
 def _pooled(why: str, spread: float) -> str:
@@ -89,9 +96,9 @@ def several(reasons: Iterable[Reason]) -> str | None:
     """Return the reasons in words, in their order; None where there are none."""
     texts = []
     for stable_only, members in groupby(reasons, key=_of_stable_sizes):
-        text = "; ".join(one(part) for part in members)
-        texts.append(f"at or above the stability boundary: {text}" if stable_only else text)
-    return "; ".join(texts) or None
+        text = joined(one(part) for part in members)
+        texts.append(phrase("at or above the stability boundary: ", text) if stable_only else text)
+    return joined(texts) or None
 
 
 def one(reason: Reason) -> str:
@@ -103,14 +110,16 @@ def one(reason: Reason) -> str:
 
 
 def _shortage(missing: Shortage) -> str:
+    words = SHORTAGES[missing.of]
+    after = words if isinstance(words, str) else words(missing.need)
     if missing.of == "topologies":
-        return SHORTAGES[missing.of]
+        return after
     if missing.dead:
         return (
             f"{missing.have} of {missing.need} needed replicates alive in both; the others are dead: run larger sizes, "
             f"or --repeats {missing.need} or more"
         )
-    return f"{missing.have} of {missing.need} {SHORTAGES[missing.of].format(need=missing.need)}"
+    return phrase(f"{missing.have} of {missing.need} ", after)
 
 
 def _of_stable_sizes(part: Reason) -> bool:

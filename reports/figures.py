@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from reports import tables
@@ -13,7 +13,7 @@ from reports.tables import Table
 if TYPE_CHECKING:
     from reports.charts.parts import Drawing
     from reports.findings import Subject
-    from store.advice import Advice
+    from store.advice import Advice, Phase
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,7 @@ class Missing:
     """What a store lacks for a figure, in words, and the command that supplies it."""
 
     text: str
-    command: str | None = None
-
-    def in_full(self, advice: Advice) -> Missing:
-        """Return the same with the command as it adds to a store."""
-        return replace(self, command=None if self.command is None else advice.complete(self.command))
+    command: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Figure:
     name: str
     heading: str
     views: tuple[View, ...]
-    missing: Callable[[Subject], Missing | None]
+    missing: Callable[[Subject, Advice], Missing | None]
     table: Callable[[Subject], Table] | None = None
     switch: str = "View"
     replicates: bool = False
@@ -130,26 +126,24 @@ def _epochs(quantity: Literal["loss", "accuracy"]) -> Callable[[Subject], Drawin
     return chart
 
 
-def _lacking(frame: str, kind: str, command: str) -> Callable[[Subject], Missing | None]:
-    """Return the check that a subject's frame has rows, with the words and the command for when it has none."""
+def _lacking(frame: str, kind: str, phase: Phase) -> Callable[[Subject, Advice], Missing | None]:
+    """Return the check that a subject's frame has rows, with the words and the phase for when it has none."""
 
-    def missing(subject: Subject) -> Missing | None:
+    def missing(subject: Subject, advice: Advice) -> Missing | None:
         if not getattr(subject, frame).is_empty():
             return None
         return Missing(
             f"No {FAMILIES[subject.family]} {kind} on {dataset_name(subject.dataset)} yet",
-            f"generate {command} --dataset {subject.dataset}" + f" --family {subject.family}" * (command != "shapes"),
+            advice.command(phase, subject.dataset, subject.family),
         )
 
     return missing
 
 
-def _no_shapes(subject: Subject) -> Missing | None:
+def _no_shapes(subject: Subject, advice: Advice) -> Missing | None:
     if subject.topologies["shape"].str.contains("[+-]").any():
         return None
-    return Missing(
-        f"No topologies on {dataset_name(subject.dataset)} yet", f"generate shapes --dataset {subject.dataset}"
-    )
+    return Missing(f"No topologies on {dataset_name(subject.dataset)} yet", advice.command("shapes", subject.dataset))
 
 
 FIGURES: Mapping[str, Figure] = {

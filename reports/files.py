@@ -68,10 +68,9 @@ def write_figure(
     files.check_writable(target)
     findings = load(store, [dataset] if dataset else [], [family] if family else [], protocol)
     subject = _only(findings)
-    missing = figure.missing(subject)
+    missing = figure.missing(subject, findings.advice)
     if missing:
-        missing = missing.in_full(findings.advice)
-        raise MinarchError(missing.text + (f": `{missing.command}`" if missing.command else ""))
+        raise MinarchError(f"{missing.text}: `{missing.command}`")
     specification = _view(figure, view, subject).chart(subject).to_dict()
     if capacity is not None:
         _switch(specification, "chosen", _one_of(capacity, subject.capacities), figure)

@@ -170,7 +170,7 @@ def load(
     return Findings(
         subjects=_subjects(study, facts),
         families=tuple(families),
-        notes=found.notes,
+        notes=regimes(study).notes,
         recommendations=recommend(study).frame(),
         table_one=table_one(study).frame(),
         claims=claims(study).frame() if with_claims else None,
@@ -186,7 +186,7 @@ def _models(study: Study, path: Path, datasets: Sequence[str], families: Sequenc
     """Return the number of models per dataset, family and precision, of those asked for."""
     models = study.query(queries.MODELS)
     if models.is_empty():
-        raise MinarchError(f"{path} holds no runs yet; `generate all` adds them")
+        raise MinarchError(f"{path} holds no runs yet; `{study.advice.command('all')}` adds them")
     for column, wanted in (("dataset", datasets), ("family", families)):
         known = models[column].unique().sort().to_list()
         unknown = [name for name in wanted if name not in known]

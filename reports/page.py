@@ -162,9 +162,9 @@ def _figure(
     figures: dict[str, dict[str, Any]],
     data: dict[str, Any],
 ) -> Mapping[str, object]:
-    missing = figure.missing(subject)
+    missing = figure.missing(subject, findings.advice)
     if missing:
-        return {"heading": figure.heading, "missing": missing.in_full(findings.advice)}
+        return {"heading": figure.heading, "missing": missing}
     views = [view for view in figure.views if view.possible(subject)]
     captions: list[str] = []
     shown = []

@@ -1,16 +1,14 @@
 """Commands of `generate` that add to what a store holds, in full: as its user asked for the runs that are there.
 
-Analyses write commands in a short form, `generate convergence --dataset mnist --repeats 10`. As it stands that would
-train other models than those stored, or none: the user's own data lies in some folder, and grids, epochs, seed, folder
-of data and store may be others than the defaults. `Advice` knows them, from the requests that `generate` records and
-from the runs themselves.
+Analyses know which phase, dataset and sizes a store lacks. A command of these alone would train other models than those
+stored, or none: the user's own data lies in some folder, and grids, epochs, seed, folder of data and store may be
+others than the defaults. `Advice` knows them, from the requests that `generate` records and from the runs themselves.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,8 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
-PHASES = ("all", "shapes", "convergence", "quantization")
+Phase = Literal["all", "shapes", "convergence", "quantization"]
+"""Commands of `generate` that train."""
 
 # What `generate` does unless told otherwise, beside what `store.families` says; a test holds these to the protocol.
 EPOCHS = 20
@@ -39,12 +38,6 @@ SELECT dataset, dataset_fingerprint, family, protocol_id, len(list_distinct(hidd
 FROM runs GROUP BY ALL ORDER BY runs DESC, dataset, dataset_fingerprint, family, protocol_id, equal
 """
 _ASKED = "SELECT request, argv FROM invocations ORDER BY started_at DESC, invocation_id"
-
-# A shell word, which in a text ends at the mark that ends a quoted command, or with the sentence.
-_QUOTED = r"'[^']*'|\"[^\"]*\""
-_VALUE = rf"(?:{_QUOTED}|[^\s`'\";|()])*(?:{_QUOTED}|[^\s`'\";|().,:])"
-_OPTIONS = ("family", "capacities", "depths", "repeats", "epochs", "patience")
-_COMMAND = re.compile(rf"\bgenerate ({'|'.join(PHASES)})\b")
 
 Values = dict[str, str | tuple[str, ...] | None]
 """Values of options by name, without the dashes: several where it repeats, None for what `generate` does by itself."""
@@ -93,7 +86,7 @@ class Advice:
 
     def command(
         self,
-        phase: str,
+        phase: Phase,
         datasets: str | Sequence[str] = (),
         families: str | Sequence[str] = (),
         *,
@@ -103,7 +96,7 @@ class Advice:
         """Return the command line, quoted for a shell, that runs a phase the way the stored runs were made.
 
         Args:
-            phase: a command of `generate`.
+            phase: what to run.
             datasets: names as in the store; none: all of the store.
             families: none: those that the store has of the dataset.
             protocol: the one to continue; None: the one with most runs.
@@ -125,34 +118,6 @@ class Advice:
             commands += [shlex.join(["generate", phase, *named, *line]) for line in lines]
         return " && ".join(commands)
 
-    def complete(
-        self,
-        text: str,
-        *,
-        dataset: str | Sequence[str] | None = None,
-        family: str | Sequence[str] | None = None,
-        protocol: str | None = None,
-    ) -> str:
-        """Return a text with every command in it in full; `dataset` and `family` are what it is about."""
-        parts, end = [], 0
-        for found in _COMMAND.finditer(text):
-            options, after = self._read(text, found.end())
-            if text.startswith(" --", after):
-                continue  # A command with options of its own is complete.
-            about = () if found[1] == "shapes" else _names(family)
-            parts.append(text[end : found.start()])
-            parts.append(
-                self.command(
-                    found[1],
-                    options.pop("dataset", _names(dataset)),
-                    options.pop("family", about),
-                    protocol=protocol,
-                    **{name: values[-1] for name, values in options.items()},
-                )
-            )
-            end = after
-        return "".join([*parts, text[end:]])
-
     def source(self, dataset: str) -> Source:
         """Return where a dataset was taken from; where that is not known, its name."""
         fingerprints = {row.fingerprint for row in self.runs if row.dataset == dataset}
@@ -160,21 +125,8 @@ class Advice:
         there = [source for source in found if "/" not in source.source or Path(source.source).is_dir()]
         return next(iter(there or found), Source(dataset))
 
-    def _read(self, text: str, start: int) -> tuple[dict[str, list[str]], int]:
-        """Return the options that follow a command in a text, and where they end."""
-        # A folder's name may have blanks and more in it.
-        names = "|".join(re.escape(name) for name in sorted(self.datasets, key=len, reverse=True))
-        known = rf"{names}|{_VALUE}" if names else _VALUE
-        pattern = re.compile(rf" --(?:(dataset) ({known})|({'|'.join(_OPTIONS)}) ({_VALUE}))(?![\w/-])")
-        options: dict[str, list[str]] = {}
-        while found := pattern.match(text, start):
-            name, value = found[1] or found[3], found[2] or found[4]
-            options.setdefault(name, []).append(value if value in self.datasets else " ".join(shlex.split(value)))
-            start = found.end()
-        return options, start
-
     def _lines(
-        self, phase: str, dataset: str, families: Sequence[str], given: Values, protocol: str | None
+        self, phase: Phase, dataset: str, families: Sequence[str], given: Values, protocol: str | None
     ) -> list[tuple[str, ...]]:
         """Return the words after the datasets of the commands that a dataset takes: one, or one per family."""
         have = {row.family for row in self.runs if row.dataset == dataset}
@@ -189,7 +141,7 @@ class Advice:
             return [(*named, *_words(together), *places)]
         return [("--family", name, *_words(_plain(name, own)), *places) for name, own in values.items()]
 
-    def _values(self, phase: str, dataset: str, family: str, given: Values, protocol: str | None) -> Values:
+    def _values(self, phase: Phase, dataset: str, family: str, given: Values, protocol: str | None) -> Values:
         """Return the values of all options for one dataset and family, defaults spelled out where they differ."""
         rows = [row for row in self.runs if (row.dataset, row.family) == (dataset, family)]
         rows = [row for row in rows if row.protocol_id == protocol] or [
@@ -277,7 +229,7 @@ def _sources(asked: Mapping[str, Any] | str, dataset: str, fingerprints: set[str
 def _sizes(
     name: Literal["capacities", "depths"],
     default: Sequence[int],
-    phase: str,
+    phase: Phase,
     family: str,
     rows: Sequence[Stored],
     requests: Sequence[Mapping[str, Any]],

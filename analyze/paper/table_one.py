@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.special import stdtrit
@@ -22,6 +22,10 @@ from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, Status
 from analyze.stats.safety import MARGIN
 from analyze.study import Study, once, study_of
 from analyze.sweeps import sweeps
+from analyze.texts import Command, joined, phrase, quoted
+
+if TYPE_CHECKING:
+    from store.advice import Phase
 
 Key = tuple[str, str, str, int, int]
 Loss = tuple[float, int, float, float]
@@ -205,24 +209,25 @@ def minimum_parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: 
     for row in unknown:
         causes.setdefault(row.reason, []).append(str(row.depth))
     reasons = [
-        f"depth {depths[0]} is left out: {cause}"
-        if len(depths) == 1
-        else f"depths {', '.join(depths)} are left out: {cause}"
+        phrase(
+            f"depth {depths[0]} is left out: " if len(depths) == 1 else f"depths {', '.join(depths)} are left out: ",
+            cause or "",
+        )
         for cause, depths in causes.items()
     ]
     if not known:
-        return _beside(replace(figure, reason="; ".join(reasons)), paper.parameters if paper else None)
+        return _beside(replace(figure, reason=joined(reasons)), paper.parameters if paper else None)
     sizes = {(cell.depth, cell.capacity): cell.parameters for cell in cells}
     found = [(_ends(row, sizes), row) for row in known if row.status != "not_reached"]
     if not found:
-        reasons = [f"depth {row.depth}: {row.reason}" for row in known] + reasons
+        reasons = [*(phrase(f"depth {row.depth}: ", row.reason or "") for row in known), *reasons]
         figure = replace(figure, status="not_reached", replicates=min(row.replicates for row in known))
-        return _beside(replace(figure, reason="; ".join(reasons)), paper.parameters if paper else None)
+        return _beside(replace(figure, reason=joined(reasons)), paper.parameters if paper else None)
     (estimate, _, _), least = min(found, key=lambda item: item[0][0])
     lows = [ends[1] for ends, _ in found]
     smallest = min(capacity for depth, capacity in sizes if depth == least.depth)
     if least.status != "detected" and least.reason:
-        reasons.insert(0, f"depth {least.depth}: {least.reason}")
+        reasons.insert(0, phrase(f"depth {least.depth}: ", least.reason))
     figure = replace(
         figure,
         status=least.status,
@@ -233,7 +238,7 @@ def minimum_parameters(cells: Sequence[Cell], regimes: Sequence[Regime], paper: 
         depth=least.depth,
         capacity=least.capacity or smallest,
         replicates=min(row.replicates for row in known),
-        reason="; ".join(reasons) or None,
+        reason=joined(reasons) or None,
     )
     return _beside(figure, paper.parameters if paper else None)
 
@@ -261,10 +266,9 @@ def _sparsity(
     figure = replace(figure, depth=best.depth, capacity=best.capacity)
     found = next((row for row in pruned if _is(best, row)), None)
     if found is None:
-        command = f"generate convergence --dataset {best.dataset} --family {best.family} --capacities {best.capacity}"
-        return _beside(replace(figure, reason=f"it was not pruned: `{command}`"), printed)
+        return _beside(replace(figure, reason=phrase("it was not pruned: ", _again("convergence", best))), printed)
     wider = contest.wider(best)
-    reason = "; ".join(text for text in (found.reason, wider) if text) or None
+    reason = joined((found.reason, wider)) or None
     figure = replace(figure, status=found.status, replicates=found.replicates, reason=reason)
     if found.safe_sparsity is None:
         return _beside(figure, printed)
@@ -283,8 +287,7 @@ def _gap(
     figure = replace(figure, depth=least.depth, capacity=least.capacity)
     found = next((row for row in gaps if _is(least, row)), None)
     if found is None:
-        what = f"--dataset {least.dataset} --family {least.family} --capacities {least.capacity}"
-        reason = f"it was not trained in 8 bits: `generate quantization {what}`"
+        reason = phrase("it was not trained in 8 bits: ", _again("quantization", least))
         return _beside(replace(figure, reason=reason), printed)
     smaller = contest.smaller(least)
     deaths = f"{100 * found.death_rate:.0f}% of the models die under int8" if found.death_rate else None
@@ -296,10 +299,14 @@ def _gap(
             ci_low=found.ci_low,
             ci_high=found.ci_high,
             replicates=found.replicates,
-            reason="; ".join(text for text in (found.reason, deaths, smaller) if text) or None,
+            reason=joined((found.reason, deaths, smaller)) or None,
         ),
         printed,
     )
+
+
+def _again(phase: Phase, cell: Cell) -> str:
+    return quoted(Command(phase, (cell.dataset,), (cell.family,), capacities=(cell.capacity,)))
 
 
 def _figure(cell: Cell, quantity: Quantity) -> TableOneFigure:

@@ -21,7 +21,7 @@ from store.families import family_rank
 if TYPE_CHECKING:
     import polars
 
-KIND = Kind("learning curves", "generate convergence")
+KIND = Kind("learning curves", "convergence")
 CURVES = """
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate

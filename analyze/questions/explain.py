@@ -14,6 +14,7 @@ from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, Status
+from analyze.texts import Command, joined, phrase
 from store.families import family_facts
 from store.words import counted
 
@@ -90,7 +91,7 @@ def remedy(
     too_few = [row for row in judged if row.verdict == "too few"]
     if too_few:
         reason = f"every stable size has fewer than {MIN_REPLICATES} replicates"
-        return "insufficient", reason, _sweep(too_few[-1], f"--repeats {MIN_REPLICATES}")
+        return "insufficient", reason, _sweep(too_few[-1], (too_few[-1].capacity,), MIN_REPLICATES)
     return _nothing_stable(judged, regimes)
 
 
@@ -115,16 +116,16 @@ def explanation(
             f"first and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
     if best is None:
-        lines.append(f"Nothing is proven to qualify: {reason}.")
+        lines.append(phrase("Nothing is proven to qualify: ", reason or "", "."))
     else:
         lines += _choice(best, judged, limits)
     if guess:
-        lines.append(f"Best guess, not proven: {guess.candidate.name}, {in_words(guess)}.")
+        lines.append(phrase(f"Best guess, not proven: {guess.candidate.name}, ", in_words(guess), "."))
     if best is None and not (guess and guess.command == command):
-        lines.append(f"What would decide it: {command}")
+        lines.append(phrase("What would decide it: ", command or ""))
     if judged[0].scope == "all":
         lines.append(f"{WHY_ALL_DIFFERS}.")
-    return "\n".join(lines)
+    return joined(lines, "\n")
 
 
 def in_words(guess: Guess) -> str:
@@ -136,10 +137,12 @@ def in_words(guess: Guess) -> str:
     )
     if guess.replicates is None:
         return f"{looks}; so close to what is allowed that 1000 replicates would not prove it"
-    return (
+    return phrase(
         f"{looks}; if that is so, {guess.replicates} replicates of all that it is compared with prove it in 80% of "
         f"cases: {counted(guess.trainings, 'training')}, {duration(guess.seconds)} on "
-        f"{counted(guess.cores, 'core')}: `{guess.command}`"
+        f"{counted(guess.cores, 'core')}: `",
+        guess.command or "",
+        "`",
     )
 
 
@@ -257,17 +260,17 @@ def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> t
     if unreached:
         about = [row for row in judged if (row.family, row.depth) == (unreached[0].family, unreached[0].depth)]
         largest = max(about, key=lambda row: row.capacity)
-        reasons = dict.fromkeys(row.reason for row in unreached if row.reason)
-        return "not_reached", f"no size is stable: {'; '.join(reasons)}", _larger(largest, about)
-    reasons = dict.fromkeys(row.reason for row in regimes if row.reason)
-    command = f"generate convergence --dataset {first.dataset} --family {first.family} --repeats 10"
-    return "insufficient", f"too little data to find stable sizes: {'; '.join(reasons)}", command
+        why = joined(dict.fromkeys(row.reason for row in unreached))
+        return "not_reached", phrase("no size is stable: ", why), _larger(largest, about)
+    why = joined(dict.fromkeys(row.reason for row in regimes))
+    command = phrase(Command("convergence", (first.dataset,), (first.family,), repeats=10))
+    return "insufficient", phrase("too little data to find stable sizes: ", why), command
 
 
 def _larger(row: Candidate, among: Sequence[Candidate]) -> str:
     """Return the command that trains sizes beyond the largest of this sweep."""
     largest = max(other.capacity for other in among if (other.family, other.depth) == (row.family, row.depth))
-    return _sweep(row, f"--capacities {2 * largest},{4 * largest}", f"--repeats {max(row.replicates, 5)}", sizes=False)
+    return _sweep(row, (2 * largest, 4 * largest), max(row.replicates, MIN_REPLICATES))
 
 
 def _smaller(row: Candidate, judged: Sequence[Candidate]) -> str:
@@ -278,18 +281,17 @@ def _smaller(row: Candidate, judged: Sequence[Candidate]) -> str:
     between = range(last + 1, first)
     if not between:
         # No size lies between: what is left is more certainty about the ones there are.
-        return _sweep(row, f"--repeats {row.replicates + 10}", sizes=False)
+        return _sweep(row, (), row.replicates + 10)
     step = ceil(len(between) / 4)
-    sizes = ",".join(map(str, between[::step]))
-    return _sweep(row, f"--capacities {sizes}", f"--repeats {max(row.replicates, 5)}", sizes=False)
+    return _sweep(row, tuple(between[::step]), max(row.replicates, MIN_REPLICATES))
 
 
-def _sweep(row: Candidate, *options: str, sizes: bool = True) -> str:
-    """Return the command that trains more of an architecture's sweep."""
-    depths = f" --depths {row.depth}" if family_facts(row.family).layered else ""
-    capacities = f" --capacities {row.capacity}" if sizes else ""
-    command = f"generate convergence --dataset {row.dataset} --family {row.family}{depths}{capacities}"
-    return " ".join([command, *options])
+def _sweep(row: Candidate, sizes: tuple[int, ...], repeats: int) -> str:
+    """Return the command that trains more of an architecture's sweep: these sizes of it, or all that the store has."""
+    depths = (row.depth,) if family_facts(row.family).layered else ()
+    return phrase(
+        Command("convergence", (row.dataset,), (row.family,), capacities=sizes, depths=depths, repeats=repeats)
+    )
 
 
 def in_points(margin: float) -> str:

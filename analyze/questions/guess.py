@@ -15,6 +15,7 @@ from analyze.stats.onesided import RESAMPLES
 from analyze.stats.result import FLOOR, LEVEL, FloatArray
 from analyze.stats.sample_size import POWER, least
 from analyze.study import ArchitectureKey
+from analyze.texts import Command, joined, phrase
 from store.families import family_facts
 
 MIN_TO_PROVE = 10
@@ -195,10 +196,7 @@ def more_replicates(cells: Sequence[Cell | Candidate], repeats: int) -> str:
         for depth, group in groupby(members, key=lambda cell: cell.depth):
             depths.setdefault(tuple(cell.capacity for cell in group), []).append(depth)
         for sizes, at in depths.items():
-            named = f" --depths {','.join(map(str, at))}" if family_facts(family).layered else ""
-            capacities = ",".join(map(str, sizes))
-            lines.append(
-                f"generate convergence --dataset {dataset} --family {family}{named} --capacities {capacities} "
-                f"--repeats {repeats}"
-            )
-    return " && ".join(lines)
+            named = tuple(at) if family_facts(family).layered else ()
+            command = Command("convergence", (dataset,), (family,), capacities=sizes, depths=named, repeats=repeats)
+            lines.append(phrase(command))
+    return joined(lines, " && ")

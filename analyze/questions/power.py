@@ -19,10 +19,13 @@ from analyze.stats.sample_size import SampleSize, for_boundary, for_equivalence,
 from analyze.stats.stability import DEAD_MARGIN, stability_boundary
 from analyze.study import Study, study_of, sweep_rng
 from analyze.sweeps import Sweep, sweeps
+from analyze.texts import Command, phrase, quoted
 from store.families import family_facts, family_rank
 
 if TYPE_CHECKING:
     import polars
+
+    from store.advice import Phase
 
 Goal = Literal["equivalence", "pruning", "quantization", "boundary"]
 Sufficiency = Literal["enough", "more", "out_of_reach", "insufficient"]
@@ -135,8 +138,9 @@ def _boundary(sweep: Sweep, seed: int) -> Power:
             "all_stable": "every size is stable already",
             "not_reached": "no size is stable yet: run larger sizes",
         }
-        few = (
-            f"fewer than 5 sizes or {MIN_REPLICATES} replicates: run `generate convergence --repeats {MIN_REPLICATES}`"
+        few = phrase(
+            f"fewer than 5 sizes or {MIN_REPLICATES} replicates: run ",
+            quoted(Command("convergence", repeats=MIN_REPLICATES)),
         )
         return _row(None, reason=absent.get(found.status, few), seen=found.n, **common)
     size = for_boundary(accuracy, found.estimate, chance=sweep.chance, rng=rng, test_images=sweep.test_images)
@@ -180,9 +184,9 @@ def _gap(cell: dict[str, Any], precision: float) -> Power:
     return _row(for_precision(cell["sd"], cell["n"], precision=precision), sd=cell["sd"], **common)
 
 
-def _few(n: int, phase: str) -> str:
-    command = f"generate {phase} --repeats {MIN_REPLICATES}"
-    return f"{n} of {MIN_REPLICATES} needed living replicates: run `{command}`, or with more replicates"
+def _few(n: int, phase: Phase) -> str:
+    command = quoted(Command(phase, repeats=MIN_REPLICATES))
+    return phrase(f"{n} of {MIN_REPLICATES} needed living replicates: run ", command, ", or with more replicates")
 
 
 def _names(sweep: Sweep | Topologies) -> dict[str, object]:

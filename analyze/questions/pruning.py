@@ -35,7 +35,7 @@ from store.families import family_rank
 if TYPE_CHECKING:
     import polars
 
-KIND = Kind("pruned networks", "generate convergence")
+KIND = Kind("pruned networks", "convergence")
 CURVES = """
 WITH chosen AS (
     SELECT run_id, protocol_id, dataset, dataset_fingerprint, family, depth, capacity, parameters, replicate,

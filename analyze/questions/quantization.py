@@ -22,8 +22,8 @@ from store.families import family_rank
 if TYPE_CHECKING:
     import polars
 
-QUANTIZED = Kind("int8 runs beside fp32 ones", "generate quantization")
-CONVERTED = Kind("converted integer models", "generate quantization")
+QUANTIZED = Kind("int8 runs beside fp32 ones", "quantization")
+CONVERTED = Kind("converted integer models", "quantization")
 PAIRS = """
 SELECT q.dataset, q.dataset_fingerprint, q.protocol_id, q.family, q.depth, q.capacity, q.parameters, q.replicate,
        d.chance_accuracy AS chance, q.fp32_accuracy AS fp32, q.int8_accuracy AS int8

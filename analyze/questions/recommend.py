@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
@@ -21,6 +22,10 @@ from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
 from analyze.study import ArchitectureKey, Study, SweepKey, study_of
 from analyze.sweeps import sweeps
+from analyze.texts import Command, joined, phrase, quoted
+
+if TYPE_CHECKING:
+    from store.advice import Phase
 
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
@@ -322,11 +327,14 @@ def _caveats(best: Finding, limits: Limits) -> str | None:
         remarks.append("its stability boundary is gradual: there is no sharp first stable size")
     if boundary.ci_high is not None and row.capacity < boundary.ci_high:
         remarks.append(f"the 95% interval of its stability boundary reaches up to size {boundary.ci_high}")
-    what = f"--dataset {row.dataset} --family {row.family} --capacities {row.capacity}"
+
+    def again(phase: Phase) -> str:
+        return quoted(Command(phase, (row.dataset,), (row.family,), capacities=(row.capacity,)))
+
     if best.safe_sparsity is None:
-        remarks.append(f"pruning is not known: `generate convergence {what}`")
+        remarks.append(phrase("pruning is not known: ", again("convergence")))
     if best.int8_safe is None:
-        remarks.append(f"8 bits are not known: `generate quantization {what}`")
+        remarks.append(phrase("8 bits are not known: ", again("quantization")))
     elif not best.int8_safe:
         remarks.append(f"8 bits are not shown to cost less than {in_points(limits.max_drop)}")
-    return "; ".join(remarks) or None
+    return joined(remarks) or None

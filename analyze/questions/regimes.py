@@ -19,6 +19,7 @@ from analyze.stats.stability import stability_boundary
 from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import Study, SweepKey, once, study_of
 from analyze.sweeps import Sweep, sweeps
+from analyze.texts import joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,6 @@ def _regime(
 ) -> Regime:
     capacities, parameters = sweep.capacities[used], sweep.parameters[used]
     too_few = f"left out for fewer than {MIN_REPLICATES} replicates: {', '.join(map(str, left_out))}"
-    reasons = [text for text in (wording.several(found.reasons), too_few if left_out else None) if text]
     failed, bound = _failing(sweep, used, found) if boundary == "stability" else (None, None)
     return Regime(
         dataset=sweep.dataset,
@@ -176,7 +176,7 @@ def _regime(
         failures=failed,
         failure_bound=bound,
         method=found.method,
-        reason="; ".join(reasons) or None,
+        reason=joined((wording.several(found.reasons), too_few if left_out else None)) or None,
         protocol_id=sweep.protocol_id,
         dataset_fingerprint=sweep.dataset_fingerprint,
     )

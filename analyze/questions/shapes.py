@@ -23,7 +23,7 @@ from analyze.study import Found, Kind, Study, SweepKey, once, study_of, sweep_rn
 if TYPE_CHECKING:
     import polars
 
-KIND = Kind("fp32 DNNs with two hidden layers or more", "generate shapes")
+KIND = Kind("fp32 DNNs with two hidden layers or more", "shapes")
 TOPOLOGIES = """
 SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, l.shape, r.parameters,
        r.replicate, d.chance_accuracy AS chance,

@@ -88,7 +88,7 @@ def test_spreads_that_differ_on_one_side_of_two_points_are_one_regime() -> None:
         assert isinstance(remark, Remark)
         assert remark.observed == "one side of the limit"
         below, above, pooled = remark.numbers
-        assert (below, above) == pytest.approx((high, low), rel=0.1)
+        assert (below, above) == pytest.approx((high, low), rel=0.2)
         assert (pooled >= 0.02) == (status == "not_reached")
 
 

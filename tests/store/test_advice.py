@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -52,7 +52,7 @@ def store_of(
 def test_defaults_are_the_protocols() -> None:
     for name in (*DATASETS, "folder"):
         assert default_epochs(name) == (advice.DIGITS_EPOCHS if name == "digits" else advice.EPOCHS)
-    assert set(PHASES) == set(advice.PHASES)
+    assert set(PHASES) == set(get_args(advice.Phase))
 
 
 def test_a_command_carries_what_was_asked_for(tmp_path: Path) -> None:
@@ -67,6 +67,15 @@ def test_a_command_carries_what_was_asked_for(tmp_path: Path) -> None:
     options = parsed(command)
     assert options["capacities"] == (2, 5)
     assert options["datasets"] == (str(folder),)
+
+
+@pytest.mark.parametrize("name", ["it's, mine", 'all "my" images', "a; b && c", "--family", "$HOME `x`"])
+def test_a_folder_of_any_name_is_one_word(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    store = store_of(tmp_path / "s.duckdb", folder, asked(folder))
+    options = parsed(load_advice(store.path).command("convergence", name, "dnn", repeats=10))
+    assert (options["datasets"], options["families"], options["repeats"]) == ((str(folder),), ("dnn",), 10)
 
 
 def test_settings_are_those_of_the_runs_not_of_the_last_request(tmp_path: Path) -> None:
@@ -167,19 +176,3 @@ def test_shapes_leave_out_the_depth_that_has_one_topology(tmp_path: Path) -> Non
     store = make_store(tmp_path / "s.duckdb", make_records(runs))
     options = parsed(load_advice(store.path).command("shapes", "digits"))
     assert (options["capacities"], options["depths"]) == ((2, 5), (2,))
-
-
-def test_texts_are_completed(tmp_path: Path) -> None:
-    folder = tmp_path / "it's, mine"
-    folder.mkdir()
-    store = store_of(tmp_path / "s.duckdb", folder, asked(folder))
-    found = load_advice(store.path)
-    full = found.command("convergence", folder.name, "dnn", repeats=30)
-    text = f"too few: run `generate convergence --dataset {folder.name} --family dnn --repeats 30`; or wait."
-    assert found.complete(text) == f"too few: run `{full}`; or wait."
-    assert found.complete(found.complete(text)) == found.complete(text)
-    own = found.complete("run `generate shapes`.", dataset=folder.name, family="dnn")
-    assert own == f"run `{found.command('shapes', folder.name)}`."
-    assert found.complete("the same `generate` again") == "the same `generate` again"
-    bare = found.complete("generate all --repeats 7", dataset=folder.name)
-    assert parsed(bare)["repeats"] == 7

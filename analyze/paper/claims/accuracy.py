@@ -30,7 +30,7 @@ def accuracy_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
         n = len(cells[0].observed) if cells else 0
         if n < MIN_REPLICATES:
             why = f"{n} of {MIN_REPLICATES} needed replicates of size {size}"
-            yield missing(row, why, command("convergence", dataset, family, f"--capacities {size}"), n)
+            yield missing(row, why, command("convergence", dataset, family, capacities=(size,)), n)
             continue
         contrast = mean_of(cells[0].observed)
         row = replace(row, protocol_id=cells[0].protocol_id, dataset_fingerprint=cells[0].dataset_fingerprint)

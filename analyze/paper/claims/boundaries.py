@@ -17,6 +17,7 @@ from analyze.stats.opening import opening_sides
 from analyze.stats.result import BoolArray, ChangePoint, FloatArray, IntArray
 from analyze.stats.sides import UNDECIDED, Sides, every
 from analyze.stats.stability import dead
+from analyze.texts import joined
 from store.families import FAMILIES
 
 REGIMES = Question(
@@ -65,7 +66,7 @@ def regimes_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
             if known:
                 yield _regimes(row, known, len(sweeps) - len(known))
             else:
-                why = "; ".join(dict.fromkeys(entry.stability.reason or "" for entry in sweeps)) or "no such runs"
+                why = joined(dict.fromkeys(entry.stability.reason for entry in sweeps)) or "no such runs"
                 yield missing(row, why, command("convergence", dataset, family))
 
 
@@ -248,7 +249,7 @@ def _percentiles(drawn: FloatArray) -> tuple[float, float]:
 
 def _larger(entry: Located) -> str:
     sweep = entry.sweep
-    return command("convergence", sweep.dataset, sweep.family, "--epochs 100")
+    return command("convergence", sweep.dataset, sweep.family, epochs=100)
 
 
 def _identified(row: ClaimVerdict, sweeps: Sequence[Located]) -> ClaimVerdict:

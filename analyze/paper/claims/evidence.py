@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +21,12 @@ from analyze.stats.locations import existence_p, locations
 from analyze.stats.result import MIN_REPLICATES, FloatArray
 from analyze.study import ArchitectureKey, Selection, Study, SweepKey, sweep_rng
 from analyze.sweeps import Sweep, sweeps
+from analyze.texts import joined
 from store.errors import MinarchError
 from store.families import FAMILIES, family_rank
+
+if TYPE_CHECKING:
+    from store.advice import Phase
 
 NAMES = "SELECT DISTINCT dataset, family, protocol_id FROM runs"
 
@@ -175,7 +180,7 @@ def locate(sweep: Sweep, stability: Regime, overfitting: Regime, *, seed: int) -
 
 
 def absent(
-    evidence: Evidence, question: Question, figures: Iterable[tuple[str, str]], *phases: str
+    evidence: Evidence, question: Question, figures: Iterable[tuple[str, str]], *phases: Phase
 ) -> Iterator[ClaimVerdict]:
     """Yield one row for all datasets with figures of the paper that the store lacks; none if datasets were named."""
     if evidence.chosen.datasets:
@@ -186,7 +191,7 @@ def absent(
     if lacking:
         why = f"the store has no runs of {', '.join(lacking)}"
         row = question.row(None, None)
-        yield missing(row, why, " && ".join(command(phase, lacking) for phase in phases))
+        yield missing(row, why, joined((command(phase, lacking) for phase in phases), " && "))
 
 
 def shared(tables: Sequence[Mapping[int, float]]) -> FloatArray | None:
@@ -200,7 +205,7 @@ def shared(tables: Sequence[Mapping[int, float]]) -> FloatArray | None:
 def across(
     evidence: Evidence,
     question: Question,
-    phase: str,
+    phase: Phase,
     test: Callable[[Evidence, ClaimVerdict, str, str], ClaimVerdict],
 ) -> Iterator[ClaimVerdict]:
     """Yield a claim on the paper's datasets per family: `test` gets the row, the easiest and the hardest dataset.

@@ -22,6 +22,7 @@ from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, some
 from analyze.stats.slopes import replicate_slopes
+from analyze.texts import joined, phrase
 from store.families import family_facts
 
 PHASES = Question(
@@ -93,9 +94,9 @@ def phases_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
                     row, "takes a sparsity up to 10% and one from 90% to below 100%", None, len(curves.accuracy)
                 )
                 continue
-            parts = ", ".join(f"{wording.one(part.seen)} ({_leaning(part.sides)})" for part in seen.parts)
+            parts = joined((phrase(wording.one(part.seen), f" ({_leaning(part.sides)})") for part in seen.parts), ", ")
             agree = sum(part.sides.p_for < part.sides.p_against for part in seen.parts)
-            detail = _with_waiting(evidence, curves, f"{_name(curves)}: {parts}; each at 5%, unadjusted")
+            detail = _with_waiting(evidence, curves, phrase(f"{_name(curves)}: ", parts, "; each at 5%, unadjusted"))
             row = _identified(row, curves)
             n = len(curves.accuracy)
             yield found(row, seen.sides, n=n, estimate=float(agree), detail=detail, skewness=seen.skewness)
@@ -179,7 +180,7 @@ def _redundancy(evidence: Evidence, row: ClaimVerdict) -> ClaimVerdict:
         n=min(len(curves.accuracy) for curves, _, _ in tested),
         estimate=safe[best],
         interval=(safe[best], None),
-        detail=", ".join(texts),
+        detail=joined(texts, ", "),
         skewness=max((largest_skewness(losses) for _, losses, _ in tested), key=abs),
     )
 
@@ -219,17 +220,16 @@ def _tolerances(curves: Curves) -> dict[int, float]:
 
 def _curves(evidence: Evidence, row: ClaimVerdict, cell: Cell | None) -> tuple[Curves | None, ClaimVerdict]:
     """Return the pruning curves of an architecture, or None and the row that says what is missing."""
-    again = command("convergence", row.dataset or "", row.family)
     if cell is None:
+        again = command("convergence", row.dataset or "", row.family)
         return None, missing(row, "no stable architecture is known", again)
     curves = evidence.curves_of(cell)
     if curves is None or len(curves.accuracy) < MIN_REPLICATES:
         n = 0 if curves is None else len(curves.accuracy)
-        size = f"--capacities {cell.capacity}"
-        depth = f" --depths {cell.depth}" if family_facts(cell.family).layered else ""
-        return None, missing(
-            row, f"{n} of {MIN_REPLICATES} needed pruning curves of size {cell.capacity}", f"{again} {size}{depth}"
-        )
+        depths = (cell.depth,) if family_facts(cell.family).layered else ()
+        sweep = command("convergence", row.dataset or "", row.family, capacities=(cell.capacity,), depths=depths)
+        why = f"{n} of {MIN_REPLICATES} needed pruning curves of size {cell.capacity}"
+        return None, missing(row, why, sweep)
     return curves, row
 
 
@@ -274,7 +274,7 @@ def _with_waiting(evidence: Evidence, curves: Curves, text: str, *, smaller: boo
     contest = evidence.pruned(curves.dataset, curves.family)
     cell = next(c for c in contest.contenders if (c.depth, c.capacity) == (curves.depth, curves.capacity))
     waiting = contest.smaller(cell) if smaller else contest.wider(cell)
-    return "; ".join(part for part in (text, waiting) if part)
+    return joined((text, waiting))
 
 
 def _leaning(sides: Sides) -> str:

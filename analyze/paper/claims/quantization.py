@@ -27,6 +27,7 @@ from analyze.stats.safety import MARGIN
 from analyze.stats.sides import some
 from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import DEAD_MARGIN
+from analyze.texts import joined
 
 SHRINKS = Question(
     claim=10,
@@ -89,7 +90,7 @@ def gap_claims(evidence: Evidence) -> Iterator[ClaimVerdict]:
             yield missing(row, "no stable architecture is known", command("convergence", dataset, family))
         else:
             tested = _gap(evidence, row, cell.depth, cell.capacity)
-            detail = "; ".join(text for text in (tested.detail, contest.smaller(cell)) if text)
+            detail = joined((tested.detail, contest.smaller(cell)))
             yield replace(tested, detail=detail)
     for dataset, family in evidence.printed(LARGEST_GAP):
         row = replace(LARGEST, allowed=LARGEST_GAP[dataset, family]).row(dataset, family)
@@ -156,7 +157,7 @@ def _gap(evidence: Evidence, row: ClaimVerdict, depth: int, capacity: int) -> Cl
             sweep = pairs
             values = _living(pairs, int(np.flatnonzero(pairs.capacities == capacity)[0]))
     if sweep is None or len(values) < MIN_REPLICATES:
-        again = command("quantization", row.dataset or "", row.family, f"--capacities {capacity}")
+        again = command("quantization", row.dataset or "", row.family, capacities=(capacity,))
         why = f"{len(values)} of {MIN_REPLICATES} needed pairs of size {capacity} alive in both precisions"
         return missing(row, why, again, len(values))
     contrast = mean_of(values)

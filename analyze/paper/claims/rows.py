@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from analyze.paper.figures import DATASETS
 from analyze.stats.contrasts import Contrast
 from analyze.stats.sides import Judgement, Sides, Verdict, judge
+from analyze.texts import Command, phrase
 from store.families import FAMILIES, family_facts, family_rank
+
+if TYPE_CHECKING:
+    from store.advice import Phase
 
 Range = tuple[float | None, float | None]
 POSITIVE: Range = (0.0, None)
@@ -113,13 +118,27 @@ def missing(row: ClaimVerdict, why: str, command: str | None, n: int | None = No
     return replace(row, detail=why, to_test=command, n=n)
 
 
-def command(phase: str, datasets: str | Sequence[str], family: str | None = None, *options: str) -> str:
+def command(
+    phase: Phase,
+    datasets: str | Sequence[str],
+    family: str | None = None,
+    *,
+    capacities: tuple[int, ...] = (),
+    depths: tuple[int, ...] = (),
+    epochs: int | None = None,
+) -> str:
     """Return the call of `generate` that adds the paper's number of replicates to a dataset and family."""
-    names = [datasets] if isinstance(datasets, str) else datasets
-    parts = [f"generate {phase}", *(f"--dataset {name}" for name in names)]
-    if family is not None:
-        parts += [f"--family {family}", f"--repeats {family_facts(family).replicates}"]
-    return " ".join([*parts, *options])
+    return phrase(
+        Command(
+            phase,
+            (datasets,) if isinstance(datasets, str) else tuple(datasets),
+            () if family is None else (family,),
+            capacities=capacities,
+            depths=depths,
+            repeats=None if family is None else family_facts(family).replicates,
+            epochs=epochs,
+        )
+    )
 
 
 def judged(rows: Sequence[ClaimVerdict]) -> tuple[ClaimVerdict, ...]:

@@ -19,6 +19,7 @@ from analyze.stats.onesided import one_sided_p, one_sided_reach
 from analyze.stats.result import FLOOR, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.sides import Sides, every
+from analyze.texts import joined
 
 EQUIVALENCE = Question(
     claim=2,
@@ -86,7 +87,7 @@ def _equivalence(evidence: Evidence, row: ClaimVerdict, sweeps: Sequence[Topolog
             if capacity >= (boundary.ci_high or 0):
                 surely.append(compared)
     if not above:
-        return missing(row, "; ".join(reasons) or "one topology only", again)
+        return missing(row, joined(reasons) or "one topology only", again)
     shown = max(_p_equivalent(part) for part in above)
     apart = min((_p_different(part, surely) for part in surely), default=1.0)
     worst = max(above, key=lambda part: float(part.difference.max()))
