@@ -9,7 +9,7 @@ import numpy as np
 from analyze.stats.contrasts import mean_of
 from analyze.stats.replicates import pack, resample
 from analyze.stats.result import FloatArray, IntArray
-from analyze.stats.stability import MIN_RATIO, dead, locate, permutation_p
+from analyze.stats.stability import MIN_RATIO, dead, locate, located_step, permutation_p
 
 DRAWS = 9_999
 
@@ -19,15 +19,15 @@ def existence_p(
 ) -> float:
     """Return the permutation p value of a fall in spread; arguments as in `stability_boundary`, some size alive."""
     x = pack(accuracy)
-    return permutation_p(x, dead(x, chance), float(locate(x, chance, test_images)[1]), DRAWS, rng)
+    _, gain, _ = located_step(x, chance, test_images)
+    return permutation_p(x, dead(x, chance), gain, DRAWS, rng)
 
 
 def locations(
     accuracy: FloatArray, *, chance: float, rng: np.random.Generator, test_images: int | None = None
 ) -> IntArray:
     """Return the boundary located in bootstrap samples of the replicates, as indices of the sizes; shape (9999,)."""
-    located, _, _ = locate(resample(pack(accuracy), DRAWS, rng=rng), chance, test_images)
-    return located
+    return locate(resample(pack(accuracy), DRAWS, rng=rng), chance, test_images)
 
 
 def share_p(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], replicates: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -74,11 +73,13 @@ def pruning_phases(
     `accuracy` has shape (replicates, sparsities from 0 upwards), fractions, without gaps.
 
     Plateau: one mean; decline: a mean per sparsity; floor: one mean; a variance each. The split that minimises
-    sum n log(RSS / n + 0.001^2) + log(n) x parameters, exactly, over all splits. Detected if that is less than for a
-    straight line over sparsity, with one variance or three. Intervals are percentile bootstraps over replicates; on
-    smooth curves, which have no sharp ends, `onset` and `collapse` are the ones to use; these have intervals from 10
-    replicates on.
+    sum n log(RSS / n + 0.001^2) + log(n) x parameters, exactly, over all splits (ruptures). Detected if that is less
+    than for a straight line over sparsity (statsmodels), with one variance or three. Intervals are percentile
+    bootstraps over replicates; on smooth curves, which have no sharp ends, `onset` and `collapse` are the ones to use;
+    these have intervals from 10 replicates on.
     """
+    from analyze.stats import segments
+
     n, sparsities = accuracy.shape
     method = f"plateau, free decline, floor by exact search, against a line by BIC; replicate bootstrap ({resamples})"
     missing = _missing(n, sparsities)
@@ -87,11 +88,12 @@ def pruning_phases(
     baseline = float(accuracy[:, 0].mean())
     if baseline < chance + DEAD_MARGIN:
         return PruningPhases(status="absent", method=method, n=n, reasons=(Remark("nothing to lose"),))
+    first, last, bic = segments.best_phases(accuracy)
+    evidence = _line_bic(accuracy) - bic
     # Bootstrap samples as counts per replicate: sums over a sample are then one matrix product.
     counts = np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), size=resamples)])
     centred = accuracy - accuracy.mean()
-    first, last, bic = best_split(counts @ centred, counts @ centred**2, n)
-    evidence = float(_line_bic(centred) - bic[0])
+    firsts, lasts = best_splits(counts[1:] @ centred, counts[1:] @ centred**2, n)
     means = counts @ accuracy / n
     lost = (means[:, :1] - means) / np.maximum(means[:, :1] - chance, FLOOR)
     found = evidence > 0
@@ -104,8 +106,8 @@ def pruning_phases(
         status="detected" if found else "absent",
         method=method,
         n=n,
-        plateau_end=_point(first - 1) if found else None,
-        floor_start=_point(last) if found else None,
+        plateau_end=_point(first - 1, firsts - 1) if found else None,
+        floor_start=_point(last, lasts) if found else None,
         onset=onset,
         collapse=collapse,
         evidence=evidence,
@@ -121,10 +123,10 @@ def splits(sparsities: int) -> Splits:
     return Splits(first, last)
 
 
-def best_split(sums: FloatArray, squares: FloatArray, n: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return first index after the plateau, first index of the floor, and BIC, of each curve's best split.
+def best_splits(sums: FloatArray, squares: FloatArray, n: int) -> tuple[IntArray, IntArray]:
+    """Return first index after the plateau and first index of the floor of many curves, as `segments.best_phases`.
 
-    `sums` and `squares` are sums over n replicates, shape (curves, sparsities).
+    `sums` and `squares` are sums over n replicates, shape (curves, sparsities): bootstrap samples come by the hundred.
     """
     sparsities = sums.shape[-1]
     every = splits(sparsities)
@@ -143,7 +145,7 @@ def best_split(sums: FloatArray, squares: FloatArray, n: int) -> tuple[IntArray,
     parameters = 6 + points + (points > 0)
     cost = plateau[:, every.first - 1] + decline + floor[:, every.last - 1] + np.log(n * sparsities) * parameters
     best = cost.argmin(axis=-1)
-    return every.first[best], every.last[best], cost[np.arange(len(cost)), best]
+    return every.first[best], every.last[best]
 
 
 def first_time(reached: BoolArray) -> Point | None:
@@ -154,13 +156,12 @@ def first_time(reached: BoolArray) -> Point | None:
     if not reached[0].any():
         return None
     where = np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1] - 1)
-    return _point(where)
+    return _point(int(where[0]), where[1:])
 
 
-def _point(indices: IntArray) -> Point:
-    """Return the first index as the estimate, and the interval of the others, with the estimate in it."""
-    estimate = int(indices[0])
-    low, high = percentile_interval(indices[1:])
+def _point(estimate: int, drawn: IntArray) -> Point:
+    """Return the estimate with the interval of those of bootstrap samples, and the estimate in it."""
+    low, high = percentile_interval(drawn)
     return Point(estimate=estimate, interval=(min(low, estimate), max(high, estimate)))
 
 
@@ -171,17 +172,16 @@ def _cost(rss: FloatArray, n: IntArray) -> FloatArray:
 
 def _line_bic(accuracy: FloatArray) -> float:
     """Return the BIC of a straight line, with one variance or with three: unequal noise alone makes no phases."""
-    n, sparsities = accuracy.shape
-    index = np.arange(sparsities) - (sparsities - 1) / 2
-    slope = float((accuracy.mean(axis=0) @ index) / (index @ index))
-    residuals = ((accuracy - accuracy.mean() - slope * index) ** 2).sum(axis=0)
-    total = np.concatenate([[0.0], np.cumsum(residuals)])
-    every = splits(sparsities)
-    ends = (np.zeros_like(every.first), every.first, every.last, np.full_like(every.first, sparsities))
-    three = sum(_cost(total[end] - total[start], n * (end - start)) for start, end in pairwise(ends))
-    one = _cost(total[-1:], np.array([n * sparsities]))
-    per_parameter = np.log(n * sparsities)
-    return float(min(one[0] + 3 * per_parameter, np.min(three) + 7 * per_parameter))
+    from statsmodels.regression.linear_model import OLS
+
+    from analyze.stats import segments
+
+    index = np.broadcast_to(np.arange(accuracy.shape[1]), accuracy.shape)
+    line = OLS(accuracy.ravel(), np.column_stack([np.ones(accuracy.size), index.ravel()])).fit()
+    residuals = line.resid.reshape(accuracy.shape)
+    per_parameter = float(np.log(accuracy.size))
+    one, three = (segments.least_spread(residuals, count) for count in (1, 3))
+    return min(one + 3 * per_parameter, three + 7 * per_parameter)
 
 
 def _missing(replicates: int, sparsities: int) -> tuple[Shortage, ...]:

@@ -91,7 +91,7 @@ def for_boundary(
     """
 
     def probability(n: int) -> float:
-        at, _, _ = locate(drawn(accuracy, n, resamples, rng=rng), chance, test_images)
+        at = locate(drawn(accuracy, n, resamples, rng=rng), chance, test_images)
         return float(np.mean(np.abs(at - boundary) <= 1))
 
     found = next((n for n in BOUNDARY_GRID if probability(n) >= 0.95), None)

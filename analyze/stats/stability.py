@@ -27,6 +27,10 @@ DEAD_MARGIN = 0.05
 MIN_RATIO = 2.0
 UNSTABLE_SPREAD = 0.02
 """Pooled spread from which sizes count as unstable, a fraction of accuracy."""
+TINY = 1e-12
+"""Sums of squares, in log-variance, that count as zero."""
+ROUNDING = 1e-9
+"""Relative difference within which sums of squares are equal, in whatever order they were added up."""
 PERMUTED_TOGETHER = 500
 """Permutations at a time: arrays that stay in the cache."""
 
@@ -46,9 +50,9 @@ def stability_boundary(
     diverged belongs in it at chance. `test_images` is the number of images it was measured on; None: so many that what
     they add to the spread does not matter. `effect` is the ratio of the spreads below and above the step.
 
-    The step is the best by least squares, exactly, of those that part unstable sizes from stable ones: a pooled spread
-    of 2 points or more below and of less from there on, what the sampling of the test images explains left out, and a
-    fall by half or more. It counts if a permutation test of its gain, with median-centred residuals moved between
+    The step is the best by least squares (ruptures, exact) of those that part unstable sizes from stable ones: a pooled
+    spread of 2 points or more below and of less from there on, what the sampling of the test images explains left out,
+    and a fall by half or more. It counts if a permutation test of its gain, with median-centred residuals moved between
     sizes, has p <= 0.05; if a straight line describes the log-variance better by BIC, the change is `gradual`. The
     interval is a percentile bootstrap over replicates.
 
@@ -67,16 +71,15 @@ def stability_boundary(
     if is_dead.all():
         return ChangePoint(status="not_reached", method=method, n=n, reasons=(Remark("all sizes dead"),))
 
-    located, gained, parted = locate(x, chance, test_images)
-    at, gain = int(located), float(gained)
+    at, gain, parted = located_step(x, chance, test_images)
     z = signal(x, chance)
     p = permutation_p(x, is_dead, gain, permutations, rng)
     ratio = float(np.exp((z[:at].mean() - z[at:].mean()) / 2))
     if p > LEVEL or not parted:
         found = ChangePoint(status="all_stable", method=method, n=n, p=p, effect=ratio)
         return _one_regime(np.exp(z) - sampling_variance(x, chance, test_images), at, found)
-    located, _, _ = locate(resample(x, resamples, rng=rng), chance, test_images)
-    gradual = line_beats_step(z, gain)
+    located = locate(resample(x, resamples, rng=rng), chance, test_images)
+    gradual = line_beats_step(z, at)
     return ChangePoint(
         status="gradual" if gradual else "detected",
         method=method,
@@ -146,34 +149,58 @@ def signal(x: FloatArray, chance: float) -> FloatArray:
     return np.where(dead(x, chance), top, z)
 
 
-def locate(x: FloatArray, chance: float, test_images: int | None) -> tuple[IntArray, FloatArray, BoolArray]:
+def located_step(x: FloatArray, chance: float, test_images: int | None) -> tuple[int, float, bool]:
     """Return the first stable size, the sum of squares that the step there explains, and whether it parts two regimes.
 
-    Shape (..., sizes, replicates) in, (...) out. Where no step parts unstable from stable sizes, the best of all.
+    Shape (sizes, replicates). The exact search is that of ruptures, over the steps that part unstable from stable
+    sizes, or, where none does, over all that go down; an infinite cost keeps others out (`segments.AdmissibleSteps`).
+    """
+    from analyze.stats import segments
+
+    z = signal(x, chance)
+    _, fall = steps(z)
+    parting = parts(x, z, fall, chance, test_images)
+    parted = bool(parting.any())
+    admissible = parting if parted else fall > 0
+    if not admissible.any():
+        return 1, 0.0, False
+    return *segments.best_step(z, admissible), parted
+
+
+def locate(x: FloatArray, chance: float, test_images: int | None) -> IntArray:
+    """Return the first stable size of each of many samples, as `located_step` finds it in one.
+
+    Shape (..., sizes, replicates) in, (...) out: bootstrap samples come by the hundred.
     """
     z = signal(x, chance)
     gain, fall = steps(z)
+    parting = parts(x, z, fall, chance, test_images)
+    parted = parting.any(axis=-1)
+    located: IntArray = np.where(parted, np.where(parting, gain, -1.0).argmax(axis=-1), gain.argmax(axis=-1)) + 1
+    return located
+
+
+def parts(x: FloatArray, z: FloatArray, fall: FloatArray, chance: float, test_images: int | None) -> BoolArray:
+    """Return whether a step after each size but the last parts unstable from stable sizes.
+
+    Shape (..., sizes, replicates) in, (..., sizes - 1) out; `z` and `fall` are the samples' `signal` and `steps`.
+    """
     variance, sampling = np.exp(z), sampling_variance(x, chance, test_images)
     below, above = means_beside(variance - sampling)
     # Few replicates at few sizes scatter widely about what sampling explains: they have to be beyond its 95% point,
     # adjusted for the number of steps (Bonferroni).
     freedom = np.cumsum(np.maximum(counts(x.reshape(-1, *x.shape[-2:])[0]) - 1, 1))[:-1]
     beyond = means_beside(variance)[0] >= chdtri(freedom, LEVEL / len(freedom)) / freedom * means_beside(sampling)[0]
-    unlike = (below >= UNSTABLE_SPREAD**2) & (above < UNSTABLE_SPREAD**2) & (fall >= 2 * np.log(MIN_RATIO)) & beyond
-    parted = unlike.any(axis=-1)
-    at = np.where(parted, np.where(unlike, gain, -1.0).argmax(axis=-1), gain.argmax(axis=-1))
-    return at + 1, np.take_along_axis(gain, at[..., None], axis=-1)[..., 0], parted
+    return np.asarray(
+        (below >= UNSTABLE_SPREAD**2) & (above < UNSTABLE_SPREAD**2) & (fall >= 2 * np.log(MIN_RATIO)) & beyond
+    )
 
 
-def best_step(z: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the first index after the best downward step, and the sum of squares it explains.
-
-    Shape (..., sizes) in, (...) out. Equal to ruptures' Dynp with cost l2, min_size 1 and jump 1 wherever the best
-    step goes down.
-    """
+def best_gain(z: FloatArray) -> FloatArray:
+    """Return the sum of squares that the best downward step explains; shape (..., sizes) in, (...) out."""
     gain, _ = steps(z)
-    at = gain.argmax(axis=-1)
-    return at + 1, np.take_along_axis(gain, at[..., None], axis=-1)[..., 0]
+    best: FloatArray = gain.max(axis=-1)
+    return best
 
 
 def steps(z: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -196,20 +223,21 @@ def means_beside(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return sums[..., :-1] / left, (sums[..., -1:] - sums[..., :-1]) / left[::-1]
 
 
-def line_beats_step(z: FloatArray, gain: float) -> bool:
-    """Return whether a straight line over the sizes has a lower BIC than a step that explains so much.
+def line_beats_step(z: FloatArray, at: int) -> bool:
+    """Return whether a straight line over the sizes has a lower BIC (statsmodels, OLS) than a step before size `at`.
 
-    Source: Schwarz (1978), Annals of Statistics 6, 461-464. The step's position counts as a parameter.
+    The step's position counts as a parameter. A step that leaves nothing to explain is not beaten.
+
+    Source: Schwarz (1978), Annals of Statistics 6, 461-464.
     """
-    sizes = len(z)
-    centred = np.arange(sizes) - (sizes - 1) / 2
-    total = float(((z - z.mean()) ** 2).sum())
-    line = total - float(centred @ z) ** 2 / float(centred @ centred)
-    step = total - gain
-    tiny = 1e-12
-    bic_line = sizes * np.log(line + tiny) + 2 * np.log(sizes)
-    bic_step = sizes * np.log(step + tiny) + 3 * np.log(sizes)
-    return bool(bic_line < bic_step)
+    from statsmodels.regression.linear_model import OLS
+
+    index = np.arange(len(z))
+    line, step = (OLS(z, np.column_stack([np.ones(len(z)), x])).fit() for x in (index, index >= at))
+    if step.ssr < TINY:
+        return False
+    with np.errstate(divide="ignore"):  # A perfect line has a BIC of minus infinity.
+        return bool(line.bic < step.bic + np.log(len(z)))
 
 
 def _log_variance(s: FloatArray | np.float64) -> FloatArray:
@@ -219,8 +247,8 @@ def _log_variance(s: FloatArray | np.float64) -> FloatArray:
 def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: int, rng: np.random.Generator) -> float:
     """Return the share of permutations, the data included, whose best step gains as much.
 
-    Residuals move between the sizes that are alive. Dead sizes keep the largest log-variance, as in the data, so that
-    this rule alone makes no step significant.
+    `gain` is that of the data, up to rounding. Residuals move between the sizes that are alive. Dead sizes keep the
+    largest log-variance, as in the data, so that this rule alone makes no step significant.
 
     Source: Phipson and Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39 (never zero).
     """
@@ -238,7 +266,7 @@ def permutation_p(x: FloatArray, is_dead: BoolArray, gain: float, permutations: 
         alive = _log_variance(spread(shuffled))
         z = np.broadcast_to(alive.max(axis=-1, keepdims=True), (number, len(x))).copy()
         z[:, ~is_dead] = alive
-        hits += int(np.sum(best_step(z)[1] >= gain))
+        hits += int(np.sum(best_gain(z) >= gain * (1 - ROUNDING)))
     return (1 + hits) / (1 + permutations)
 
 

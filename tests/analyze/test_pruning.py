@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from analyze import depth_crossings, pruning
+from analyze.stats import segments
 from analyze.stats.crossing import crossing
-from analyze.stats.pruning import best_split, pruning_phases
+from analyze.stats.pruning import best_splits, pruning_phases
 from analyze.stats.result import FLOOR, FloatArray, Remark, Shortage
 from analyze.stats.safety import safe_ratio
 from tests import planted_pruning
@@ -82,19 +83,40 @@ def test_a_loss_of_the_margin_is_rarely_called_safe(kind: str, replicates: int, 
     held(unsafe_calls(kind, replicates, seeds), len(seeds), rate, excess)
 
 
-def test_best_split_equals_brute_force() -> None:
+def test_best_phases_and_splits_equal_brute_force() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        accuracy = piecewise(rng, 4).accuracy[:, 4:14] + rng.normal(0, 0.05, (4, 10))
-        first, last, bic = best_split(accuracy.sum(0)[None], (accuracy**2).sum(0)[None], 4)
+    for noise in (0.0, 0.02, 0.05, 0.05, 0.05, 0.2):
+        accuracy = piecewise(rng, 4).accuracy[:, 4:14] + rng.normal(0, noise, (4, 10))
+        first, last, bic = segments.best_phases(accuracy)
+        firsts, lasts = best_splits(accuracy.sum(0)[None], (accuracy**2).sum(0)[None], 4)
         costs = {
             (a, b): _cost_of(accuracy[:, :a].ravel(), accuracy[:, a:b], accuracy[:, b:].ravel(), accuracy.size)
             for a in range(1, 10)
             for b in range(a, 10)
         }
         best = min(costs, key=lambda split: costs[split])
-        assert (int(first[0]), int(last[0])) == best
-        assert float(bic[0]) == pytest.approx(costs[best])
+        assert (first, last) == (int(firsts[0]), int(lasts[0])) == best
+        assert bic == pytest.approx(costs[best])
+
+
+def test_a_curve_without_a_decline_has_two_phases() -> None:
+    accuracy = np.repeat([[0.9, 0.1]], 10, axis=1) + np.random.default_rng(1).normal(0, 0.01, (6, 20))
+    assert segments.best_phases(accuracy)[:2] == (10, 10)
+    constant = np.full((6, 20), 0.9)
+    first, last, bic = segments.best_phases(constant)
+    assert 1 <= first <= last < 20
+    assert bic == pytest.approx(120 * np.log(FLOOR**2) + 6 * np.log(120))
+
+
+def test_least_spread_equals_brute_force() -> None:
+    residuals = np.random.default_rng(2).normal(0, np.repeat([0.01, 0.1, 0.03], [3, 4, 2]), (5, 9))
+
+    def cost(start: int, end: int) -> float:
+        return float(5 * (end - start) * np.log((residuals[:, start:end] ** 2).mean() + FLOOR**2))
+
+    expected = min(cost(0, a) + cost(a, b) + cost(b, 9) for a in range(1, 8) for b in range(a + 1, 9))
+    assert segments.least_spread(residuals, 3) == pytest.approx(expected)
+    assert segments.least_spread(residuals, 1) == pytest.approx(cost(0, 9))
 
 
 def _cost_of(plateau: FloatArray, decline: FloatArray, floor: FloatArray, size: int) -> float:

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import ruptures
 
+from analyze.stats import segments
 from analyze.stats.replicates import pack, resample
 from analyze.stats.result import Remark, Shortage
 from analyze.stats.stability import (
-    best_step,
+    best_gain,
     line_beats_step,
+    locate,
+    located_step,
     mean_deviation,
     sampling_variance,
     spread,
@@ -153,20 +156,53 @@ def test_mnist_like_cells_are_unstable_at_5_and_stable_from_20() -> None:
     assert found.p <= 0.01
 
 
-def test_step_equals_ruptures() -> None:
+def test_a_step_is_that_of_ruptures_among_those_that_may_be() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         z = np.sort(rng.normal(size=SIZES))[::-1] + rng.normal(scale=0.3, size=SIZES)
         detector = ruptures.Dynp(model="l2", min_size=1, jump=1).fit(z[:, None])
-        at, gain = best_step(z)
-        assert int(at) == detector.predict(n_bkps=1)[0]
-        cost = detector.cost.error(0, SIZES) - detector.cost.error(0, int(at)) - detector.cost.error(int(at), SIZES)
-        assert float(gain) == pytest.approx(cost)
+        at, gain = segments.best_step(z, np.ones(SIZES - 1, dtype=np.bool_))
+        assert at == detector.predict(n_bkps=1)[0]
+        cost = detector.cost.error(0, SIZES) - detector.cost.error(0, at) - detector.cost.error(at, SIZES)
+        assert gain == pytest.approx(cost)
+        assert float(best_gain(z)) == pytest.approx(cost)
+        admissible = rng.random(SIZES - 1) < 0.4
+        admissible[rng.integers(SIZES - 1)] = True
+        expected = {
+            int(k): z.var() * SIZES - z[:k].var() * k - z[k:].var() * (SIZES - k)
+            for k in np.flatnonzero(admissible) + 1
+        }
+        at, gain = segments.best_step(z, admissible)
+        assert at == max(expected, key=lambda k: expected[k])
+        assert gain == pytest.approx(expected[at])
+
+
+@pytest.mark.parametrize("images", [None, 360])
+@pytest.mark.parametrize("name", [*CLEAR, *(name for name in planted.NULLS if name != "all dead")])
+def test_samples_by_the_hundred_are_located_as_one_is(name: str, images: int | None) -> None:
+    """Where all are dead every size has the same log-variance, and any place is as good."""
+    rng = np.random.default_rng(7)
+    scenario = planted.BOUNDARIES.get(name) or planted.NULLS[name]
+    for replicates in (5, 11):
+        x = pack(scenario(rng, replicates).accuracy)
+        x[0, 4:] = np.nan
+        samples = resample(x, 5, rng=rng)
+        one_by_one = [located_step(sample, CHANCE, images)[0] for sample in samples]
+        assert locate(samples, CHANCE, images).tolist() == one_by_one
+
+
+def test_ties_and_constants_are_located_alike() -> None:
+    constant = np.full((6, 5), 0.9)
+    rising = np.random.default_rng(0).normal(0.7, np.geomspace(0.001, 0.2, 6)[:, None], (6, 8))
+    two_steps = np.array([[0.5, 0.9] * 3, [0.5, 0.9] * 3, [0.8, 0.9] * 3, [0.8, 0.9] * 3, [0.9, 0.9] * 3])
+    for x in (constant, rising, two_steps):
+        assert locate(x, CHANCE, None) == located_step(x, CHANCE, None)[0]
+    assert located_step(constant, CHANCE, None) == (1, 0.0, False)
 
 
 def test_an_upward_step_is_no_boundary() -> None:
     z = np.array([0.0, 0.0, 0.0, 5.0, 5.0, 5.0])
-    assert float(best_step(z)[1]) == 0.0
+    assert float(best_gain(z)) == 0.0
 
 
 def test_mean_deviation_is_from_the_median() -> None:
@@ -189,8 +225,21 @@ def test_spread_estimates_the_normal_standard_deviation() -> None:
 def test_a_line_is_preferred_on_a_line_and_a_step_on_a_step() -> None:
     noise = np.random.default_rng(4).normal(scale=0.2, size=SIZES)
     line, step = np.linspace(0, -8, SIZES) + noise, np.repeat([0.0, -5.0], SIZES // 2) + noise
-    assert line_beats_step(line, float(best_step(line)[1]))
-    assert not line_beats_step(step, float(best_step(step)[1]))
+    assert line_beats_step(line, SIZES // 2)
+    assert not line_beats_step(step, SIZES // 2)
+    for at in (3, SIZES // 2):
+        for z in (line, step, noise):
+            designs = [np.vander(x, 2).astype(float) for x in (np.arange(SIZES), np.arange(SIZES) < at)]
+            # BIC up to what is the same for both: n log(RSS / n) + parameters x log n.
+            rss = [float(np.linalg.lstsq(design, z, rcond=None)[1][0]) for design in designs]
+            lower = SIZES * np.log(rss[0]) + 2 * np.log(SIZES) < SIZES * np.log(rss[1]) + 3 * np.log(SIZES)
+            assert line_beats_step(z, at) == lower
+
+
+def test_perfect_lines_and_steps_are_told_apart_without_a_warning() -> None:
+    assert line_beats_step(np.linspace(0.0, -11.0, SIZES), SIZES // 2)
+    assert not line_beats_step(np.repeat([0.0, -5.0], SIZES // 2), SIZES // 2)
+    assert not line_beats_step(np.zeros(SIZES), SIZES // 2)
 
 
 def test_equal_seeds_give_equal_results() -> None:
