@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analyze.stats.means import DOMINANT, TINY, largest_share
-from analyze.stats.onesided import one_sided_p, one_sided_reach, skewness
+from analyze.stats.onesided import hall_p, hall_reach, skewness
 from analyze.stats.result import MIN_REPLICATES, FloatArray, Reason, Remark, Shortage, Status
 
 WINDOW = 1
@@ -45,7 +46,8 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
 
     The best epoch is where the mean validation loss of one half of the replicates (every other one) is least; the
     difference is measured on the other half; then the halves swap. Choosing and measuring on the same curves would
-    find a rise in any noise. `status` compares p with `level`.
+    find a rise in any noise. `status` compares p with `level`. The t test is that of the mean of both halves in a
+    regression on them (statsmodels, OLS): each half has an epoch of its own and so a mean of its own.
 
     Source: Hall (1992), JRSS B 54, 221-228, for skewed differences; data splitting, see DiCiccio and Romano (2019),
     Multiple data splitting for testing, Stanford technical report 2019-03.
@@ -61,24 +63,42 @@ def rise_of_test_loss(validation: FloatArray, test: FloatArray, *, level: float 
         _rises(test[0::2], best_epoch(validation[1::2])),
         _rises(test[1::2], best_epoch(validation[0::2])),
     ]
-    mean = float(np.concatenate(halves).mean())
-    # Each half has an epoch of its own and so a mean of its own: the variance is that within halves.
+    mean, interval, p = _mean_of_halves(halves)
     within = np.concatenate([half - half.mean() for half in halves])
-    error = max(float(np.sqrt((within**2).sum() / (n - 2) / n)), TINY)
-    skew = float(skewness(within)) / np.sqrt(n)
-    p = float(one_sided_p(-mean / error, -skew, n - 2))
-    low, high = (float(one_sided_reach(sign * skew, n - 2, 0.025)) * error for sign in (-1, 1))
     warnings = (Remark("one replicate dominates rise"),) if largest_share(within) > DOMINANT else ()
     return Rise(
         status="detected" if p <= level else "absent",
         method=METHOD,
         n=n,
         estimate=mean,
-        interval=(mean - low, mean + high),
+        interval=interval,
         p=p,
         best_epoch=best_epoch(validation) + 1,
         reasons=warnings if p <= level else (Remark("no rise", (p,)),),
     )
+
+
+def _mean_of_halves(halves: Sequence[FloatArray]) -> tuple[float, tuple[float, float], float]:
+    """Return the mean of both halves, its 95% interval, and the one-sided p value against its being 0 or less.
+
+    Of t and Hall's transformation the outer ends and the larger p. Rises that are equal within halves leave nothing
+    open.
+    """
+    from statsmodels.regression.linear_model import OLS
+
+    sizes = [len(half) for half in halves]
+    n = sum(sizes)
+    fit = OLS(np.concatenate(halves), np.repeat(np.eye(2), sizes, axis=0)).fit()
+    mean, error = float(fit.params @ sizes) / n, float(np.sqrt(fit.scale / n))
+    if error <= TINY:
+        return mean, (mean, mean), float(mean <= TINY)
+    tested = fit.t_test(np.array(sizes) / n)
+    skew = float(skewness(fit.resid)) / np.sqrt(n)
+    low, high = (float(end) for end in tested.conf_int(0.05)[0])
+    below, above = (float(hall_reach(sign * skew, n - 2, 0.025)) * error for sign in (-1, 1))
+    two_sided = float(tested.pvalue.item())
+    p = two_sided / 2 if mean > 0 else 1 - two_sided / 2
+    return mean, (min(low, mean - below), max(high, mean + above)), max(p, float(hall_p(-mean / error, -skew, n - 2)))
 
 
 def best_epoch(validation: FloatArray) -> int:

@@ -31,9 +31,7 @@ def _p_for(train: FloatArray, test: FloatArray, found: ChangePoint) -> float:
         return 1.0
     aligned = train - test
     gap = pack(aligned)
-    mean, weight = moments(gap)
-    f = float(best_bend(mean[None], weight[None]).f[0])
-    p = f_p(f, aligned, int(counts(gap).min()), DRAWS)
+    p = f_p(best_bend(*moments(gap)).f, aligned, int(counts(gap).min()), DRAWS)
     at = found.estimate
     growth = (train[-1] - test[-1]) - (train[at] - test[at])
     growing = mean_of(growth[~np.isnan(growth)]).above(0.0)

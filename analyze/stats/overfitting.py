@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analyze.stats.autocorrelation import stationary_correlation
 from analyze.stats.replicates import counts, pack, percentile_interval, resample
@@ -14,10 +14,17 @@ from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, MIN_SIZES, Change
 from analyze.stats.slopes import replicate_slopes
 from analyze.stats.stability import shortages
 
+if TYPE_CHECKING:
+    from statsmodels.regression.linear_model import RegressionResults
+
 MIN_SLOPE_CHANGE = 0.003
 MIN_OPENING = 0.01
 MAX_TEST_SLOPE = 0.004
 MIN_SIZES_FOR_RAMP = 6
+HINGE, RAMP = 4, 5
+"""Parameters: level, slope, change of slope and one knot or two."""
+ROUNDING = 1e-24
+"""Share of the sum of squares that rounding leaves."""
 NULL_DRAWS = 4000
 FITTED_TOGETHER = 250
 """Regressions at a time: arrays that stay in the cache."""
@@ -34,16 +41,16 @@ class Bends:
 
 @dataclass(frozen=True)
 class BendFit:
-    """The best bend of each regression, arrays of shape (regressions,).
+    """The best bend of a regression.
 
     Its knot, the change of slope there, what that adds up to at the last size, and F over the line, which is 0 where
     the best bend goes down.
     """
 
-    knot: IntArray
-    slope_change: FloatArray
-    opening: FloatArray
-    f: FloatArray
+    knot: int
+    slope_change: float
+    opening: float
+    f: float
 
 
 def overfitting_boundary(
@@ -54,13 +61,13 @@ def overfitting_boundary(
     `train` and `test` are last-epoch accuracies, fractions, shape (stable sizes in increasing order, replicates), NaN
     where there is no run or it diverged. `effect` is the change of the gap's slope, per size.
 
-    The mean gap is regressed on the index of size, weighted by its precision. A line is the null; against it stands
-    the best hinge or, with 6 or more sizes, ramp (a hinge that levels off), by BIC. It counts if its F is above the
-    95% point under the null (Monte Carlo, for as many sizes and replicates), the slope rises by more than 0.003 per
-    size and the gap by 0.01 in all over what the line below the knot foretells, and test accuracy no longer grows by
-    0.004 per size past the knot (upper 95% bound over replicates): a gap that opens while test accuracy still rises is
-    learning. Hinges that bend down compete too: where one of them is
-    best, the gap levels off, and nothing opens. The interval is a percentile bootstrap over replicates.
+    The mean gap is regressed on the index of size, weighted by its precision (statsmodels, WLS). A line is the null;
+    against it stands the best hinge or, with 6 or more sizes, ramp (a hinge that levels off), by BIC. It counts if its
+    F is above the 95% point under the null (Monte Carlo, for as many sizes and replicates), the slope rises by more
+    than 0.003 per size and the gap by 0.01 in all over what the line below the knot foretells, and test accuracy no
+    longer grows by 0.004 per size past the knot (upper 95% bound over replicates): a gap that opens while test accuracy
+    still rises is learning. Hinges that bend down compete too: where one of them is best, the gap levels off, and
+    nothing opens. The interval is a percentile bootstrap over replicates.
 
     Source: grid search over knots as in Lerman (1980), Applied Statistics 29, 77-84.
     """
@@ -76,35 +83,34 @@ def overfitting_boundary(
         missing = shortages(sizes, n, stable_only=True)
         return ChangePoint(status="insufficient", method=method, n=n, reasons=missing)
     mean, weight = moments(gap)
-    fit = best_bend(mean[None], weight[None])
-    knot, change, f = int(fit.knot[0]), float(fit.slope_change[0]), float(fit.f[0])
-    p = f_p(f, aligned, n)
-    remark = _why_absent(p, change, float(fit.opening[0]), rising_at_most(test[knot:]))
+    fit = best_bend(mean, weight)
+    p = f_p(fit.f, aligned, n)
+    remark = _why_absent(p, fit.slope_change, fit.opening, rising_at_most(test[fit.knot :]))
     if remark:
-        return ChangePoint(status="absent", method=method, n=n, p=p, effect=change, reasons=(remark,))
+        return ChangePoint(status="absent", method=method, n=n, p=p, effect=fit.slope_change, reasons=(remark,))
     means, weights = moments(resample(gap, resamples, rng=rng))
     return ChangePoint(
         status="detected",
         method=method,
         n=n,
-        estimate=knot,
-        interval=percentile_interval(best_bend(means, weights).knot),
+        estimate=fit.knot,
+        interval=percentile_interval(best_bends(means, weights)[0]),
         p=p,
-        effect=change,
+        effect=fit.slope_change,
     )
 
 
 def rising_at_most(test: FloatArray) -> float:
-    """Return the upper 95% t-bound of the slope of test accuracy per size, over replicates.
+    """Return the upper 95% t-bound (statsmodels) of the slope of test accuracy per size, over replicates.
 
     Shape (sizes, replicates); a replicate enters with the sizes it has, if these are at least two.
     """
+    from statsmodels.stats.weightstats import DescrStatsW
+
     slopes = replicate_slopes(test)
-    replicates = len(slopes)
-    if replicates < 2:
+    if len(slopes) < 2:
         return float("inf")
-    error = slopes.std(ddof=1) / np.sqrt(replicates)
-    return float(slopes.mean() + stdtrit(replicates - 1, 1 - LEVEL) * error)
+    return float(DescrStatsW(slopes).tconfint_mean(2 * LEVEL)[1])
 
 
 @lru_cache
@@ -121,15 +127,54 @@ def bends(sizes: int) -> Bends:
     shapes = hinges + ramps
     return Bends(
         np.array([shape for _, shape in shapes]),
-        np.array([4] * len(hinges) + [5] * len(ramps)),
+        np.array([HINGE] * len(hinges) + [RAMP] * len(ramps)),
         np.array([knot for knot, _ in shapes]),
     )
 
 
 def best_bend(mean: FloatArray, weight: FloatArray) -> BendFit:
-    """Return the bend with the lowest BIC of each weighted regression; shapes (regressions, sizes).
+    """Return the bend with the lowest BIC of a weighted regression, by statsmodels; shapes (sizes,).
 
-    Hinges may bend either way, ramps only up.
+    Hinges may bend either way, ramps only up. Where a line leaves nothing to explain, nothing bends.
+    """
+    shapes = bends(len(mean))
+    line = _fit(mean, weight)
+    if line.ssr <= ROUNDING * float(weight @ mean**2):
+        return BendFit(knot=int(shapes.knots[0]), slope_change=0.0, opening=0.0, f=0.0)
+    fits = [_fit(mean, weight, x, int(k)) for x, k in zip(shapes.regressors, shapes.parameters, strict=True)]
+    admitted = [at for at, fit in enumerate(fits) if fit.params[2] > 0 or shapes.parameters[at] == HINGE]
+    with np.errstate(divide="ignore"):  # A perfect bend has a BIC of minus infinity, and an infinite F.
+        best = min(admitted, key=lambda at: float(fits[at].bic))
+        f = float(fits[best].compare_f_test(line)[0])
+    change = float(fits[best].params[2])
+    return BendFit(
+        knot=int(shapes.knots[best]),
+        slope_change=change,
+        opening=change * float(shapes.regressors[best, -1]),
+        f=f if change > 0 else 0.0,
+    )
+
+
+def _fit(
+    mean: FloatArray, weight: FloatArray, bend: FloatArray | None = None, parameters: int = 2
+) -> RegressionResults:
+    """Return the weighted regression on size, and on a bend with so many parameters in all.
+
+    Knots count as parameters, in BIC and in the degrees of freedom of F.
+    """
+    from statsmodels.regression.linear_model import WLS
+
+    index = np.arange(len(mean), dtype=np.float64)
+    columns = [np.ones_like(index), index] if bend is None else [np.ones_like(index), index, bend]
+    model = WLS(mean, np.column_stack(columns), weights=weight, hasconst=True)
+    model.df_model, model.df_resid = parameters - 1, len(mean) - parameters
+    return model.fit()
+
+
+def best_bends(mean: FloatArray, weight: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return knot and F of many weighted regressions, as `best_bend` finds them in one; shapes (regressions, sizes).
+
+    Bootstrap samples and draws of the null come by the thousand.
     """
     sizes = mean.shape[-1]
     shapes = bends(sizes)
@@ -147,7 +192,7 @@ def best_bend(mean: FloatArray, weight: FloatArray) -> BendFit:
     norm = weight @ x**2 - (weight @ x) ** 2 / total - ((weight * centred) @ x) ** 2 / square
     change = across / norm
     tiny = 1e-12 * line + 1e-300
-    allowed = (change > 0) | (shapes.parameters == 4)
+    allowed = (change > 0) | (shapes.parameters == HINGE)
     bent = np.maximum(line - np.where(allowed, across * change, 0.0), tiny)
     bic = sizes * np.log(bent) + shapes.parameters * np.log(sizes)
     best = bic.argmin(axis=-1)
@@ -155,13 +200,7 @@ def best_bend(mean: FloatArray, weight: FloatArray) -> BendFit:
     extra = shapes.parameters[best]
     bent_best = bent[rows, best]
     f = (line[:, 0] - bent_best) / (extra - 2) / (bent_best / (sizes - extra))
-    slope_change = change[rows, best]
-    return BendFit(
-        knot=shapes.knots[best],
-        slope_change=slope_change,
-        opening=slope_change * shapes.regressors[best, -1],
-        f=np.where(slope_change > 0, np.maximum(f, 0.0), 0.0),
-    )
+    return shapes.knots[best], np.where(change[rows, best] > 0, np.maximum(f, 0.0), 0.0)
 
 
 def f_p(f: float, gap: FloatArray, replicates: int, draws: int = NULL_DRAWS) -> float:
@@ -189,7 +228,7 @@ def null_f(correlation: FloatArray, replicates: int, draws: int = NULL_DRAWS) ->
     variance = rng.chisquare(replicates - 1, (draws, sizes)) / (replicates - 1)
     weight = replicates / variance
     parts = [slice(start, start + FITTED_TOGETHER) for start in range(0, draws, FITTED_TOGETHER)]
-    return np.concatenate([best_bend(mean[part], weight[part]).f for part in parts])
+    return np.concatenate([best_bends(mean[part], weight[part])[1] for part in parts])
 
 
 def moments(gap: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -58,8 +58,8 @@ def for_noninferiority(sd: float, seen: int, *, margin: float, loss: float) -> S
     effect = (margin - loss) / max(sd, TINY)
 
     def power(n: int) -> float:
-        # Beyond this the power is 0 or 1 to all digits, and the series of the distribution do not converge.
-        if abs(effect) * np.sqrt(n) > 37:
+        # Beyond this the power is 0 or 1 to all digits, and from 36 on the series of the distribution do not converge.
+        if abs(effect) * np.sqrt(n) > 20:
             return float(effect > 0)
         return float(TTestPower().power(effect, n, LEVEL, alternative="larger"))
 

@@ -12,6 +12,7 @@ from analyze.stats.overfitting import (
     MAX_TEST_SLOPE,
     bends,
     best_bend,
+    best_bends,
     null_f,
     overfitting_boundary,
     rising_at_most,
@@ -67,7 +68,7 @@ def test_nothing_is_found_where_no_gap_opens(name: str, replicates: int) -> None
 
 def test_best_bend_equals_weighted_least_squares_over_all_bends() -> None:
     rng = np.random.default_rng(0)
-    for sizes in (5, 6, 9):
+    for sizes in (5, 5, 5, 6, 6, 6, 9, 9, 9):
         mean, weight = rng.normal(size=(1, sizes)), rng.uniform(0.5, 2, (1, sizes))
         shapes = bends(sizes)
         root = np.sqrt(weight[0])
@@ -81,20 +82,33 @@ def test_best_bend_equals_weighted_least_squares_over_all_bends() -> None:
             slopes.append(solution[2])
             rests.append(rest[0])
         best = int(np.argmin(bics))
-        fit = best_bend(mean, weight)
-        assert fit.knot[0] == shapes.knots[best]
-        assert_allclose(fit.slope_change[0], slopes[best], rtol=1e-9)
+        fit = best_bend(mean[0], weight[0])
+        knots, fs = best_bends(mean, weight)
+        assert fit.knot == knots[0] == shapes.knots[best]
+        assert_allclose(fit.slope_change, slopes[best], rtol=1e-9)
+        assert_allclose(fit.opening, slopes[best] * shapes.regressors[best, -1], rtol=1e-9)
         straight = np.linalg.lstsq(line * root[:, None], mean[0] * root, rcond=None)[1][0]
         parameters = shapes.parameters[best]
         f = (straight - rests[best]) / (parameters - 2) / (rests[best] / (sizes - parameters))
-        assert_allclose(fit.f[0], f if slopes[best] > 0 else 0.0, rtol=1e-9)
+        assert_allclose([fit.f, fs[0]], f if slopes[best] > 0 else 0.0, rtol=1e-9)
+
+
+def test_gaps_that_leave_nothing_to_explain_give_no_warning() -> None:
+    index, weight = np.arange(8.0), np.linspace(1e4, 1e6, 8)
+    for gap in (np.zeros(8), np.full(8, 0.1), 0.02 + 0.003 * index):
+        assert best_bend(gap, weight).f == 0.0
+    hinge = 0.02 + 0.01 * np.maximum(index - 3, 0)
+    found = best_bend(hinge, weight)
+    assert found.knot == best_bends(hinge[None], weight[None])[0][0] == 3
+    assert found.slope_change == pytest.approx(0.01)
+    assert found.f > 1e9
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_null_draws_match_a_simulation_of_replicates(correlation: float) -> None:
     rng = np.random.default_rng(1)
     noise = planted.autoregressive(rng, 8, 2000 * 6, correlation).reshape(8, 2000, 6).swapaxes(0, 1)
-    simulated = best_bend(noise.mean(-1), 6 / noise.var(-1, ddof=1)).f
+    _, simulated = best_bends(noise.mean(-1), 6 / noise.var(-1, ddof=1))
     assumed = correlation ** np.abs(np.subtract.outer(np.arange(8), np.arange(8)))
     assert np.quantile(simulated, 0.95) == pytest.approx(np.quantile(null_f(assumed, 6), 0.95), rel=0.15)
 

@@ -34,6 +34,8 @@ def test_replicates_for_noninferiority_are_the_least_by_the_noncentral_t_distrib
 def test_losses_that_do_not_vary_take_the_fewest_replicates() -> None:
     assert for_noninferiority(0.0, 5, margin=0.01, loss=0.005) == SampleSize(replicates=5, achieved=1.0)
     assert for_noninferiority(0.0, 5, margin=0.01, loss=0.02) == SampleSize(replicates=None, achieved=0.0)
+    for sd in np.geomspace(1e-6, 2e-3, 60):
+        assert for_noninferiority(sd, 5, margin=0.01, loss=0.005).replicates == 5
 
 
 def test_replicates_for_precision_are_the_least_that_do() -> None:
