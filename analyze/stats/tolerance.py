@@ -16,8 +16,8 @@ FAR_BELOW = 0.10
 def failures(accuracy: FloatArray, chance: float) -> int:
     """Return how many replicates of one architecture failed, NaN left out.
 
-    One failed that is dead, less than 0.05 above chance, or more than 0.10 below the median of all: to learn reliably is
-    to end near what the same training usually ends at, and one stuck half way there missed that as a dead one did.
+    One failed that is dead, less than 0.05 above chance, or more than 0.10 below the median of all: to learn reliably
+    is to end near what the same training usually ends at, and one stuck half way there missed that as a dead one did.
     """
     seen = accuracy[~np.isnan(accuracy)]
     if not len(seen):
