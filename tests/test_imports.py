@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,20 @@ ALLOWED = {
 }
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "vl-convert-python": "vl_convert"}
 """Distributions whose module has another name."""
+NOT_IMPORTED = {"dask_jobqueue"}
+"""Dependencies of product code that it does not import: the user's own module starts the cluster with it."""
 HEAVY = {"torch", "torchvision", "numba", "llvmlite", "sklearn", "PIL"}
 
 
-def imported_packages(path: Path) -> set[str]:
+@cache
+def imported_packages(path: Path) -> frozenset[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -130,21 +134,32 @@ def test_training_says_what_is_not_installed(tmp_path: Path) -> None:
     ]
 
 
-def test_every_import_is_declared() -> None:
+def declared(*extras: str) -> set[str]:
+    """Return the modules that pyproject.toml declares, or those of some of its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
+    lists = [project["optional-dependencies"][extra] for extra in extras] or [project["dependencies"]]
+    names = {re.split(r"[<>=!~;\[ ]", line)[0] for requirements in lists for line in requirements}
+    return {MODULES.get(name, name.replace("-", "_")) for name in names}
 
-    def modules(requirements: list[str]) -> set[str]:
-        names = {re.split(r"[<>=!~;\[ ]", line)[0] for line in requirements}
-        return {MODULES.get(name, name.replace("-", "_")) for name in names}
 
-    base, training, cluster = (modules(part) for part in (project["dependencies"], extras["train"], extras["cluster"]))
-    used: dict[str, set[str]] = {
-        package: set().union(*(imported_packages(path) for path in (ROOT / package).rglob("*.py")))
-        - sys.stdlib_module_names
-        - {"_typeshed", *ALLOWED}
-        for package in ALLOWED
-    }
+def imported(*folders: str) -> set[str]:
+    """Return the modules of others that the code of some folders imports."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return set[str]().union(*map(imported_packages, files)) - sys.stdlib_module_names - {"_typeshed", *ALLOWED}
+
+
+def test_every_import_is_declared() -> None:
     for package in ("store", "analyze", "reports"):
-        assert used[package] <= base, package
-    assert used["generate"] <= base | training | cluster
+        assert imported(package) <= declared(), package
+    assert imported("generate") <= declared() | declared("train", "cluster")
+
+
+def test_every_declared_dependency_is_imported() -> None:
+    assert declared() <= imported(*ALLOWED)
+    assert declared("train", "cluster") - NOT_IMPORTED <= imported("generate")
+    assert declared("bench") <= imported("benchmarks")
+    assert not NOT_IMPORTED & imported(*ALLOWED)
+
+
+def test_statistics_are_those_of_the_chosen_libraries() -> None:
+    assert {"ruptures", "scipy", "statsmodels"} <= imported("analyze/stats")

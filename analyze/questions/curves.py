@@ -165,7 +165,10 @@ def _of_chosen(study: Study, sql: str) -> tuple[polars.DataFrame, tuple[str, ...
 
 
 def _with_interval(means: polars.DataFrame) -> polars.DataFrame:
-    """Return the means with the ends of their t interval; null where the sd is."""
+    """Return the means with the ends of their t interval; null where the sd is.
+
+    From the moments that the database returns, all points at once: a figure has thousands.
+    """
     import numpy as np
     import polars
     from scipy.special import stdtrit

@@ -113,7 +113,10 @@ def upper_bounds(losses: FloatArray, *, rng: np.random.Generator, resamples: int
 
 
 def standard_error(values: FloatArray) -> FloatArray:
-    """Return the standard error of the mean over the first axis; the variance has 0.001^2 added."""
+    """Return the standard error of the mean over the first axis; the variance has 0.001^2 added.
+
+    So a t test by it is not that of a library, which knows no such floor.
+    """
     error: FloatArray = np.sqrt((values.var(axis=0, ddof=1) + FLOOR**2) / len(values))
     return error
 

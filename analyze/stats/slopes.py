@@ -14,6 +14,9 @@ def replicate_slopes(
 
     `values` has shape (cells, replicates), NaN where there is none; `x`, by default the cells' index, and `group`
     have shape (cells,). With groups, numbered from 0, the line has a level for each and one slope for all.
+
+    These are no results but the values that means are taken of, up to some ten thousand in a table of claims: computed
+    together, not by a regression each. Tests hold them to regressions one by one.
     """
     x = np.arange(len(values), dtype=np.float64) if x is None else x
     present = ~np.isnan(values)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import f_oneway
+from scipy.stats import f_oneway, t
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -26,6 +26,7 @@ from analyze.stats.equivalence import (
     share_equivalent,
     simulated,
 )
+from analyze.stats.means import TINY
 from analyze.stats.onesided import skewness
 from analyze.stats.result import FloatArray, Remark
 from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
@@ -134,6 +135,25 @@ def test_tost_equals_statsmodels() -> None:
     assert several.pair is not None
     better, worse = several.pair
     assert several.largest == pytest.approx(every[better].mean() - every[worse].mean())
+
+
+@pytest.mark.parametrize("topologies", [2, 5])
+def test_tost_of_the_pair_nearest_to_the_margin_is_the_largest_of_all(topologies: int) -> None:
+    for seed in range(10):
+        table = mirrored(seed, topologies)
+        table[1] = table[0] + 0.002  # Without any spread, and not the nearest.
+        seen = pairs(table)
+        apart = ~np.eye(topologies, dtype=np.bool_) & (seen.error > TINY)
+        p = t.cdf((seen.difference[apart] - MARGIN) / seen.error[apart], 11).max(initial=0.0)
+        found = compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0))
+        assert found.p == pytest.approx(p, abs=1e-12)
+
+
+def test_differences_that_do_not_vary_are_known() -> None:
+    table = np.tile(np.linspace(0.88, 0.92, 6), (2, 1))
+    for apart, p in ((0.0, 0.0), (0.009, 0.0), (0.011, 1.0)):
+        table[1] = table[0] - apart
+        assert compare(table, chance=CHANCE, margin=MARGIN, rng=np.random.default_rng(0)).p == pytest.approx(p)
 
 
 def test_skewed_differences_are_taken_for_equivalent_less_readily_than_by_t() -> None:
