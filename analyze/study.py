@@ -50,6 +50,17 @@ class ArchitectureKey(NamedTuple):
     sweep: SweepKey
     capacity: int
 
+    @classmethod
+    def of(
+        cls, dataset: str, dataset_fingerprint: str, protocol_id: str, family: str, depth: int, capacity: int
+    ) -> Self:
+        """Return the key of an architecture by what `ARCHITECTURE` selects."""
+        return cls(SweepKey(dataset, dataset_fingerprint, protocol_id, family, depth), capacity)
+
+
+ARCHITECTURE = "dataset, dataset_fingerprint, protocol_id, family, depth, capacity"
+"""The columns of an architecture in a query, in the order of `ArchitectureKey.of`."""
+
 
 @dataclass(frozen=True)
 class Kind:

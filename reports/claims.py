@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from analyze.paper.claims.rows import SCALES
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, p_value
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _group(members: list[dict[str, Any]]) -> Mapping[str, object]:
     return {
         "number": first["claim"],
         "title": _sentence(first["title"]),
-        "statistic": _sentence(first["statistic"]) + _unit(first["unit"]),
+        "statistic": _sentence(first["statistic"]) + SCALES[first["unit"]],
         "rows": [
             {
                 "where": _where(row),
@@ -92,13 +93,6 @@ def _where(row: Mapping[str, Any]) -> str:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _unit(unit: str) -> str:
-    """Return how the numbers of a unit are written, where that is not plain."""
-    if unit == "sparsity" or unit.startswith("share"):
-        return ", %"
-    return ", points" if unit.startswith("accuracy") else ""
 
 
 def value(unit: str, number: float | None) -> str:

@@ -155,12 +155,7 @@ def evidence_of(world: World, rng: np.random.Generator, replicates: int) -> Evid
         curves={c.key: c for c in curves},
         pairs=tuple(pairs),
         topologies=tuple(_topologies(world, dataset, rng, replicates) for dataset in DATASETS),
-        validation={
-            (c.protocol_id, c.dataset_fingerprint, c.family, c.depth, c.capacity): float(
-                (c.depth, c.capacity) == best[c.family]
-            )
-            for c in cells
-        },
+        validation={c.key: float((c.depth, c.capacity) == best[c.family]) for c in cells},
         seed=0,
         notes=(),
     )

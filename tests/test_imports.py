@@ -77,6 +77,39 @@ def test_estimators_leave_advice_to_the_wording() -> None:
     assert not [path.name for path in paths if re.search(r"`generate |--[a-z]", path.read_text())]
 
 
+TEXTS = {"reason", "reasons", "detail", "explanation", "command", "to_test", "remark", "note", "text", "title", "unit"}
+READING = {"startswith", "endswith", "find", "search", "match", "fullmatch", "findall"}
+
+
+def decisions_on_texts(path: Path) -> list[int]:
+    """Return the lines of a module that look for something in a text: `"x" in row.reason`, `unit.startswith("x")`."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READING:
+            found.append(node.lineno)
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            names = {part.attr for part in ast.walk(node.comparators[0]) if isinstance(part, ast.Attribute)}
+            names |= {part.id for part in ast.walk(node.comparators[0]) if isinstance(part, ast.Name)}
+            if isinstance(node.left, ast.Constant) and names & TEXTS:
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize(
+    "line", ['if "at chance" in row.reason: ...', 'if "x" not in (detail or ""): ...', 'if unit.startswith("x"): ...']
+)
+def test_a_decision_on_a_text_is_seen(line: str, tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(line)
+    assert decisions_on_texts(module) == [1]
+
+
+@pytest.mark.parametrize("package", ["analyze", "reports"])
+def test_no_decision_hangs_on_the_words_of_a_text(package: str) -> None:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        assert decisions_on_texts(path) == [], path.relative_to(ROOT)
+
+
 @pytest.mark.parametrize("package", ["analyze", "reports", "store"])
 def test_only_generate_needs_torch(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):

@@ -20,26 +20,25 @@ from analyze.questions.regimes import Regime, boundaries
 from analyze.results import Results
 from analyze.stats.result import FLOOR, LEVEL, MIN_REPLICATES, Status
 from analyze.stats.safety import MARGIN
-from analyze.study import Study, once, study_of
+from analyze.study import ARCHITECTURE, ArchitectureKey, Study, once, study_of
 from analyze.sweeps import sweeps
 from analyze.texts import Command, joined, phrase, quoted
 
 if TYPE_CHECKING:
     from store.advice import Phase
 
-Key = tuple[str, str, str, int, int]
 Loss = tuple[float, int, float, float]
 Quantity = Literal["parameters", "safe sparsity", "8-bit gap"]
 
-VALIDATION = """
-SELECT protocol_id, dataset_fingerprint, family, depth, capacity, avg(validation_accuracy) AS validation
+VALIDATION = f"""
+SELECT {ARCHITECTURE}, avg(validation_accuracy) AS validation
 FROM runs SEMI JOIN equal_widths USING (run_id)
 WHERE precision = 'fp32' AND status = 'ok'
 GROUP BY ALL
 """
 
-LOSSES = """
-SELECT protocol_id, dataset_fingerprint, family, depth, capacity, sparsity, count(*) AS n,
+LOSSES = f"""
+SELECT {ARCHITECTURE}, sparsity, count(*) AS n,
        avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
 FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
 WHERE r.precision = 'fp32' AND r.status = 'ok'
@@ -100,11 +99,11 @@ def table_one(
     notes = study.demand(sweeps(study)).notes
     stability = [row for row, _ in boundaries(study)]
     cut, quantized, validation = pruned(study), gaps(study), validation_means(study)
-    replicates_pruned = {_key_of_row(row): row.replicates for row in cut}
-    pairs = {_key_of_row(row): row.pairs for row in quantized}
-    losses: dict[Key, list[Loss]] = {}
+    replicates_pruned = {row.key: row.replicates for row in cut}
+    pairs = {row.key: row.pairs for row in quantized}
+    losses: dict[ArchitectureKey, list[Loss]] = {}
     for row in study.query(LOSSES).iter_rows():
-        losses.setdefault(row[:5], []).append(row[5:])
+        losses.setdefault(ArchitectureKey.of(*row[:6]), []).append(row[6:])
     rows: list[TableOneFigure] = []
     for (name, kind), part in groupby(cells(study), key=lambda cell: (cell.dataset, cell.family)):
         members = list(part)
@@ -121,18 +120,18 @@ def table_one(
 
 
 @once
-def validation_means(study: Study) -> dict[Key, float]:
+def validation_means(study: Study) -> dict[ArchitectureKey, float]:
     """Return the mean validation accuracy of every architecture of equal widths in the store."""
-    return {row[:-1]: row[-1] for row in study.query(VALIDATION).iter_rows()}
+    return {ArchitectureKey.of(*row[:-1]): row[-1] for row in study.query(VALIDATION).iter_rows()}
 
 
-def most_accurate(stable: Sequence[Cell], validation: Mapping[Key, float]) -> Cell | None:
+def most_accurate(stable: Sequence[Cell], validation: Mapping[ArchitectureKey, float]) -> Cell | None:
     """Return the stable architecture with the highest mean validation accuracy: test data must not choose it.
 
     Those with fewer than 5 replicates do not contend: a first run of a wider one takes no answer away.
     """
     contenders = [cell for cell in stable if cell.contends]
-    return max(contenders, key=lambda cell: validation.get(key_of(cell), -1.0), default=None)
+    return max(contenders, key=lambda cell: validation.get(cell.key, -1.0), default=None)
 
 
 @dataclass(frozen=True)
@@ -165,22 +164,17 @@ class Contest:
         )
 
 
-def contest(cells: Sequence[Cell], seen: Mapping[Key, int]) -> Contest:
+def contest(cells: Sequence[Cell], seen: Mapping[ArchitectureKey, int]) -> Contest:
     """Return which stable architectures have 5 replicates or more, of their runs and of what `seen` counts.
 
     Where none has enough of what was counted, their runs decide: the figure then says what to run.
     """
     stable = [cell for cell in cells if cell.stable]
-    have = [(cell, min(len(cell.observed), seen.get(key_of(cell), 0))) for cell in stable]
+    have = [(cell, min(len(cell.observed), seen.get(cell.key, 0))) for cell in stable]
     enough = tuple(cell for cell, n in have if n >= MIN_REPLICATES)
     if not enough:
         return Contest(tuple(cell for cell in stable if cell.contends), ())
     return Contest(enough, tuple((cell, n) for cell, n in have if n < MIN_REPLICATES))
-
-
-def key_of(cell: Cell) -> Key:
-    """Return what an architecture is known by in the store."""
-    return cell.protocol_id, cell.dataset_fingerprint, cell.family, cell.depth, cell.capacity
 
 
 def least_harmful(losses: Sequence[Loss], margin: float) -> float:
@@ -256,7 +250,7 @@ def _sparsity(
     contest: Contest,
     best: Cell | None,
     pruned: Sequence[Pruning],
-    losses: Mapping[Key, Sequence[Loss]],
+    losses: Mapping[ArchitectureKey, Sequence[Loss]],
     paper: TableOneRow | None,
 ) -> TableOneFigure:
     """Return the safe sparsity of the best stable architecture: by construction the lower end of its interval."""
@@ -264,7 +258,7 @@ def _sparsity(
     if best is None:
         return _beside(replace(figure, reason="no stable architecture is known"), printed)
     figure = replace(figure, depth=best.depth, capacity=best.capacity)
-    found = next((row for row in pruned if _is(best, row)), None)
+    found = next((row for row in pruned if row.key == best.key), None)
     if found is None:
         return _beside(replace(figure, reason=phrase("it was not pruned: ", _again("convergence", best))), printed)
     wider = contest.wider(best)
@@ -272,7 +266,7 @@ def _sparsity(
     figure = replace(figure, status=found.status, replicates=found.replicates, reason=reason)
     if found.safe_sparsity is None:
         return _beside(figure, printed)
-    high = max(found.safe_sparsity, least_harmful(losses.get(key_of(best), ()), MARGIN))
+    high = max(found.safe_sparsity, least_harmful(losses.get(best.key, ()), MARGIN))
     return _beside(replace(figure, estimate=found.safe_sparsity, ci_low=found.safe_sparsity, ci_high=high), printed)
 
 
@@ -285,7 +279,7 @@ def _gap(
     if least is None:
         return _beside(replace(figure, reason="no stable architecture is known"), printed)
     figure = replace(figure, depth=least.depth, capacity=least.capacity)
-    found = next((row for row in gaps if _is(least, row)), None)
+    found = next((row for row in gaps if row.key == least.key), None)
     if found is None:
         reason = phrase("it was not trained in 8 bits: ", _again("quantization", least))
         return _beside(replace(figure, reason=reason), printed)
@@ -332,11 +326,3 @@ def _beside(figure: TableOneFigure, printed: Printed | None) -> TableOneFigure:
         low, high = printed.interval
         inside = bool(low <= figure.ci_high and (figure.ci_low is None or high >= figure.ci_low))
     return replace(figure, paper=printed.value, paper_inside=inside)
-
-
-def _key_of_row(row: Pruning | QuantizationGap) -> Key:
-    return row.protocol_id, row.dataset_fingerprint, row.family, row.depth, row.capacity
-
-
-def _is(cell: Cell, row: Pruning | QuantizationGap) -> bool:
-    return key_of(cell) == _key_of_row(row)

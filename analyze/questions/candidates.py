@@ -54,8 +54,9 @@ class Cell:
     @property
     def key(self) -> ArchitectureKey:
         """What tells this architecture from another."""
-        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
-        return ArchitectureKey(sweep, self.capacity)
+        return ArchitectureKey.of(
+            self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
+        )
 
     @property
     def observed(self) -> FloatArray:
@@ -97,8 +98,9 @@ class Candidate:
     @property
     def key(self) -> ArchitectureKey:
         """What tells this architecture from another."""
-        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
-        return ArchitectureKey(sweep, self.capacity)
+        return ArchitectureKey.of(
+            self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
+        )
 
     @property
     def name(self) -> str:

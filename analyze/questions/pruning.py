@@ -90,6 +90,13 @@ class Pruning:
     protocol_id: str
     dataset_fingerprint: str
 
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        return ArchitectureKey.of(
+            self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthCrossing:
@@ -132,8 +139,9 @@ class Curves:
     @property
     def key(self) -> ArchitectureKey:
         """What tells this architecture from another."""
-        sweep = SweepKey(self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth)
-        return ArchitectureKey(sweep, self.capacity)
+        return ArchitectureKey.of(
+            self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
+        )
 
 
 @checked

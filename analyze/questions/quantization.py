@@ -16,7 +16,7 @@ from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
 from analyze.stats.result import FloatArray, IntArray, Status
-from analyze.study import Found, Kind, Study, SweepKey, once, study_of
+from analyze.study import ArchitectureKey, Found, Kind, Study, SweepKey, once, study_of
 from store.families import family_rank
 
 if TYPE_CHECKING:
@@ -71,6 +71,13 @@ class QuantizationGap:
     reason: str | None
     protocol_id: str
     dataset_fingerprint: str
+
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        return ArchitectureKey.of(
+            self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

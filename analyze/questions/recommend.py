@@ -20,7 +20,7 @@ from analyze.questions.storage import storage
 from analyze.results import Results
 from analyze.stats.result import Status
 from analyze.stats.safety import MARGIN
-from analyze.study import ArchitectureKey, Study, SweepKey, study_of
+from analyze.study import ARCHITECTURE, ArchitectureKey, Study, study_of
 from analyze.sweeps import sweeps
 from analyze.texts import Command, joined, phrase, quoted
 
@@ -33,8 +33,8 @@ METHOD = (
     "interval, Bonferroni over the candidates"
 )
 
-SECONDS = """
-SELECT dataset, dataset_fingerprint, protocol_id, family, depth, capacity, avg(seconds) AS seconds
+SECONDS = f"""
+SELECT {ARCHITECTURE}, avg(seconds) AS seconds
 FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' GROUP BY ALL
 """
 
@@ -172,16 +172,11 @@ def facts_in(study: Study, margin: float) -> Facts:
     """Return what a study says of its architectures beside their accuracy; `margin` is the loss that is safe."""
     seconds = study.query(SECONDS).iter_rows()
     return Facts(
-        {_key(row): row for row in pruned(study, margin=margin)},
-        {_key(row): row for row in gaps(study)},
-        {ArchitectureKey(SweepKey(*row[:5]), row[5]): row[6] for row in seconds},
+        {row.key: row for row in pruned(study, margin=margin)},
+        {row.key: row for row in gaps(study)},
+        {ArchitectureKey.of(*row[:-1]): row[-1] for row in seconds},
         dict(study.query("SELECT dataset_fingerprint, classes FROM datasets").iter_rows()),
     )
-
-
-def _key(row: Pruning | QuantizationGap) -> ArchitectureKey:
-    sweep = SweepKey(row.dataset, row.dataset_fingerprint, row.protocol_id, row.family, row.depth)
-    return ArchitectureKey(sweep, row.capacity)
 
 
 def _recommendation(

@@ -63,6 +63,8 @@ def _figures(quantity: str, low: float | None, high: float | None) -> str:
 
 def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
     """Return the claims, a table each with a row per scope, below it what the verdicts rest on and what to run."""
+    from analyze.paper.claims.rows import SCALES
+
     if not len(results):
         return stacked([])
     counts = Counter[str](row.verdict for row in results)
@@ -70,7 +72,7 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
     parts: list[RenderableType] = [f"{total}; family-wise error rate at most 5%", ""]
     for (number, title), rows in groupby(results, key=lambda row: (row.claim, row.title)):
         members = list(rows)
-        unit = _unit(members[0].unit)
+        unit = SCALES[members[0].unit]
         heading = f"[bold]{number}. {title}[/]: {members[0].statistic}{unit}"
         table = new_table(None, ["dataset", "family", "verdict"], ["here", "95% CI", "claim", "p", "n"], tight=True)
         reasons = []
@@ -92,13 +94,6 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
                 reasons.append((where, row.to_test))
         parts += [heading, table, "", *remarks(reasons)]
     return stacked(parts)
-
-
-def _unit(unit: str) -> str:
-    """Return how the numbers of a unit are written, where that is not plain."""
-    if unit == "sparsity" or unit.startswith("share"):
-        return ", %"
-    return ", points" if unit.startswith("accuracy") else ""
 
 
 def _value(unit: str, value: float | None) -> str:

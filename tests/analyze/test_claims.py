@@ -6,7 +6,7 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -15,7 +15,7 @@ from scipy import stats
 
 import generate.cli
 from analyze import claims
-from analyze.paper.claims.rows import ClaimVerdict
+from analyze.paper.claims.rows import SCALES, ClaimVerdict, Unit
 from analyze.paper.figures import DATASETS, DECLINE, LARGEST_ACCURACY, LARGEST_GAP, TABLE_ONE
 from analyze.stats.contrasts import all_small, difference_of, mean_of
 from analyze.stats.decline import first_loss, phase_evidence, tolerance
@@ -33,6 +33,10 @@ from tests.planted_claims import EDGE, FALSE, SKEWED, TRUE, WORLDS, World, claim
 from tests.planted_pruning import SPARSITIES, piecewise, straight
 from tests.planted_shapes import planted_shapes, sweeps
 from tests.planted_store import PlantedSweep, write
+
+
+def test_every_unit_says_how_its_numbers_are_written() -> None:
+    assert set(SCALES) == set(get_args(Unit))
 
 
 def test_all_parts_have_to_hold_and_one_is_enough() -> None:

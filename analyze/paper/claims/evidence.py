@@ -56,7 +56,7 @@ class Evidence:
     curves: dict[ArchitectureKey, Curves]
     pairs: tuple[Pairs, ...]
     topologies: tuple[Topologies, ...]
-    validation: dict[tuple[str, str, str, int, int], float]
+    validation: dict[ArchitectureKey, float]
     seed: int
     notes: tuple[str, ...]
 
@@ -90,16 +90,13 @@ class Evidence:
 
     def pruned(self, dataset: str, family: str) -> Contest:
         """Return the stable architectures that claims on pruning can be about, and those that wait for replicates."""
-        counts = {
-            (c.protocol_id, c.dataset_fingerprint, c.family, c.depth, c.capacity): len(c.accuracy)
-            for c in self.curves.values()
-        }
+        counts = {key: len(curves.accuracy) for key, curves in self.curves.items()}
         return contest(self.stable_cells(dataset, family), counts)
 
     def quantized(self, dataset: str, family: str) -> Contest:
         """Return the same for claims on 8 bits."""
         counts = {
-            (p.protocol_id, p.dataset_fingerprint, p.family, p.depth, int(capacity)): int(present.sum())
+            ArchitectureKey(p.key, int(capacity)): int(present.sum())
             for p in self.gaps(dataset, family)
             for capacity, present in zip(p.capacities, p.present, strict=True)
         }

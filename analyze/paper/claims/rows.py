@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from analyze.paper.figures import DATASETS
 from analyze.stats.contrasts import Contrast
@@ -14,6 +14,30 @@ from store.families import FAMILIES, family_facts, family_rank
 
 if TYPE_CHECKING:
     from store.advice import Phase
+
+Unit = Literal[
+    "count",
+    "parameters",
+    "ratio",
+    "sparsity",
+    "share",
+    "share per layer",
+    "share per tenfold width",
+    "accuracy",
+    "accuracy per tenfold parameters",
+]
+SCALES: Mapping[Unit, str] = {
+    "count": "",
+    "parameters": "",
+    "ratio": "",
+    "sparsity": ", %",
+    "share": ", %",
+    "share per layer": ", %",
+    "share per tenfold width": ", %",
+    "accuracy": ", points",
+    "accuracy per tenfold parameters": ", points",
+}
+"""What a heading says of the numbers of a unit: nothing where they are plain, else in what fractions are written."""
 
 Range = tuple[float | None, float | None]
 POSITIVE: Range = (0.0, None)
@@ -29,7 +53,7 @@ class ClaimVerdict:
     dataset: str | None
     family: str | None
     statistic: str
-    unit: str
+    unit: Unit
     estimate: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
@@ -56,7 +80,7 @@ class Question:
     claim: int
     title: str
     statistic: str
-    unit: str
+    unit: Unit
     method: str
     allowed: Range = (None, None)
 
