@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -77,6 +78,7 @@ def largest_share(values: FloatArray) -> float:
     return float(squares.max()) / total if total > TINY**2 else 0.0
 
 
+@lru_cache(maxsize=1024)
 def share_interval(hits: int, n: int, level: float = 0.95) -> Share:
     """Return a share of at least one with its exact interval.
 
