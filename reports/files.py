@@ -140,10 +140,12 @@ def _encode(specification: dict[str, Any], kind: str) -> bytes:
     specification = {**specification, "config": chart_config(LIGHT)}
     if kind == "json":
         return json.dumps(specification, indent=1).encode()
+    # As text: the converter refuses dicts whose keys are numbers, which JSON writes as text.
+    text = json.dumps(specification)
     if kind == "html":
-        return str(vl_convert.vegalite_to_html(specification, bundle=True, renderer="svg")).encode()
+        return str(vl_convert.vegalite_to_html(text, bundle=True, renderer="svg")).encode()
     if kind == "svg":
-        return str(vl_convert.vegalite_to_svg(specification)).encode()
+        return str(vl_convert.vegalite_to_svg(text)).encode()
     if kind == "png":
-        return bytes(vl_convert.vegalite_to_png(specification, scale=2))
-    return bytes(vl_convert.vegalite_to_pdf(specification))
+        return bytes(vl_convert.vegalite_to_png(text, scale=2))
+    return bytes(vl_convert.vegalite_to_pdf(text))

@@ -292,6 +292,14 @@ def test_figure_formats(store: Store, tmp_path: Path, kind: str) -> None:
     assert out.read_bytes().lstrip().startswith(start)
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_can_be_drawn(store: Store, tmp_path: Path, name: str) -> None:
+    """By the converter, which takes less than Vega-Lite's schema does."""
+    result = _figure(store, tmp_path / "figure.svg", name)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "figure.svg").read_text().startswith("<svg")
+
+
 @pytest.mark.parametrize(("name", "view"), [(f.name, v) for f in FIGURES.values() for v in f.views])
 def test_every_view_of_every_figure(findings: Findings, name: str, view: View) -> None:
     subject = findings.subject("digits", "dnn")
