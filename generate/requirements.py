@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from store.errors import MinarchError
 
@@ -17,11 +18,13 @@ TRAINING = {
 
 
 def require_training() -> None:
-    """Check that the extra `train` is installed, without importing any of it.
+    """Check that the extra `train` is installed, without importing any of it, and can be imported.
 
     Raises:
         MinarchError: it is not, or not all of it.
+        FileNotFoundError: the current folder is gone, at which PyTorch's MKL ends the program in its own way.
     """
+    Path.cwd()
     missing = [distribution for module, distribution in TRAINING.items() if find_spec(module) is None]
     if missing:
         raise MinarchError(f"training needs {', '.join(missing)}: pip install 'minarch[train]'")

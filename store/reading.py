@@ -154,7 +154,8 @@ def _is_plain(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.DictionaryType):
         return _is_plain(kind.value_type)
     if isinstance(kind, pa.StructType | pa.MapType) or any(of(kind) for of in _LISTS):
-        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
+        # Parquet has no structs without fields.
+        return kind.num_fields > 0 and all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
     return any(of(kind) for of in _PLAIN)
 
 

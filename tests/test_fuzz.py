@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import subprocess
 import sys
 import time
 import traceback
@@ -28,10 +30,11 @@ from tests.fuzzed_lines import PROGRAMS
 from tests.planted_curves import RISING_CURVES
 from tests.planted_pruning import gentle
 
+ROOT = Path(__file__).parents[1]
 CODES = (0, 1, 2, 130)
 SECONDS = 30
 """Far above what any line takes on the planted store."""
-LINES = 40
+LINES = 30
 """Lines of a test."""
 SIZES, REPLICATES = (1, 2, 5, 10, 20, 50), 5
 WRITING = {
@@ -210,6 +213,40 @@ def check_lines(
 @pytest.mark.parametrize("seed", range(8))
 def test_any_line_ends_well(seed: int, planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_lines(seed, LINES, planted, tmp_path, monkeypatch) == []
+
+
+OUTSIDE = {
+    "analyze": ("regimes",),
+    "generate": ("plan", "convergence", "--family=dnn", "--capacities=2", "--depths=1", "--repeats=1"),
+    "reports": ("figure", "convergence", "--out=/dev/stdout"),
+}
+"""A command of each program that prints; `store` has its own tests."""
+
+
+@pytest.mark.parametrize("program", OUTSIDE)
+@pytest.mark.parametrize("state", ["closed output", "full output", "no folder", "no temporary folder"])
+def test_a_process_in_a_bad_state_ends_well(state: str, program: str, planted: Planted, tmp_path: Path) -> None:
+    gone, missing = tmp_path / "gone", tmp_path / "missing"
+    gone.mkdir()
+    leave = "import os; os.rmdir(os.getcwd()); " if state == "no folder" else ""
+    script = f"{leave}from {program}.__main__ import main; main()"
+    store = fuzzed_lines.STORE if state == "no folder" else planted.store
+    command = [sys.executable, "-c", script, *OUTSIDE[program], "--store", str(store)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    if state == "no temporary folder":
+        environment["TMPDIR"] = str(missing)
+    closing = (lambda: os.close(1)) if state == "closed output" else None
+    with Path("/dev/full" if state == "full output" else "/dev/null").open("wb") as out:
+        done = subprocess.run(
+            command, cwd=gone, env=environment, stdout=out, stderr=subprocess.PIPE, check=False, preexec_fn=closing
+        )
+    assert "Traceback" not in done.stderr.decode()
+    if state == "no temporary folder":
+        assert (done.returncode, done.stderr) == (0, b"")
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{program}: ".encode())
+        assert done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.questions.regimes import Regime, boundaries, first_stable_of
 from analyze.stats.means import mean_interval
-from analyze.stats.onesided import loss_p
+from analyze.stats.onesided import largest_skewness, loss_p
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.stats.selection import fallback, worst_rival_p
@@ -92,6 +92,7 @@ class Candidate:
     drop: float | None
     p_value: float | None
     level: float | None
+    skewness: float | None
     protocol_id: str
     dataset_fingerprint: str
 
@@ -146,6 +147,7 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
                 drop=_drop(cell, contenders),
                 p_value=value,
                 level=at,
+                skewness=_skewness(cell, contenders, limits),
             )
     return [judged.get(id(cell)) or _evidence(cell, scope, _why_not_tested(cell), None) for cell in cells]
 
@@ -194,6 +196,15 @@ def _drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
     return max(means, default=None)
 
 
+def _skewness(cell: Cell, contenders: Sequence[Cell], limits: Limits) -> float | None:
+    """Return the skewness, largest in size, of what is tested: losses against the rivals, paired, and accuracies."""
+    tested = [other.accuracy - cell.accuracy for other in contenders if other is not cell]
+    tested += [] if limits.min_accuracy is None else [-cell.accuracy]
+    seen = [values[~np.isnan(values)] for values in tested]
+    found = [largest_skewness(values[:, None]) for values in seen if len(values) >= MIN_REPLICATES]
+    return max(found, key=abs, default=None)
+
+
 def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:
     observed = cell.observed
     ends = mean_interval(observed, level).interval if level is not None else (None, None)
@@ -218,6 +229,7 @@ def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Cand
         drop=None,
         p_value=None,
         level=None,
+        skewness=None,
         protocol_id=cell.protocol_id,
         dataset_fingerprint=cell.dataset_fingerprint,
     )

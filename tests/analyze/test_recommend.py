@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import nctdtr, stdtrit
+from scipy.stats import skew
 
 from analyze import Recommendation, Results, recommend, regimes
 from analyze.questions.guess import Odds
@@ -307,6 +308,22 @@ def test_failures_seen_raise_what_is_left_open(tmp_path: Path) -> None:
     (first, *_) = recommend(write(tmp_path / "dead.duckdb", PlantedSweep(accuracy=accuracy))).evidence
     assert (first.failures, first.replicates) == (1, 30)
     assert first.failure_bound == pytest.approx(0.1486, abs=5e-5)
+
+
+def test_the_evidence_says_how_skewed_its_losses_are(tmp_path: Path) -> None:
+    accuracy = 0.9 + 0.002 * np.random.default_rng(5).standard_normal((12, 20))
+    accuracy[3, 0] -= 0.08
+    rows = recommend(write(tmp_path / "skewed.duckdb", PlantedSweep(accuracy=accuracy))).evidence
+    losses = accuracy[None] - accuracy[:, None]
+    with np.errstate(invalid="ignore"):  # Against itself it loses nothing.
+        found = np.asarray(skew(losses, axis=-1, bias=False))
+    np.fill_diagonal(found, 0.0)
+    tested = [row for row in rows if row.p_value is not None]
+    assert tested
+    for row in tested:
+        one = found[LADDER.index(row.capacity)]
+        assert row.skewness == pytest.approx(one[np.abs(one).argmax()], rel=0.2)
+    assert {row.skewness for row in rows if row.p_value is None} <= {None}
 
 
 def test_a_training_stuck_half_way_failed_as_in_regimes(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from generate.datasets import Dataset
+from generate.datasets.dataset import Split
 from generate.executors import DaskWorkers, LocalWorkers
 from generate.leases import Leases
 from generate.plan import Request, Unit, make_plan
@@ -28,6 +30,7 @@ from generate.sweep import ATTEMPTS, Progress, run_sweep
 from generate.worker import run_unit
 from store.errors import MinarchError
 from store.results import Store
+from tests.generate.datasets.files import write_tree
 
 PROGRAM = Path(sys.executable).parent / "generate"
 SWEEP = ["convergence", "--family", "dnn", "--capacities", "1,2,5", "--epochs", "4"]
@@ -230,6 +233,22 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert not [process for process in family if runs(process)]
     assert stored(tmp_path) >= 12
+
+
+def test_models_that_never_got_a_validation_image_right_are_counted(tmp_path: Path) -> None:
+    """A tenth of 40 images is held out: 4 of random pixels, at which a network that saw 36 for one epoch guesses."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(40, 1, 8, 8), dtype=np.uint8)
+    split = Split(images, np.arange(40) % 4)
+    write_tree(tmp_path / "noise", split, split)
+    wanted = ("--dataset", "noise", "--depths", "1", "--capacities", "1", "--epochs", "1", "--repeats", "12")
+    process = generate("convergence", "--family", "dnn", *wanted, folder=tmp_path)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    query = "SELECT count(*) FILTER (validation_accuracy = 0) AS none, count(*) AS n FROM runs"
+    none, runs = Store(tmp_path / "s.duckdb").query(query).row(0)
+    assert 0 < none < runs == 12
+    assert f"generate: {none} models never got a validation image right" in errors, output
 
 
 def trained(output: str) -> int:

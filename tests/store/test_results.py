@@ -307,6 +307,8 @@ def test_one_connection_of_this_process_that_reads_delays_nothing(store: Store) 
         ("WITH d AS (DELETE FROM runs RETURNING *) SELECT * FROM d", ""),
         ("SELECT ?", ""),
         ("SELECT [INTERVAL 1 DAY] AS x", "column x has a type that data frames lack"),
+        ("SELECT {} AS x", "column x has a type that data frames lack"),
+        ("SELECT [{'a': {}}] AS x", "column x has a type that data frames lack"),
         ("SELECT {'a': INTERVAL 1 DAY} AS x", "column x has a type that data frames lack"),
         ("SELECT union_value(a := 1) AS x", "column x has a type that data frames lack"),
         ("SELECT DATE 'infinity' AS x", "column x has a time outside of the years 1 to 9999"),
