@@ -7,7 +7,7 @@ from pathlib import Path
 
 GENERATE = Path(__file__).parents[2] / "generate"
 MOST_POSITIONAL = 6
-COMPILED = {"kernel", "part", "inline", "njit", "intrinsic", "_declare"}
+COMPILED = {"kernel", "part", "inline", "njit", "intrinsic"}
 """Decorators of compiled code, which has neither keywords nor objects."""
 
 

@@ -21,7 +21,7 @@ from generate.engine.simd.adam import update_without_fusing
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.forward import activate, exponentiate
 from generate.engine.vit.pack import VitKernelPack
-from generate.engine.vit.tiles import linear, product
+from generate.engine.vit.products import linear, product
 from generate.families.vit import WIDTHS as VIT_WIDTHS
 from generate.families.vit import VitProtocol
 from generate.protocol import Training

@@ -59,7 +59,7 @@ def update_weights(
             wide, o = tile_vectors(vectors - v), 0
             while o < count:
                 high, at = tile_rows(count - o), o * row + v * LANES
-                places = (at, row, 0), ((first + o) * lanes, lanes, 1), (v * LANES, 0, row)
+                places = (at, row), ((first + o) * lanes, lanes, 1), (v * LANES, row)
                 tile(gradient, delta, rows, *places, (number, 0), (high, wide))
                 o += high
             v += wide
@@ -127,7 +127,7 @@ def backward(
         rows = image_rows
         if k > begin:
             at -= inputs * lanes
-            places = (0, lanes, 0), (layer[WEIGHTS], 1, row), (0, 0, lanes)
+            places = (0, lanes), (layer[WEIGHTS], 1, row), (0, lanes)
             multiply(below, state.weights, delta, *places, (inputs, lanes // LANES, outputs))
             if quantized:
                 pass_gate(work.gate, at, below, inputs * lanes)

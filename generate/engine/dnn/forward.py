@@ -65,7 +65,7 @@ def forward(
         inputs, row, outputs, relu = layer[INPUTS], layer[ROW], layer[OUTPUTS], k < end - 1
         if quantized:
             quantize_weights(state, layer, 1 + 2 * k, observe)
-        places = (at, lanes, 0), (layer[WEIGHTS], row, 1), (source_at, 0, lanes)
+        places = (at, lanes), (layer[WEIGHTS], row, 1), (source_at, lanes)
         multiply(hidden, state.weights, source, *places, (outputs, lanes // LANES, inputs))
         add_biases(state.parameters, layer[BIASES], hidden, at, outputs, lanes, relu)
         if quantized:

@@ -9,26 +9,26 @@ function below unrolls over its length, and so one loop serves every tile size: 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from generate.engine.simd.blocks import INDEX, Block, Matrix, add_outer, data_of
 from generate.engine.simd.vector import (
     _FLAGS,
-    _FLOAT,
-    _FLOATS,
     _broadcast,
     _constant,
     _emit_maximum,
     _emit_minimum,
     _lanewise,
-    _pointer,
     vector,
 )
 
 _pack_array: Any = cgutils.pack_array
 _unpack_tuple: Any = cgutils.unpack_tuple
+_CORNER = (INDEX(0), INDEX(0))
 
 
 def _rows_type(count: int) -> Any:
@@ -36,18 +36,25 @@ def _rows_type(count: int) -> Any:
     return tuple_type(vector, count)
 
 
-def _step(context: Any, builder: Any, index: Any, stride: Any, count: int) -> Any:
-    """Return the LLVM value index + count * stride."""
-    return builder.add(index, builder.mul(stride, context.get_constant(types.intp, count)))
+def _pack(builder: Any, block: Block) -> Any:
+    return _pack_array(builder, list(chain.from_iterable(block)))
 
 
-def _load_vector(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.load(_pointer(context, builder, kind, array, index, _FLOATS), align=4)
+def _unpack(builder: Any, tile: Any, width: int) -> Block:
+    vectors = _unpack_tuple(builder, tile)
+    return [vectors[first : first + width] for first in range(0, len(vectors), width)]
 
 
-def _load_everywhere(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    value = builder.load(_pointer(context, builder, kind, array, index, _FLOAT), align=4)
-    return _broadcast(builder, value)
+def _numbers(builder: Any, data: Any, index: Any) -> Matrix:
+    """Return a column of neighbouring floats that begins at `index`."""
+    return Matrix(builder, data, (index, INDEX(1), INDEX(0)), vectors=False)
+
+
+def _outer(builder: Any, tile: Any, rows: Matrix, columns: Any) -> Any:
+    """Return a tile plus the outer product of the first column of `rows` and a tuple of vectors."""
+    across = _unpack_tuple(builder, columns)
+    sums = _unpack(builder, tile, len(across))
+    return _pack(builder, add_outer(builder, sums, chain(*rows.load(_CORNER, (len(sums), 1))), across))
 
 
 @intrinsic
@@ -66,9 +73,8 @@ def spread_tile(typing_context: Any, array: Any, index: Any, rows: Any, columns:
     height, width = len(rows), len(columns)
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        starts = [_step(context, builder, args[1], context.get_constant(types.intp, 1), i) for i in range(height)]
-        numbers = [_load_everywhere(context, builder, call.args[0], args[0], start) for start in starts]
-        return _pack_array(builder, [number for number in numbers for _ in range(width)])
+        numbers = _numbers(builder, data_of(context, builder, call, args, 0), args[1])
+        return _pack(builder, [line * width for line in numbers.load(_CORNER, (height, 1))])
 
     return _rows_type(height * width)(array, types.intp, rows, columns), emit
 
@@ -76,13 +82,13 @@ def spread_tile(typing_context: Any, array: Any, index: Any, rows: Any, columns:
 @intrinsic
 def load_rows(typing_context: Any, array: Any, index: Any, stride: Any, like: Any) -> Any:
     """Return vectors from `array[index + i * stride]` on, i < len(like)."""
+    height = len(like)
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        array, index, stride, _ = args
-        starts = [_step(context, builder, index, stride, i) for i in range(call.return_type.count)]
-        return _pack_array(builder, [_load_vector(context, builder, call.args[0], array, start) for start in starts])
+        rows = Matrix(builder, data_of(context, builder, call, args, 0), (*args[1:3], INDEX(0)))
+        return _pack(builder, rows.load(_CORNER, (height, 1)))
 
-    return _rows_type(len(like))(array, types.intp, types.intp, like), emit
+    return _rows_type(height)(array, types.intp, types.intp, like), emit
 
 
 @intrinsic
@@ -93,13 +99,8 @@ def load_tile(
     height, width = len(rows), len(columns)
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        array, index, row_stride, column_stride, *_ = args
-        tile = []
-        for number in range(height * width):
-            start = _step(context, builder, index, row_stride, number // width)
-            start = _step(context, builder, start, column_stride, number % width)
-            tile.append(_load_vector(context, builder, call.args[0], array, start))
-        return _pack_array(builder, tile)
+        matrix = Matrix(builder, data_of(context, builder, call, args, 0), args[1:4])
+        return _pack(builder, matrix.load(_CORNER, (height, width)))
 
     return _rows_type(height * width)(array, types.intp, types.intp, types.intp, rows, columns), emit
 
@@ -109,10 +110,8 @@ def store_rows(typing_context: Any, array: Any, index: Any, stride: Any, rows: A
     """Write vector i of `rows` to `array` from index + i * stride on."""
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        array, index, stride, rows = args
-        for i, row in enumerate(_unpack_tuple(builder, rows)):
-            start = _step(context, builder, index, stride, i)
-            builder.store(row, _pointer(context, builder, call.args[0], array, start, _FLOATS), align=4)
+        matrix = Matrix(builder, data_of(context, builder, call, args, 0), (*args[1:3], INDEX(0)))
+        matrix.store(_CORNER, _unpack(builder, args[3], 1))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, rows), emit
@@ -126,11 +125,8 @@ def store_tile(
     width = len(columns)
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        array, index, row_stride, column_stride, _, tile = args
-        for number, value in enumerate(_unpack_tuple(builder, tile)):
-            start = _step(context, builder, index, row_stride, number // width)
-            start = _step(context, builder, start, column_stride, number % width)
-            builder.store(value, _pointer(context, builder, call.args[0], array, start, _FLOATS), align=4)
+        matrix = Matrix(builder, data_of(context, builder, call, args, 0), args[1:4])
+        matrix.store(_CORNER, _unpack(builder, args[5], width))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, columns, tile), emit
@@ -169,14 +165,8 @@ def add_scaled(typing_context: Any, tile: Any, array: Any, index: Any, columns: 
     """
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        tile, array, index, columns = args
-        sums, columns = _unpack_tuple(builder, tile), _unpack_tuple(builder, columns)
-        one = context.get_constant(types.intp, 1)
-        for i in range(len(sums) // len(columns)):
-            number = _load_everywhere(context, builder, call.args[1], array, _step(context, builder, index, one, i))
-            for j, column in enumerate(columns, start=i * len(columns)):
-                sums[j] = _lanewise(builder, "fmuladd", number, column, sums[j])
-        return _pack_array(builder, sums)
+        numbers = _numbers(builder, data_of(context, builder, call, args, 1), args[2])
+        return _outer(builder, args[0], numbers, args[3])
 
     return tile(tile, array, types.intp, columns), emit
 
@@ -189,13 +179,8 @@ def add_products(typing_context: Any, tile: Any, array: Any, index: Any, stride:
     """
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        tile, array, index, stride, columns = args
-        sums, columns = _unpack_tuple(builder, tile), _unpack_tuple(builder, columns)
-        for i in range(len(sums) // len(columns)):
-            row = _load_vector(context, builder, call.args[1], array, _step(context, builder, index, stride, i))
-            for j, column in enumerate(columns, start=i * len(columns)):
-                sums[j] = _lanewise(builder, "fmuladd", row, column, sums[j])
-        return _pack_array(builder, sums)
+        rows = Matrix(builder, data_of(context, builder, call, args, 1), (*args[2:4], INDEX(0)))
+        return _outer(builder, args[0], rows, args[4])
 
     return tile(tile, array, types.intp, types.intp, columns), emit
 
@@ -205,11 +190,10 @@ def combine(typing_context: Any, array: Any, index: Any, rows: Any) -> Any:
     """Return the sum over i of `array[index + i]` * rows[i], a vector. Added up in two halves: half the wait."""
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        array, index, rows = args
-        one = context.get_constant(types.intp, 1)
+        rows = _unpack_tuple(builder, args[2])
+        numbers = _numbers(builder, data_of(context, builder, call, args, 0), args[1])
         halves = [_constant(0), _constant(0)]
-        for i, row in enumerate(_unpack_tuple(builder, rows)):
-            number = _load_everywhere(context, builder, call.args[0], array, _step(context, builder, index, one, i))
+        for i, (number, row) in enumerate(zip(chain(*numbers.load(_CORNER, (len(rows), 1))), rows, strict=True)):
             halves[i % 2] = _lanewise(builder, "fmuladd", number, row, halves[i % 2])
         return builder.fadd(*halves, flags=_FLAGS)
 

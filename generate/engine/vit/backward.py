@@ -35,7 +35,7 @@ from generate.engine.vit.layout import (
     block_space,
     block_weights,
 )
-from generate.engine.vit.tiles import linear, product
+from generate.engine.vit.products import linear, product
 
 
 @kernel(VOID(FLOATS, INT, INT, INT, INT, INT, INT))

@@ -32,7 +32,7 @@ from generate.engine.vit.layout import (
     block_space,
     block_weights,
 )
-from generate.engine.vit.tiles import linear, product
+from generate.engine.vit.products import linear, product
 
 NORM_EPSILON = 1e-5
 ZEROS = (0, 0, 0)

@@ -40,6 +40,7 @@ from generate.engine.vit.layout import (
     model_weights,
     scratch_space,
 )
+from generate.engine.vit.products import linear
 from generate.engine.vit.rounding import (
     clip_weight_gradients,
     quantize,
@@ -48,7 +49,6 @@ from generate.engine.vit.rounding import (
     update_from_extremes,
     widen,
 )
-from generate.engine.vit.tiles import linear
 from generate.engine.vit.weights import fold, unfold
 
 INPUT, EMBEDDING, BLOCK, HEAD = 0, 1, 2, 10
