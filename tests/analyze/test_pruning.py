@@ -15,7 +15,7 @@ from analyze.stats.pruning import best_splits, pruning_phases
 from analyze.stats.result import FLOOR, FloatArray, Remark, Shortage
 from analyze.stats.safety import safe_ratio
 from tests import planted_pruning
-from tests.analyze.levels import FAST, SLOW, at_least, at_most, held
+from tests.analyze.levels import design, held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
@@ -27,14 +27,21 @@ MANY = pytest.param(range(11_000, 11_200), id="200")
 """Of 200 stores an interval that covers 95% misses 20 at most in 999 of 1000 tries, one that covers 85% more in 95%."""
 
 
+NEARLY_ALL = design(0.005, 0.1)
+"""What docs/method.md has for all of 400 stores is held against 90%, and what it has for none against 10%."""
+
+
 @pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_planted_phases_are_found(replicates: int, seeds: range) -> None:
-    tally = pruning_tally(planted_pruning.piecewise, replicates, seeds)
-    at_least(tally.detected, tally.stores, 0.99)
+def test_planted_phases_are_found(replicates: int) -> None:
+    tally = pruning_tally(planted_pruning.piecewise, replicates, NEARLY_ALL.seeds(1000))
+    assert tally.stores - tally.detected <= NEARLY_ALL.allowed
     for name in ("plateau_end", "floor_start", "onset", "collapse"):
-        at_least(tally.exact[name], tally.having[name], 0.95)
-        at_least(tally.covered[name], tally.given[name], 0.95)
+        assert tally.having[name] == tally.stores
+        assert tally.stores - tally.exact[name] <= NEARLY_ALL.allowed
+        if replicates == 5 and name in ("onset", "collapse"):
+            assert tally.given[name] == 0
+        else:
+            assert tally.stores - tally.covered[name] <= NEARLY_ALL.allowed
 
 
 @pytest.mark.parametrize("replicates", [10, 30])
@@ -61,10 +68,9 @@ def test_five_replicates_give_operational_points_without_intervals() -> None:
 
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_a_straight_line_has_no_phases(replicates: int, seeds: range) -> None:
-    tally = pruning_tally(planted_pruning.straight, replicates, seeds)
-    at_most(tally.detected, tally.stores, 0.02)
+def test_a_straight_line_has_no_phases(replicates: int) -> None:
+    tally = pruning_tally(planted_pruning.straight, replicates, NEARLY_ALL.seeds(1000))
+    assert tally.detected <= NEARLY_ALL.allowed
 
 
 @pytest.mark.parametrize(
@@ -174,9 +180,11 @@ def _true_crossing() -> float:
 
 
 def test_crossings_are_covered_and_rarely_invented() -> None:
+    """Of 2000 other pairs of curves 90.4% of intervals cover the truth, and one pair of equal ones is said to cross."""
     deeper, shallower, truth = _logistic(14, 0.92), _logistic(10, 0.96), _true_crossing()
+    covering = design(0.1, 0.2)
     covered = invented = 0
-    for seed in range(60):
+    for seed in covering.seeds(1000):
         rng = np.random.default_rng(seed)
         found = crossing(_noisy(deeper, rng), _noisy(shallower, rng), SPARSITIES, rng=rng)
         assert found.status == "detected"
@@ -184,8 +192,8 @@ def test_crossings_are_covered_and_rarely_invented() -> None:
         assert found.interval is not None
         covered += int(found.interval[0] <= truth <= found.interval[1])
         invented += crossing(_noisy(deeper, rng), _noisy(deeper, rng), SPARSITIES, rng=rng).status == "detected"
-    at_least(covered, 60, 0.92)
-    at_most(invented, 60, 0.05)
+    assert covering.stores - covered <= covering.allowed
+    held(invented, covering.stores, 0.002, 0.1)
 
 
 @pytest.fixture(scope="module")

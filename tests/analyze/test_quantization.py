@@ -13,7 +13,7 @@ from analyze import integer_agreement, quantization, quantization_trends, wordin
 from analyze.stats.gaps import gap_trend, paired_gap
 from analyze.stats.means import share_interval
 from analyze.stats.result import Remark, Shortage
-from tests.analyze.levels import at_least, at_most, held
+from tests.analyze.levels import held
 from tests.analyze.shown import body, documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE
@@ -21,9 +21,8 @@ from tests.planted_quantization import LOG_PARAMETERS, pairs
 from tests.planted_store import PlantedSweep, parameters, write
 from tests.tally import death_coverage, gap_coverage, trend_tally
 
-MANY = range(13_000, 13_200)
-"""So many stores, of which the first size counts, since the sizes of a store share noise: an interval that covers as
-measured on other stores passes in 999 of 1000 tries, one that covers 10 points less fails in more than 95 of 100."""
+# Of a store the first size counts, since its sizes share noise. Intervals that cover as measured on other stores pass
+# in 999 of 1000 tries, those that cover 10 points less fail in more than 95 of 100.
 
 
 @pytest.mark.parametrize(
@@ -31,22 +30,23 @@ measured on other stores passes in 999 of 1000 tries, one that covers 10 points 
     [(False, 5, 0.045), (False, 10, 0.05), (False, 30, 0.05), (True, 5, 0.085), (True, 10, 0.075), (True, 30, 0.06)],
 )
 def test_intervals_of_gaps_cover(skewed: bool, replicates: int, missed: float) -> None:
-    seeds = range(13_000, 13_000 + (300 if skewed else 200))
-    covered, intervals = gap_coverage(replicates, seeds, skewed=skewed, sizes=1)
+    """On 3000 other stores 3.5 to 5.8% miss. Far wider intervals, which would cover 99.5%, are found out too."""
+    covered, intervals = gap_coverage(replicates, range(13_000, 13_600), skewed=skewed, sizes=1)
     held(intervals - covered, intervals, missed, missed + 0.1)
-    at_most(covered, intervals, 0.98)
+    held(covered, intervals, 0.965, 0.995)
 
 
 @pytest.mark.parametrize("replicates", [5, 10, 30])
 def test_intervals_of_death_rates_cover(replicates: int) -> None:
-    covered, intervals = death_coverage(replicates, MANY, rate=0.2, sizes=1)
+    covered, intervals = death_coverage(replicates, range(13_000, 13_200), rate=0.2, sizes=1)
     held(intervals - covered, intervals, 0.05, 0.15)
 
 
-@pytest.mark.parametrize(("replicates", "power"), [(5, 0.55), (10, 0.95), (30, 0.99)])
-def test_trends_are_found_and_covered(replicates: int, power: float) -> None:
-    falling = trend_tally(replicates, MANY, slope=-0.01)
-    at_least(falling.located, falling.stores, power)
+@pytest.mark.parametrize(("replicates", "missed"), [(5, 0.3), (10, 0.025), (30, 0.001)])
+def test_trends_are_found_and_covered(replicates: int, missed: float) -> None:
+    """On 2000 other stores 70, 98 and 100% are found."""
+    falling = trend_tally(replicates, range(13_000, 13_600), slope=-0.01)
+    held(falling.stores - falling.located, falling.stores, missed, missed + 0.1)
     held(falling.stores - falling.covered, falling.stores, 0.05, 0.15)
     flat = trend_tally(replicates, range(14_000, 14_620), slope=0.0)
     held(flat.located, flat.stores, 0.05, 0.1)

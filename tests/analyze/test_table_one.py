@@ -16,7 +16,7 @@ from analyze.paper.figures import DATASETS, TABLE_ONE
 from analyze.paper.table_one import least_harmful
 from analyze.stats.result import FloatArray
 from analyze.terminal import table_one_table
-from tests.analyze.levels import FAST, SLOW, at_least, at_most
+from tests.analyze.levels import design
 from tests.analyze.shown import documented
 from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER, SIZES
@@ -93,11 +93,14 @@ def test_other_datasets_have_no_figure_of_the_paper(store: Path) -> None:
     assert {(row.paper, row.paper_inside) for row in table_one(store, "planted")} == {(None, None)}
 
 
-@pytest.mark.parametrize("seeds", [FAST, SLOW])
-def test_the_upper_end_is_seldom_below_the_truth(seeds: range) -> None:
-    """The loss at sparsity 0.5 is exactly the margin, that beyond it clear: 0.5 is not harmful."""
+def test_the_upper_end_is_seldom_below_the_truth() -> None:
+    """The loss at sparsity 0.5 is exactly the margin, that beyond it clear: 0.5 is not harmful.
+
+    In 2000 other tables it is called so in 3.8%.
+    """
+    level = design(0.04, 0.1)
     low = 0
-    for seed in seeds:
+    for seed in level.seeds(1000):
         rng = np.random.default_rng(seed)
         losses = np.array([0.0, 0.01, 0.03, 0.1])[:, None] + 0.006 * rng.standard_normal((4, 10))
         table = [
@@ -105,16 +108,15 @@ def test_the_upper_end_is_seldom_below_the_truth(seeds: range) -> None:
             for sparsity, row in zip((0.25, 0.5, 0.75, 1.0), losses, strict=True)
         ]
         low += least_harmful(table, 0.01) < 0.5
-    at_most(low, len(seeds), 0.05)
+    assert low <= level.allowed
 
 
-@pytest.mark.parametrize(
-    "seeds",
-    [pytest.param(range(1000, 1003), id="3"), pytest.param(range(2000, 2100), id="100", marks=pytest.mark.slow)],
-)
-def test_the_interval_of_the_least_over_four_depths_covers(seeds: range, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_interval_of_the_least_over_four_depths_covers(tmp_path: Path) -> None:
+    """Those of 25 other stores all do."""
+    covering = design(0.01, 0.15)
     covered = 0
-    for seed in seeds:
+    for seed in covering.seeds(2000):
         rng = np.random.default_rng(seed)
         depths = [
             PlantedSweep(accuracy=accuracies(rng, boundary), depth=depth)
@@ -123,7 +125,7 @@ def test_the_interval_of_the_least_over_four_depths_covers(seeds: range, tmp_pat
         row = figures(write(tmp_path / f"{seed}.duckdb", *depths), "planted")["parameters"]
         truth = min(parameters(LADDER[b], d) for d, b in ((1, 6), (2, 5), (3, 5), (4, 4)))
         covered += row.ci_low is not None and row.ci_high is not None and row.ci_low <= truth <= row.ci_high
-    at_least(covered, len(seeds), 0.95)
+    assert covering.stores - covered <= covering.allowed
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,12 @@ def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: str, size: int,
 
 
 def test_bfloat16_reaches_the_accuracies_of_float32(mnist: Dataset) -> None:
-    """Same replicates, so same splits, orders and initial weights: paired, and as distributions."""
-    sizes: list[tuple[int, ...]] = [(200, 200)]
-    ours, half = (engine_accuracies("dnn", sizes, mnist, 2, 4, compute) for compute in FORMATS)
-    print("float32", ours.mean(0).round(4), "bf16", half.mean(0).round(4), "difference", (ours - half).mean(0).round(4))
-    for model in range(len(sizes)):
-        assert stats.ks_2samp(ours[:, model], half[:, model]).pvalue > LEVEL
-        assert abs(np.mean(ours[:, model] - half[:, model])) < 0.01
+    """Same replicates, so same splits, orders and initial weights: paired. Equal accuracies would be float32 twice."""
+    ours, half = (engine_accuracies("dnn", [(200, 200)], mnist, 2, 4, compute) for compute in FORMATS)
+    print("float32", ours.mean().round(4), "bf16", half.mean().round(4), "difference", (ours - half).mean().round(4))
+    assert ours.mean() > 0.95
+    assert (ours != half).any()
+    assert abs((ours - half).mean()) < 0.01
 
 
 def compare_quantized(family: str, size: int, mnist: Dataset, epochs: int, replicates: int) -> None:

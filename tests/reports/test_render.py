@@ -212,7 +212,8 @@ def test_topologies_are_those_of_the_analysis(store: Store, findings: Findings, 
     assert all(
         line[3].startswith(f"{100 * (row.topology_sd or 0):.2f}") for line, row in zip(spread, found, strict=True)
     )
-    assert "Topologies of equal width" in report.read_text(encoding="utf-8")
+    panel = report.read_text(encoding="utf-8").split('id="panel-digits-dnn"')[1].split('id="panel-')[0]
+    assert "Topologies of equal width" in panel
     without = findings.subject("mnist", "dnn")
     assert without is not None
     assert tables.shapes(without) == []
@@ -263,10 +264,14 @@ def test_wrong_inputs_are_one_line(
         (1, "no runs yet", ["--store", str(empty.path)]),
         (1, "no store at", ["--store", str(tmp_path / "none.duckdb")]),
         (1, "no folder", ["--store", str(store.path), "--out", str(tmp_path / "no" / "r.html")]),
-        (1, "'p0'", ["--store", str(store.path), "--protocol", "p0"]),
-        (2, "dnn", ["--store", str(store.path), "--family", "rnn"]),
+        (
+            1,
+            "fp32 runs of equal widths of protocol 'p0', only of protocol-",
+            ["--store", str(store.path), "--protocol", "p0"],
+        ),
+        (2, "'rnn' is not one of 'dnn', 'cnn', 'vit'", ["--store", str(store.path), "--family", "rnn"]),
         (2, "is a directory", ["--store", str(store.path), "--out", str(tmp_path)]),
-        (2, "--dataset", ["--store", str(store.path), "--colour"]),
+        (2, "--colour", ["--store", str(store.path), "--colour"]),
     ]
     for code, message, arguments in cases:
         given = arguments if "--out" in arguments else [*arguments, "--out", out]
@@ -395,7 +400,8 @@ def test_a_single_replicate_is_drawn_without_spread(tmp_path: Path) -> None:
     store = plant(tmp_path / "one.duckdb", replicates=1)
     result = invoke("render", "--no-claims", "--store", str(store.path), "--out", str(tmp_path / "one.html"))
     assert result.exit_code == 0, result.output
-    assert "too little data" in (tmp_path / "one.html").read_text(encoding="utf-8")
+    regimes = (tmp_path / "one.html").read_text(encoding="utf-8").split("<h5>Regimes</h5>")[1].split("</table>")[0]
+    assert regimes.count('<span class="badge insufficient">too little data</span>') == 2 * 4, "two boundaries, 4 depths"
 
 
 def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) -> None:
@@ -413,7 +419,9 @@ def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) ->
     out = tmp_path / "int8.html"
     result = invoke("render", "--no-claims", "--store", str(target.path), "--out", str(out))
     assert result.exit_code == 0, result.output
-    assert "No DNN runs" in out.read_text(encoding="utf-8")
+    page = out.read_text(encoding="utf-8")
+    assert "No DNN runs on Digits yet: <code>generate convergence --dataset digits --family dnn --" in page
+    assert "No DNN runs in 8 bits" not in page
 
 
 def test_too_few_pairs_give_no_empty_gap_figure(tmp_path: Path) -> None:

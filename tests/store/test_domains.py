@@ -106,8 +106,8 @@ def test_an_import_of_the_impossible_is_refused_by_table_column_and_row(
         target.import_(folder)
     text = str(caught.value)
     assert text.startswith(f"{table}: column ")
-    assert " in the row of " in text
-    assert "run_id " in text or "dataset_fingerprint " in text
+    identity = "dataset_fingerprint" if table == "datasets" else "run_id"
+    assert f" in the row of {identity} " in text
     assert "allowed is " in text
     assert "\n" not in text
     # A depth, say, that cannot be shows where the widths do not fit it, too.
@@ -170,9 +170,8 @@ def test_the_spool_sets_the_impossible_aside(
     spool.write(store.spool, make_records([run], pruning=False), "impossible")
     spool.write(store.spool, make_records([make_run((4,))]), "after")
     assert store.ingest() == 2
-    assert [path.name.split("-")[1] for path in spool.damaged(store.spool)] == ["impossible.parquet"] or (
-        "impossible" in spool.damaged(store.spool)[0].name
-    )
+    (damaged,) = spool.damaged(store.spool)
+    assert "impossible" in damaged.name
     assert reason in caplog.text
     assert store.query("SELECT capacity FROM runs ORDER BY 1")["capacity"].to_list() == [2, 4]
 

@@ -26,40 +26,17 @@ from generate.engine.cnn.kernel import (
     update,
 )
 from generate.engine.cnn.layout import TILE, Integers, Layout, Rounding, Table, Work
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
 from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.adam import ADAM, Adam
 from generate.engine.simd.compile import kernel, part
 from generate.engine.simd.memory import Floats
-from generate.engine.simd.vector import (
-    LANES,
-    largest,
-    load,
-    maximum,
-    minimum,
-    smallest,
-    splat,
-    store,
-)
+from generate.engine.simd.vector import LANES, load, store
 
 INPUT, CONVOLUTION, LINEAR, CONVOLUTION_WEIGHT, LINEAR_WEIGHT, QUANTIZERS = range(6)
 """Places in the quantizers of a model, and their number."""
 
 _INFINITY = np.float32(np.inf)
-
-
-@part
-def _observe(values: Floats, start: int, size: int, low: np.float32, high: np.float32) -> tuple[np.float32, np.float32]:
-    """Return the smallest and largest of low, high and `size` values; NaN if there is one."""
-    lows, highs = splat(low), splat(high)
-    whole = start + size - size % LANES
-    for index in range(start, whole, LANES):
-        row = load(values, index)
-        lows, highs = minimum(lows, row), maximum(highs, row)
-    low, high = smallest(lows), largest(highs)
-    for index in range(whole, start + size):
-        low, high = min(low, values[index]), max(high, values[index])
-    return low, high
 
 
 @part
@@ -78,11 +55,10 @@ def _round_parameters(
     """Write the parameters that the network computes with: rounded weights, and biases as they are."""
     start, weights, row = layout.start, layout.start + layout.weights, layout.row
     if observe:
-        low, high = _observe(parameters, start, layout.channels * layout.taps, _INFINITY, -_INFINITY)
+        low, high = extremes(parameters, start, 1, 0, layout.channels * layout.taps, _INFINITY, -_INFINITY)
         update_quantizer(quantizers, first + CONVOLUTION_WEIGHT, low, high, True)
-        low, high = _INFINITY, -_INFINITY
-        for k in range(layout.classes):
-            low, high = _observe(parameters, weights + k * row, layout.channels * layout.positions, low, high)
+        size = layout.channels * layout.positions
+        low, high = extremes(parameters, weights, layout.classes, row, size, _INFINITY, -_INFINITY)
         update_quantizer(quantizers, first + LINEAR_WEIGHT, low, high, True)
     round_weights(parameters, start, layout.biases, quantizers, first + CONVOLUTION_WEIGHT, rounded)
     for index in range(start + layout.biases, weights, LANES):
@@ -97,8 +73,7 @@ def _observe_activations(
     """Return the range of low, high and the activations of one tile of images."""
     for channel in range(layout.channels):
         source = ((images // TILE) * layout.channels + channel) * TILE * layout.line
-        for image in range(count):
-            low, high = _observe(work.activations, source + image * layout.line, layout.positions, low, high)
+        low, high = extremes(work.activations, source, count, layout.line, layout.positions, low, high)
     return low, high
 
 
@@ -106,9 +81,7 @@ def _observe_activations(
 def _round_logits(count: int, layout: Layout, work: Work, quantizers: Floats, quantizer: int, observe: bool) -> None:
     """Round the logits, in place, to the levels 0 .. 255 and back; keep in the scores which were inside."""
     if observe:
-        low, high = _INFINITY, -_INFINITY
-        for image in range(count):
-            low, high = _observe(work.errors, image * layout.error_row, layout.classes, low, high)
+        low, high = extremes(work.errors, 0, count, layout.error_row, layout.classes, _INFINITY, -_INFINITY)
         update_quantizer(quantizers, quantizer, low, high, False)
     scale, zero = quantizers[quantizer * COLUMNS + SCALE], quantizers[quantizer * COLUMNS + ZERO_POINT]
     inverse = np.float32(1) / scale

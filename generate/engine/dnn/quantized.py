@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 
 from generate.engine.dnn.layout import BOOL, FLOATS, INPUTS, INT, INTS, OUTPUTS, ROW, STATE, VOID, WEIGHTS, WORK
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
 from generate.engine.quantize.weights import round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.vector import (
     LANES,
-    largest,
     load,
     maximum,
     minimum,
     round_even,
-    smallest,
     splat,
     store,
     where_greater,
@@ -30,17 +28,9 @@ def quantize_weights(state: Any, layer: Any, quantizer: int, observe: bool) -> N
     inputs, row, outputs, start = layer[INPUTS], layer[ROW], layer[OUTPUTS], layer[WEIGHTS]
     parameters = state.parameters
     if observe:
-        low = high = parameters[start]
-        whole = inputs // LANES * LANES
-        lows, highs = splat(low), splat(high)
-        for o in range(outputs):
-            at = start + o * row
-            for j in range(at, at + whole, LANES):
-                value = load(parameters, j)
-                lows, highs = minimum(value, lows), maximum(value, highs)
-            for j in range(at + whole, at + inputs):
-                low, high = min(low, parameters[j]), max(high, parameters[j])
-        update_quantizer(state.quantizers, quantizer, min(low, smallest(lows)), max(high, largest(highs)), True)
+        some = parameters[start]
+        low, high = extremes(parameters, start, outputs, row, inputs, some, some)
+        update_quantizer(state.quantizers, quantizer, low, high, True)
     round_weights(parameters, start, outputs * row, state.quantizers, quantizer, state.weights)
 
 
@@ -55,16 +45,8 @@ def quantize_outputs(
     """
     hidden, gate = work.hidden, work.gate
     if observe:
-        low = high = hidden[at]
-        whole = images // LANES * LANES
-        lows, highs = splat(low), splat(high)
-        for row in range(at, at + outputs * lanes, lanes):
-            for b in range(row, row + whole, LANES):
-                value = load(hidden, b)
-                lows, highs = minimum(value, lows), maximum(value, highs)
-            for b in range(row + whole, row + images):
-                low, high = min(low, hidden[b]), max(high, hidden[b])
-        update_quantizer(state.quantizers, quantizer, min(low, smallest(lows)), max(high, largest(highs)), False)
+        low, high = extremes(hidden, at, outputs, lanes, images, hidden[at], hidden[at])
+        update_quantizer(state.quantizers, quantizer, low, high, False)
     scale = state.quantizers[quantizer * COLUMNS + SCALE]
     zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
     inverse, first, last = splat(np.float32(1) / scale), splat(np.float32(0)), splat(np.float32(255))

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.simd.compile import kernel
+from generate.engine.simd.compile import kernel, part
+from generate.engine.simd.vector import LANES, largest, load, maximum, minimum, smallest, splat
 
 LOW, HIGH, SCALE, ZERO_POINT, COLUMNS = range(5)
 """Places in the row of a quantizer, and its length."""
@@ -68,3 +69,19 @@ def update_quantizer(quantizers: Any, row: int, low: Any, high: Any, symmetric: 
         zero_point = 0.0
     state[SCALE] = rounded
     state[ZERO_POINT] = np.float32(min(max(np.rint(zero_point), first), last))
+
+
+@part
+def extremes(
+    values: Any, first: int, rows: int, stride: int, size: int, low: np.float32, high: np.float32
+) -> tuple[np.float32, np.float32]:
+    """Return the smallest and largest of `low`, `high` and `size` values of each of `rows` rows, `stride` apart."""
+    lows, highs, whole = splat(low), splat(high), size // LANES * LANES
+    for row in range(rows):
+        begin = first + row * stride
+        for j in range(begin, begin + whole, LANES):
+            value = load(values, j)
+            lows, highs = minimum(value, lows), maximum(value, highs)
+        for j in range(begin + whole, begin + size):
+            low, high = min(low, values[j]), max(high, values[j])
+    return min(low, smallest(lows)), max(high, largest(highs))

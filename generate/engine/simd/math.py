@@ -8,28 +8,22 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from generate.engine.simd import vector as simd
-from generate.engine.simd.vector import LANES
+from generate.engine.simd.vector import _FLOATS, _INTS, LANES, _constant, _lanewise
 
 _absolute: Any = simd.absolute
 _copysign: Any = simd.copysign
 _splat: Any = simd.splat
 
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_INTS = ir.VectorType(ir.IntType(32), LANES)
 _ROUNDER = 1.5 * 2.0**23
 # 2^r on [-1/2, 1/2], Cephes' `exp2f`.
 _POWERS = (1.535336188e-4, 1.339887440e-3, 9.618437357e-3, 5.550332471e-2, 2.402264791e-1, 6.931472028e-1, 1.0)
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
-
-
-def _constant(value: float) -> Any:
-    return ir.Constant(_FLOATS, [value] * LANES)
 
 
 def _type_exp2(typing_context: Any, x: Any) -> Any:
@@ -39,15 +33,13 @@ def _type_exp2(typing_context: Any, x: Any) -> Any:
     """
 
     def emit(context: Any, builder: Any, call: Any, args: Any) -> Any:
-        get_function: Any = cgutils.get_or_insert_function
-        fused = get_function(builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), f"llvm.fmuladd.v{LANES}f32")
         low = _constant(-125.0)
         safe = builder.select(builder.fcmp_ordered("<", args[0], low), low, args[0])
         shifted = builder.fadd(safe, _constant(_ROUNDER))
         rest = builder.fsub(safe, builder.fsub(shifted, _constant(_ROUNDER)))
         power = _constant(_POWERS[0])
         for coefficient in _POWERS[1:]:
-            power = builder.call(fused, [power, rest, _constant(coefficient)])
+            power = _lanewise(builder, "fmuladd", power, rest, _constant(coefficient), flags=())
         exponent = builder.shl(builder.bitcast(shifted, _INTS), ir.Constant(_INTS, [23] * LANES))
         return builder.bitcast(builder.add(builder.bitcast(power, _INTS), exponent), _FLOATS)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, update_quantizer
+from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
 from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.math import within
@@ -29,9 +29,7 @@ from generate.engine.vit.layout import BOOL, FLOAT, FLOATS, INT, UINT16S, VOID
 def quantize_weights(weights: Any, out: Any, first: int, stop: int, quantizers: Any, row: int, observe: bool) -> None:
     """Write to `out` the weights from `first` to `stop`, fake-quantized; observe them first if asked to."""
     if observe:
-        low = high = weights[first]
-        for k in range(first + 1, stop):
-            low, high = min(low, weights[k]), max(high, weights[k])
+        low, high = extremes(weights, first, 1, 0, stop - first, weights[first], weights[first])
         update_quantizer(quantizers, row, low, high, True)
     round_weights(weights, first, stop - first, quantizers, row, out)
 
