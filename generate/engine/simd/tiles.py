@@ -54,7 +54,9 @@ def _outer(builder: Any, tile: Any, rows: Matrix, columns: Any) -> Any:
     """Return a tile plus the outer product of the first column of `rows` and a tuple of vectors."""
     across = _unpack_tuple(builder, columns)
     sums = _unpack(builder, tile, len(across))
-    return _pack(builder, add_outer(builder, sums, chain(*rows.load(_CORNER, (len(sums), 1))), across))
+    # One row is loaded at a time: all at once would take registers from the sums.
+    values = (rows.at(pointer) for (pointer,) in rows.pointers(_CORNER, (len(sums), 1)))
+    return _pack(builder, add_outer(builder, sums, values, across))
 
 
 @intrinsic
