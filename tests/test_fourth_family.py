@@ -164,7 +164,8 @@ def test_it_is_on_the_page(swept: Store, tmp_path: Path) -> None:
     panel = page.split('id="panel-digits-toy"')[1].split('id="panel-')[0]
     assert re.search(r'id="tab-digits-toy"[^>]*>\s*Toy Net\s*<', page)
     columns = re.findall("<th[^>]*>([^<]+)</th>", panel.split("<h5>Regimes</h5>")[1].split("</thead>")[0])
-    assert columns[:4] == ["Boundary", "Projections", "Status", "Random features"]
+    assert columns[:4] == ["Boundary", "Projections", "Status", "Features"]
+    assert "Random features" in panel.split("<h5>Regimes</h5>")[0], "of the axis of the chart"
 
 
 def test_commands_that_add_to_it_are_known(swept: Store) -> None:
