@@ -180,7 +180,7 @@ def shapes(seeds: range) -> Iterator[str]:
             equal = equivalence_tally(topologies, replicates, seeds, difference=0.0, margin=0.01)
             counted = (apart.equivalent, apart.different, apart.covered, equal.equivalent)
             shares = (share(count, len(seeds)) for count in counted)
-            yield row(topologies, replicates, *shares, f"{equal.stated:.3f}")
+            yield row(topologies, replicates, *shares, average(equal.stated, 3))
     yield ""
     yield from header("3 topologies at the margin, noise", "R", "equivalent", "different", "covered")
     for kind in ("skewed", "rare"):

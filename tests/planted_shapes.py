@@ -102,13 +102,13 @@ def sweeps(planted: PlantedShapes, **options: Any) -> Iterator[PlantedSweep]:
 
 @dataclass(frozen=True)
 class ShapeTally:
-    """What was found in planted topologies: counts of stores; `stated` is the mean power stated."""
+    """What was found in planted topologies: counts of stores; `stated` are the powers stated, one per store."""
 
     stores: int
     equivalent: int
     different: int
     covered: int
-    stated: float
+    stated: tuple[float, ...]
 
 
 def equivalence_tally(
@@ -125,7 +125,7 @@ def equivalence_tally(
         equivalent=sum(row.p is not None and row.p <= LEVEL for row in found),
         different=sum(row.p_different is not None and row.p_different <= LEVEL for row in found),
         covered=sum(row.interval is not None and row.interval[0] <= difference <= row.interval[1] for row in found),
-        stated=float(np.mean([row.power or 0.0 for row in found])),
+        stated=tuple(row.power or 0.0 for row in found),
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from analyze.questions.candidates import Candidate, Cell, Limits, weights
 from analyze.stats.onesided import RESAMPLES
+from analyze.stats.onesided_power import one_sided_power
 from analyze.stats.result import FLOOR, LEVEL, FloatArray
 from analyze.stats.sample_size import POWER, least
 from analyze.study import ArchitectureKey
@@ -55,20 +55,15 @@ class Odds:
     def power(self, one: int, n: int, level: float, margin: float) -> float:
         """Return the probability that n replicates show row `one` to be good enough, at a one-sided level.
 
-        That all its tests reject, as if they were independent: they go together, so it is rather more. By the normal
-        approximation to the noncentral t distribution, within 0.005 of it.
-
-        Source: Abramowitz and Stegun (1964), Handbook of Mathematical Functions, 26.7.10.
+        That all its tests reject, as if they were independent: they go together, so it is rather more.
         """
         if level < 1 / (1 + RESAMPLES):
             return 0.0  # No bootstrap p value is as small as that.
         rivals = np.arange(len(self.drops)) != one
         room = np.append(margin - self.drops[one, rivals], self.slack[one])
         sd = np.append(self.sds[one, rivals], self.spread[one])
-        t = float(stdtrit(n - 1, 1 - level))
-        shifted = room * np.sqrt(n) / np.sqrt(sd**2 + FLOOR**2)
-        found = ndtr((shifted - t * (1 - 0.25 / (n - 1))) / np.sqrt(1 + t**2 / (2 * (n - 1))))
-        return float(np.prod(found))
+        shift = room * np.sqrt(n) / np.sqrt(sd**2 + FLOOR**2)
+        return float(np.prod(one_sided_power(shift, n, level)))
 
 
 def best_guess(
