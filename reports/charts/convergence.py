@@ -169,12 +169,12 @@ def _boundary_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart
     )
     strip: dict[str, Any] = {"yOffset": alt.ExprRef(f"-6 - {parts.STRIP_ROW} * datum.row"), "clip": True}
     return [
-        base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2="to:Q"),
+        base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2=alt.X2("to:Q")),
         base.mark_rule(strokeWidth=1.6, clip=True).encode(x=place, strokeDash=dash, tooltip=tooltip),
         base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", **strip).encode(
-            x=start, x2="to:Q", y=alt.value("height"), tooltip=tooltip
+            x=start, x2=alt.X2("to:Q"), y=alt.YValue("height"), tooltip=tooltip
         ),
         base.mark_point(filled=True, size=44, opacity=1, **strip).encode(
-            x=place, y=alt.value("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+            x=place, y=alt.YValue("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
         ),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -26,12 +26,14 @@ STRIP_ROW = 7
 
 @dataclass(frozen=True)
 class Drawing:
-    """A chart and the frames that its layers name.
+    """Layers, what stands around them in a chart, and the frames that they name.
 
-    They come together only in the dictionary: Altair would hold every row to Vega-Lite's schema, which takes minutes.
+    They come together only in the dictionary: Altair would hold every row to Vega-Lite's schema, which takes minutes,
+    and its `LayerChart` copies all layers deeply, again in every copy of itself, to share what ours do not have.
     """
 
-    chart: alt.LayerChart
+    layers: Sequence[alt.Chart]
+    surroundings: Mapping[str, Any]
     frames: Mapping[str, pl.DataFrame]
 
     def to_dict(self, *, validate: bool = True) -> dict[str, Any]:
@@ -39,7 +41,10 @@ class Drawing:
 
         With `validate` Altair holds all but the rows to Vega-Lite's schema, which takes most of the time.
         """
-        specification: dict[str, Any] = self.chart.to_dict(validate=validate)
+        layers = [layer.to_dict(validate=False, context={"top_level": False}) for layer in self.layers]
+        specification = {"$schema": alt.SCHEMA_URL, **self.surroundings, "layer": layers}
+        if validate:
+            alt.TopLevelLayerSpec.validate(specification)
         rounded = {name: frame.with_columns(selectors.float().round(5)) for name, frame in self.frames.items()}
         return {**specification, "datasets": {name: frame.to_dicts() for name, frame in rounded.items()}}
 
@@ -159,8 +164,8 @@ def curve_layers(
     base = named(frame).transform_filter(where).encode(x=x, color=depth_colour(depths, family))
     mean = accuracy_axis("mean")
     return [
-        band(base).mark_area(opacity=0.16, clip=True).encode(y=accuracy_axis("sd_low"), y2="sd_high:Q"),
-        base.mark_rule(clip=True, strokeWidth=1.5).encode(y=accuracy_axis("ci_low"), y2="ci_high:Q"),
+        band(base).mark_area(opacity=0.16, clip=True).encode(y=accuracy_axis("sd_low"), y2=alt.Y2("sd_high:Q")),
+        base.mark_rule(clip=True, strokeWidth=1.5).encode(y=accuracy_axis("ci_low"), y2=alt.Y2("ci_high:Q")),
         base.mark_line(clip=True, strokeWidth=2).encode(y=mean),
         base.mark_point(clip=True, filled=True, size=46, opacity=1, cursor="pointer").encode(
             y=mean, shape=depth_shape(depths, family), tooltip=tooltip
@@ -175,7 +180,7 @@ def chance_line(chance: float, *, label_at: Literal["start", "end"] = "end") -> 
     label = named("one").mark_text(style="reference-label", clip=True, text="chance", align=align)
     return [
         named("one").mark_rule(style="reference", clip=True).encode(y=y),
-        label.encode(y=y, x=alt.value(4 if label_at == "start" else "width")),
+        label.encode(y=y, x=alt.XValue(4 if label_at == "start" else "width")),
     ]
 
 
@@ -219,16 +224,15 @@ def figure(
     parameters = {name: alt.VariableParameter(name=name, value=value) for name, value in values.items()}
     if y.highs:
         parameters["top"] = alt.VariableParameter(name="top", expr=f"({json.dumps(y.highs)})[chosen]")
-    chart = alt.LayerChart(
-        layer=layers,
-        params=list(parameters.values()),
-        title=alt.TitleParams(title, subtitle=subtitle),
-        description=alternative,
-        width=WIDTH,
-        height=HEIGHT,
-        usermeta={"zoom": {"x": asdict(x), "y": asdict(y)}},
-    )
-    return Drawing(chart, {"one": pl.DataFrame({"one": [1]}), **frames})
+    surroundings = {
+        "params": [parameter.to_dict(validate=False) for parameter in parameters.values()],
+        "title": {"text": title, "subtitle": subtitle},
+        "description": alternative,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "usermeta": {"zoom": {"x": asdict(x), "y": asdict(y)}},
+    }
+    return Drawing(layers, surroundings, {"one": pl.DataFrame({"one": [1]}), **frames})
 
 
 def close_up(means: list[float]) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def pruning(
         parts.named("curves")
         .transform_filter(f"datum.capacity !== chosen && {parts.VISIBLE}")
         .mark_line(style="context", clip=True)
-        .encode(x=x, y=parts.accuracy_axis("mean"), detail=["depth:N", "capacity:N"])
+        .encode(x=x, y=parts.accuracy_axis("mean"), detail=[alt.Detail("depth:N"), alt.Detail("capacity:N")])
     )
     return parts.figure(
         [
@@ -100,10 +100,10 @@ def _phase_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
     safe = base.transform_filter("isValid(datum.safe_sparsity)")
     return [
         phases.mark_rect(opacity=alt.ExprRef("length(depths) > 1 ? 0.03 : 0.1"), clip=True).encode(
-            x=decline, x2="floor_start:Q"
+            x=decline, x2=alt.X2("floor_start:Q")
         ),
         phases.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", yOffset=foot, clip=True).encode(
-            x=decline, x2="floor_start:Q", y=alt.value("height"), tooltip=tooltip
+            x=decline, x2=alt.X2("floor_start:Q"), y=alt.YValue("height"), tooltip=tooltip
         ),
         safe.mark_rule(strokeWidth=1.6, strokeDash=[6, 4], clip=True).encode(
             x=parts.at(x, "safe_sparsity"), tooltip=tooltip

@@ -40,7 +40,7 @@ def accuracies(precisions: pl.DataFrame, *, dataset: str, family: str, chance: f
             *parts.chance_line(chance),
             parts.band(base)
             .mark_area(opacity=0.1, clip=True)
-            .encode(y=parts.accuracy_axis("sd_low"), y2="sd_high:Q", detail="precision:N"),
+            .encode(y=parts.accuracy_axis("sd_low"), y2=alt.Y2("sd_high:Q"), detail=alt.Detail("precision:N")),
             base.mark_line(strokeWidth=2, clip=True).encode(y=mean, strokeDash=dash),
             base.mark_point(filled=True, size=42, opacity=1, clip=True, cursor="pointer").encode(
                 y=mean, shape=parts.depth_shape(depths, family), tooltip=tooltip
@@ -92,7 +92,7 @@ def gap(gaps: pl.DataFrame, *, dataset: str, family: str) -> parts.Drawing:
         [
             parts.chosen_capacity(x),
             zero,
-            base.mark_rule(strokeWidth=1.5, clip=True).encode(y=y("ci_low"), y2="ci_high:Q"),
+            base.mark_rule(strokeWidth=1.5, clip=True).encode(y=y("ci_low"), y2=alt.Y2("ci_high:Q")),
             base.mark_line(strokeWidth=2, clip=True).encode(y=y("gap")),
             base.mark_point(filled=True, size=46, opacity=1, clip=True, cursor="pointer").encode(
                 y=y("gap"), shape=parts.depth_shape(depths, family), tooltip=tooltip

@@ -45,7 +45,7 @@ def shapes(
     return parts.figure(
         [
             *parts.chance_line(chance),
-            base.mark_line(strokeWidth=1, opacity=0.4, clip=True).encode(detail="shape:N"),
+            base.mark_line(strokeWidth=1, opacity=0.4, clip=True).encode(detail=alt.Detail("shape:N")),
             base.mark_point(filled=True, size=26, opacity=0.75, clip=True).encode(
                 shape=parts.depth_shape(depths, family), tooltip=tooltip
             ),
