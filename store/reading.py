@@ -125,7 +125,8 @@ def _batches(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parame
 
         reader = result(batches_of, connection, sql, _BATCH, parameters)
         _check_schema(reader.schema)
-        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        # `from_pylist` would import pandas.
+        yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in reader.schema], schema=reader.schema)
         while (rows := result(_next, reader)) is not None:
             yield rows
 
