@@ -172,9 +172,9 @@ def _boundary_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart
         base.mark_rect(opacity=0.05, clip=True).encode(x=start, x2=alt.X2("to:Q")),
         base.mark_rule(strokeWidth=1.6, clip=True).encode(x=place, strokeDash=dash, tooltip=tooltip),
         base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", **strip).encode(
-            x=start, x2=alt.X2("to:Q"), y=alt.YValue("height"), tooltip=tooltip
+            x=start, x2=alt.X2("to:Q"), y=parts.foot(), tooltip=tooltip
         ),
         base.mark_point(filled=True, size=44, opacity=1, **strip).encode(
-            x=place, y=alt.YValue("height"), shape=parts.depth_shape(depths, family), tooltip=tooltip
+            x=place, y=parts.foot(), shape=parts.depth_shape(depths, family), tooltip=tooltip
         ),
     ]

@@ -103,7 +103,7 @@ def _phase_layers(x: alt.X, depths: list[int], family: str) -> list[alt.Chart]:
             x=decline, x2=alt.X2("floor_start:Q")
         ),
         phases.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round", yOffset=foot, clip=True).encode(
-            x=decline, x2=alt.X2("floor_start:Q"), y=alt.YValue("height"), tooltip=tooltip
+            x=decline, x2=alt.X2("floor_start:Q"), y=parts.foot(), tooltip=tooltip
         ),
         safe.mark_rule(strokeWidth=1.6, strokeDash=[6, 4], clip=True).encode(
             x=parts.at(x, "safe_sparsity"), tooltip=tooltip
