@@ -21,6 +21,8 @@ from .questions.quantization import QuantizationTrend as QuantizationTrend
 from .questions.quantization import integer_agreement as integer_agreement
 from .questions.quantization import quantization as quantization
 from .questions.quantization import quantization_trends as quantization_trends
+from .questions.reach import Reach as Reach
+from .questions.reach import reach as reach
 from .questions.recommend import Recommendation as Recommendation
 from .questions.recommend import Recommendations as Recommendations
 from .questions.recommend import recommend as recommend
@@ -32,6 +34,9 @@ from .questions.shapes import ShapeThreshold as ShapeThreshold
 from .questions.shapes import shape_components as shape_components
 from .questions.shapes import shape_thresholds as shape_thresholds
 from .questions.shapes import shapes as shapes
+from .questions.statement import Statement as Statement
+from .questions.statement import Statements as Statements
+from .questions.statement import statement as statement
 from .results import Results as Results
 from .study import Study as Study
 

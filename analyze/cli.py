@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypedDict
 
 import click
 
@@ -43,6 +43,15 @@ class Request:
     what: tuple[Path, tuple[str, ...], tuple[str, ...], str | None]
     seed: int
     destination: Destination
+
+
+class Limited(TypedDict):
+    """The limits of a recommendation, as its options give them."""
+
+    max_drop: float
+    max_parameters: int | None
+    max_bytes: int | None
+    min_accuracy: float | None
 
 
 def number_option(name: str, meaning: str, default: float | None = None) -> Decorator:
@@ -197,6 +206,7 @@ def quantization(asked: Request, shown: str | None) -> None:
 @number_option("min_accuracy", "Test accuracy, a fraction, that must be exceeded.")
 @click.option("--explain", is_flag=True, help="The reasoning too, and the evidence as a table.")
 @click.option("--evidence", is_flag=True, help="Instead: every architecture with its verdict.")
+@click.option("--statement", is_flag=True, help="Instead: a statement to cite, as Markdown, or with --format json.")
 @common_options
 def recommend(
     asked: Request,
@@ -206,29 +216,32 @@ def recommend(
     min_accuracy: float | None,
     explain: bool,
     evidence: bool,
+    statement: bool,
 ) -> None:
     """Recommend the smallest architecture that is stable and good enough.
 
     For each dataset and family, and over all families: the architecture with the fewest parameters that is
     non-inferior to the best stable one within --max-drop, its expected accuracy, how far it can be pruned, whether
-    8 bits are safe, and its bytes. If nothing qualifies: why, and which sweep would decide it.
+    8 bits are safe, and its bytes. If nothing qualifies: why, and which sweep would decide it. --statement: all of it
+    to cite, with the data, what varied, the share of trainings that reach an accuracy, what stays open, and versions.
 
     \b
     Examples:
       analyze recommend --dataset mnist --explain
       analyze recommend --dataset mnist --family dnn --max-bytes 20000
+      analyze recommend --dataset mnist --statement --out mnist.md
     """
+    limits = Limited(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
+    if statement:
+        from analyze.questions.statement import statement as state
+        from analyze.terminal.output import emit_statements
+
+        emit_statements(state(*asked.what, **limits, seed=asked.seed), asked.destination)
+        return
     from analyze import terminal
     from analyze.questions.recommend import recommend as answer
 
-    found = answer(
-        *asked.what,
-        max_drop=max_drop,
-        max_parameters=max_parameters,
-        max_bytes=max_bytes,
-        min_accuracy=min_accuracy,
-        seed=asked.seed,
-    )
+    found = answer(*asked.what, **limits, seed=asked.seed)
     if evidence:
         emit(found.evidence, asked.destination, terminal.evidence_table)
         return

@@ -19,6 +19,7 @@ from tests.planted_claims import WORLDS, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
+from tests.planted_reach import CHOICES, NOISES, reach_tally
 from tests.planted_recommend import guess_tally, recommend_tally
 from tests.planted_shapes import (
     COMPONENTS,
@@ -209,11 +210,18 @@ def shapes(seeds: range) -> Iterator[str]:
 
 def recommend(seeds: range) -> Iterator[str]:
     """Yield the lines on recommendations."""
-    columns = ("unstable", "too bad", "any wrong one passes", "larger than need be", "interval covers")
+    columns = (
+        "unstable",
+        "too bad",
+        "any wrong one passes",
+        "larger than need be",
+        "interval covers",
+        "share overstated",
+    )
     yield from header("R", "something is recommended", *columns)
     for replicates in REPLICATES:
         t = recommend_tally(replicates, seeds)
-        counts = (t.unstable, t.too_bad, t.any_wrong, t.larger, t.covered)
+        counts = (t.unstable, t.too_bad, t.any_wrong, t.larger, t.covered, t.overstated)
         yield row(replicates, share(t.made, t.stores), *(share(count, t.made) for count in counts))
     yield ""
     yield from header("R", "something is guessed", "good enough", "replicates advised", "then proven", "wrongly")
@@ -222,6 +230,16 @@ def recommend(seeds: range) -> Iterator[str]:
         advised = f"{g.replicates / max(g.named, 1):.0f}"
         proven, wrong = share(g.proven, g.named), share(g.wrong, g.named)
         yield row(replicates, share(g.made, g.stores), share(g.good, g.made), advised, proven, wrong)
+    yield ""
+
+
+def reach(seeds: range) -> Iterator[str]:
+    """Yield the lines on the share of trainings that reach the target."""
+    yield from header("trainings", "R", *(f"overstated of {choice}" for choice in CHOICES))
+    for noise in NOISES:
+        for replicates in REPLICATES:
+            t = reach_tally(noise, replicates, seeds)
+            yield row(noise, replicates, *(share(t.wrong[choice], t.stores) for choice in CHOICES))
     yield ""
 
 
@@ -259,6 +277,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "drops": drops,
     "shapes": shapes,
     "recommend": recommend,
+    "reach": reach,
     "claims": claims,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from analyze.questions.reach import reach_in_words
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, percent, points
 from reports.provenance import duration
 from store.families import family_facts
@@ -66,6 +67,7 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
         "network": _name(row["family"], row["depth"], row["capacity"], spelled=row["scope"] == "all"),
         "parameters": count(row["parameters"]),
         "failures": _failures(row),
+        "reach": reach_in_words(row["reach"], row["reached"], row["replicates"], row["reach_share"]),
         "accuracy": percent(row["accuracy"]),
         "interval": _interval(row["ci_low"], row["ci_high"], percent),
         "pruning": "not known" if row["safe_sparsity"] is None else percent(row["safe_sparsity"], 0),

@@ -95,7 +95,7 @@ def figure(
 
     It shows one dataset and family.
 
-    NAME: convergence, pruning, quantization, shapes or epochs.
+    NAME: convergence, pruning, quantization, shapes, epochs or reach.
 
     \b
     Examples:

@@ -42,8 +42,8 @@ class View:
 class Figure:
     """A figure: its heading, its views, its table, and what a subject lacks for it.
 
-    `replicates` says that single runs can be shown, `layered` that it is for
-    families whose depth is chosen.
+    `replicates` says that single runs can be shown, `layered` that it is for families whose depth is chosen, `answers`
+    that it stands with the report's answer, not with the results of its family.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Figure:
     switch: str = "View"
     replicates: bool = False
     layered: bool = False
+    answers: bool = False
 
 
 def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], Drawing]:
@@ -126,6 +127,12 @@ def _epochs(quantity: Literal["loss", "accuracy"]) -> Callable[[Subject], Drawin
     return chart
 
 
+def _reach(subject: Subject) -> Drawing:
+    from reports.charts.reach import reach
+
+    return reach(subject.reach, dataset=subject.dataset, family=subject.family)
+
+
 def _lacking(frame: str, kind: str, phase: Phase) -> Callable[[Subject, Advice], Missing | None]:
     """Return the check that a subject's frame has rows, with the words and the phase for when it has none."""
 
@@ -191,6 +198,14 @@ FIGURES: Mapping[str, Figure] = {
             "Learning curves",
             (View("loss", "Loss", _epochs("loss")), View("accuracy", "Accuracy", _epochs("accuracy"))),
             _lacking("curves", "learning curves", "convergence"),
+        ),
+        Figure(
+            "reach",
+            "Reliability",
+            (View("reach", "Reliability", _reach),),
+            _lacking("reach", "networks that are stable", "convergence"),
+            table=tables.reach,
+            answers=True,
         ),
     )
 }

@@ -22,6 +22,7 @@ from analyze import (
     learning_curves,
     pruning,
     quantization,
+    reach,
     recommend,
     regimes,
     shape_components,
@@ -67,6 +68,8 @@ class Subject:
         shape_components: Per depth, how much of the spread is of sizes, topologies and replicates.
         curves: Per depth, capacity, epoch and split: loss, accuracy.
         onsets: Architectures whose test loss rises before training ends.
+        reach: Per depth and capacity, as `analyze.reach` has them: share of trainings that reach the target, with its
+            bounds, and whether that is the network `recommended` of the family; no rows where none is stable.
     """
 
     dataset: str
@@ -85,6 +88,7 @@ class Subject:
     shape_components: pl.DataFrame
     curves: pl.DataFrame
     onsets: pl.DataFrame
+    reach: pl.DataFrame
 
     @property
     def depths(self) -> list[int]:
@@ -167,11 +171,12 @@ def load(
     if found.missing and (protocol or not found.content):
         raise MinarchError(found.missing)
     facts = in_order(study.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
+    recommendations = recommend(study).frame()
     return Findings(
-        subjects=_subjects(study, facts),
+        subjects=_subjects(study, facts, recommendations),
         families=tuple(families),
         notes=regimes(study).notes,
-        recommendations=recommend(study).frame(),
+        recommendations=recommendations,
         table_one=table_one(study).frame(),
         claims=claims(study).frame() if with_claims else None,
         dataset_facts=facts,
@@ -205,7 +210,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort([*order, *keys], maintain_order=True)
 
 
-def _subjects(study: Study, facts: pl.DataFrame) -> tuple[Subject, ...]:
+def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame) -> tuple[Subject, ...]:
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
     boundaries = regimes(study).frame()
     frames = {
@@ -218,6 +223,7 @@ def _subjects(study: Study, facts: pl.DataFrame) -> tuple[Subject, ...]:
         "gaps": quantization(study).frame(),
         "safety": pruning(study).frame(),
         "crossings": depth_crossings(study).frame(),
+        "reach": _marked(reach(study).frame(), recommendations),
         "shape_thresholds": shape_thresholds(study).frame().join(varied, on=IDENTITY, how="semi"),
         "shape_components": shape_components(study).frame().join(varied, on=IDENTITY, how="semi"),
     }
@@ -247,9 +253,19 @@ def _subjects(study: Study, facts: pl.DataFrame) -> tuple[Subject, ...]:
                 shape_components=own["shape_components"],
                 curves=_thinned(own["curves"]),
                 onsets=own["onsets"].filter(pl.col("status") == "detected"),
+                reach=own["reach"],
             )
         )
     return tuple(subjects)
+
+
+def _marked(shares: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
+    """Return the shares with `recommended`: whether that is the network recommended of its family."""
+    architecture = [*IDENTITY, "depth", "capacity"]
+    chosen = recommendations.filter(pl.col("scope") == pl.col("family")).select(architecture)
+    marked = chosen.with_columns(recommended=pl.lit(True))
+    joined = shares.join(marked, on=architecture, how="left", maintain_order="left")
+    return joined.with_columns(pl.col("recommended").fill_null(False))
 
 
 def _thinned(curves: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from reports.findings import Findings, Subject
 
 TITLE = "The smallest network that learns reliably"
+BESIDE_ANSWER = 200
+"""Height in pixels of a figure that stands with the answer."""
 
 
 def render(findings: Findings) -> str:
@@ -38,6 +40,7 @@ def render(findings: Findings) -> str:
         **provenance.headline(findings),
         "answers": answered,
         "remarks": answer.remarks(findings),
+        "reliability": _reliability(findings, figures, data),
         "several": any(row["overall"] for row in answered),
         "of_paper": any(dataset in paper.PAPER for dataset in findings.datasets),
         "table_one": paper.table_one(findings),
@@ -133,7 +136,7 @@ def _family(
     figures_of = [
         _figure(findings, figure, subject, prefix, figures, data)
         for figure in FIGURES.values()
-        if family_facts(family).layered or not figure.layered
+        if not figure.answers and (family_facts(family).layered or not figure.layered)
     ]
     return {
         **common,
@@ -147,6 +150,23 @@ def _family(
         "figures": sorted(figures_of, key=lambda figure: figure["missing"] is not None),
         "tables": [tables.regimes(subject), *tables.safe_pruning(subject), *tables.shapes(subject)],
     }
+
+
+def _reliability(
+    findings: Findings, figures: dict[str, dict[str, Any]], data: dict[str, Any]
+) -> list[Mapping[str, object]]:
+    """Return the figures that stand with the answer, of every dataset and family that has the rows for them."""
+    found: list[Mapping[str, object]] = []
+    for subject in findings.subjects:
+        prefix = f"{findings.key(subject.dataset)}/{subject.family}"
+        for figure in (figure for figure in FIGURES.values() if figure.answers):
+            drawn = _figure(findings, figure, subject, prefix, figures, data)
+            if drawn["missing"] is None:
+                figures[f"{prefix}/{figure.name}"]["height"] = BESIDE_ANSWER
+                where = f"{dataset_name(subject.dataset)}, {FAMILIES[subject.family]}"
+                depth_word = DEPTHS[subject.family][1].capitalize()
+                found.append({**drawn, "where": where, "depths": subject.depths, "depth_word": depth_word})
+    return found
 
 
 def _has_choice(subject: Subject) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from reports.charts.vocabulary import FAMILIES, dataset_name
-from store.words import counted
+from store.words import counted, host_in_words
 
 if TYPE_CHECKING:
     from reports.findings import Findings
 
 HOUR = 3600
-GIGABYTE = 1e9
 
 
 def duration(seconds: float) -> str:
@@ -57,7 +56,7 @@ def block(findings: Findings) -> Mapping[str, object]:
         "facts": [
             {"term": "Models", "text": f"{findings.models['models'].sum():,}"},
             {"term": "Time of training", "text": duration(float(findings.models["seconds"].sum()))},
-            {"term": "Trained on", "text": "; ".join(dict.fromkeys(map(_host, findings.invocations["host"])))},
+            {"term": "Trained on", "text": "; ".join(dict.fromkeys(map(host_in_words, findings.invocations["host"])))},
             {"term": "Report made with", "text": ", ".join(f"{name} {number}" for name, number in packages.items())},
         ],
         "tables": [_models(findings), _datasets(findings), _invocations(findings)],
@@ -134,22 +133,6 @@ def _invocations(findings: Findings) -> Mapping[str, object]:
         _column("PyTorch"),
     ]
     return {"heading": "Commands that trained them", "columns": columns, "rows": rows}
-
-
-def _host(text: str) -> str:
-    """Return the facts on a computer in words: a number before its unit, other facts by name."""
-    facts = json.loads(text)
-    if not isinstance(facts, dict):
-        return str(facts)
-    words: Mapping[str, Callable[[Any], str]] = {
-        "cores": lambda value: f"{value} {'core' if value == 1 else 'cores'}",
-        "memory_bytes": lambda value: f"{value / GIGABYTE:.1f} GB of memory",
-        "processor": str,
-        "system": str,
-        "python": lambda value: f"Python {value}",
-    }
-    known = [words[key](facts[key]) for key in words if facts.get(key)]
-    return ", ".join([*known, *(f"{key} {value}" for key, value in facts.items() if key not in words and value)])
 
 
 def _protocol(row: Mapping[str, object]) -> Mapping[str, object]:

@@ -122,6 +122,32 @@ def cells(subject: Subject) -> Table:
     return {"heading": "Accuracy", "columns": columns, "rows": rows}
 
 
+def reach(subject: Subject) -> Table:
+    """Return the numbers behind the figure of reliability."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Parameters", number=True),
+        _column("Trainings", number=True),
+        _column(f"Reach {percent(float(subject.reach['reach'][0]))}", number=True),
+        _column("Of all at least", number=True),
+        _column("At most", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            count(row["parameters"]),
+            row["replicates"],
+            row["reached"],
+            percent(row["low"]),
+            percent(row["high"]),
+        ]
+        for row in subject.reach.iter_rows(named=True)
+    ]
+    return {"heading": "Reliability", "columns": columns, "rows": rows}
+
+
 def pruning(subject: Subject) -> Table:
     """Return the numbers behind the pruning figure, every tenth of the weights, at all capacities."""
     columns = [

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from analyze.questions.candidates import Candidate, Cell, Limits, cells_of, judge
 from analyze.questions.guess import best_guess
+from analyze.questions.reach import with_reach
 from analyze.questions.regimes import sweep_regimes
 from analyze.stats.result import FloatArray
 from analyze.sweeps import Sweep
@@ -16,6 +18,7 @@ from tests.planted_store import parameters
 
 MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
 SDS = (0.05, 0.1, 0.1, 0.07) + (0.005,) * 8
+SHARED_SD = 0.003
 STABLE = 4
 """Index of the first stable size."""
 GOOD = 6
@@ -24,7 +27,7 @@ GOOD = 6
 
 def accuracies(rng: np.random.Generator, replicates: int) -> FloatArray:
     """Return accuracies of 12 sizes; replicates share some of their noise."""
-    shared = 0.003 * rng.standard_normal(replicates)
+    shared = SHARED_SD * rng.standard_normal(replicates)
     own = np.array(SDS)[:, None] * rng.standard_normal((12, replicates))
     return np.clip(np.array(MEANS)[:, None] + shared + own, 0.05, 1.0)
 
@@ -34,7 +37,7 @@ class RecommendTally:
     """Counts of planted sweeps: with a recommendation; of those, truly unstable, too bad, larger than it need be.
 
     `any_wrong` counts those in which any size passed that should not; `covered` intervals of the accuracy with the
-    truth.
+    truth; `overstated` bounds above the true share of trainings that reach the target.
     """
 
     stores: int = 0
@@ -44,6 +47,7 @@ class RecommendTally:
     larger: int = 0
     any_wrong: int = 0
     covered: int = 0
+    overstated: int = 0
 
 
 def recommend_tally(replicates: int, seeds: range) -> RecommendTally:
@@ -52,7 +56,7 @@ def recommend_tally(replicates: int, seeds: range) -> RecommendTally:
     for seed in seeds:
         sweep = _sweep(accuracies(np.random.default_rng([seed, replicates]), replicates))
         cells = cells_of([sweep], [sweep_regimes(sweep, seed=seed)[0]])
-        judged = judge(cells, "dnn", Limits(), seed=seed)
+        judged = with_reach(judge(cells, "dnn", Limits(), seed=seed), cells, Limits())
         passed = [(LADDER.index(row.capacity), row) for row in judged if row.verdict == "qualifies"]
         tally.stores += 1
         if not passed:
@@ -64,7 +68,15 @@ def recommend_tally(replicates: int, seeds: range) -> RecommendTally:
         tally.larger += at > GOOD
         tally.any_wrong += any(index < GOOD for index, _ in passed)
         tally.covered += row.ci_low is not None and row.ci_high is not None and row.ci_low <= MEANS[at] <= row.ci_high
+        tally.overstated += _overstated(row, at)
     return tally
+
+
+def _overstated(row: Candidate, at: int) -> bool:
+    """Return whether more trainings of a size are said to reach the target than do."""
+    assert row.reach is not None
+    assert row.reach_share is not None
+    return bool(row.reach_share > norm.sf(row.reach, MEANS[at], np.hypot(SDS[at], SHARED_SD)))
 
 
 @dataclass

@@ -84,6 +84,9 @@ class Candidate:
     replicates: int
     failures: int
     failure_bound: float
+    reach: float | None = None
+    reached: int | None = None
+    reach_share: float | None = None
     mean: float
     sd: float | None
     ci_low: float | None

@@ -12,6 +12,7 @@ from analyze.questions.candidates import Candidate, Limits
 from analyze.questions.guess import Guess, more_replicates
 from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
+from analyze.questions.reach import reach_in_words
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, Status
 from analyze.texts import Command, joined, phrase
@@ -176,6 +177,9 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
             f"{100 * row.ci_level:.4g}%, wide enough to hold with 95% whichever of those tested is chosen."
         )
     lines.append(f"Failures: {failures_in_words(row.failures, row.replicates, row.failure_bound)}.")
+    if row.reach is not None and row.reached is not None and row.reach_share is not None:
+        words = reach_in_words(row.reach, row.reached, row.replicates, row.reach_share)
+        lines.append(f"Reliability: {words}.")
     margin = in_points(limits.max_drop)
     if best.safe_sparsity is None:
         lines.append("Pruning: not known.")

@@ -15,6 +15,7 @@ from analyze.questions.explain import Finding, explanation, in_points, in_words,
 from analyze.questions.guess import Guess, best_guess
 from analyze.questions.pruning import Pruning, pruned
 from analyze.questions.quantization import QuantizationGap, gaps
+from analyze.questions.reach import with_reach
 from analyze.questions.regimes import Regime, boundaries
 from analyze.questions.storage import storage
 from analyze.results import Results
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from store.advice import Phase
 
 METHOD = (
-    "stable by the stability boundary; paired non-inferiority to every other stable architecture, larger of t and "
-    "bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate 5%; accuracy by t "
-    "interval, Bonferroni over the candidates"
+    "stable by the stability boundary; paired non-inferiority to every other stable architecture, largest of t, Hall's "
+    "transformation and bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate "
+    "5%; accuracy by t interval, Bonferroni over the candidates"
 )
 
 SECONDS = f"""
@@ -57,6 +58,9 @@ class Recommendation:
     replicates: int | None = None
     failures: int | None = None
     failure_bound: float | None = None
+    reach: float | None = None
+    reached: int | None = None
+    reach_share: float | None = None
     drop: float | None = None
     max_drop: float
     stability: str | None = None
@@ -151,7 +155,7 @@ def recommend(
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
         about = [row for row in stability if row.dataset == name]
         for scope, part in _scopes(list(members)):
-            judged = judge(part, scope, limits, seed=study.seed)
+            judged = with_reach(judge(part, scope, limits, seed=study.seed), part, limits)
             regimes = [row for row in about if scope in ("all", row.family)]
             row, judged = _recommendation(judged, part, regimes, limits, facts)
             rows.append(row)
@@ -210,6 +214,7 @@ def _recommendation(
         dataset=judged[0].dataset,
         scope=judged[0].scope,
         status=status,
+        reach=judged[0].reach,
         max_drop=limits.max_drop,
         candidates=sum(row.stable is True for row in judged),
         tested=sum(row.p_value is not None for row in judged),
@@ -260,6 +265,8 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
         replicates=chosen.replicates,
         failures=chosen.failures,
         failure_bound=chosen.failure_bound,
+        reached=chosen.reached,
+        reach_share=chosen.reach_share,
         drop=chosen.drop,
         stability=best.boundary.status,
         stability_low=best.boundary.ci_low,

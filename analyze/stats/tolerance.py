@@ -1,4 +1,4 @@
-"""What replicates leave open: how large a share of trainings may fail although few of those seen did."""
+"""What replicates say of all trainings: the share that may fail although few did, and that reaches a target."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from analyze.stats.stability import DEAD_MARGIN
 
 FAR_BELOW = 0.10
 """Accuracy below the median of its size, a fraction, from which a training has failed."""
+ROUNDING = 1e-9
+"""By how much an accuracy may miss a target that it equals but for the rounding of floats."""
 
 
 def failures(accuracy: FloatArray, chance: float) -> int:
@@ -25,7 +27,32 @@ def failures(accuracy: FloatArray, chance: float) -> int:
     return int(np.sum((seen < chance + DEAD_MARGIN) | (seen < np.median(seen) - FAR_BELOW)))
 
 
+def reaching(accuracy: FloatArray, target: float) -> int:
+    """Return how many replicates of one architecture have a target accuracy, a fraction, or more; NaN left out."""
+    return int(np.sum(accuracy >= target - ROUNDING))
+
+
 @lru_cache(maxsize=1024)
+def share_bounds(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact confidence bounds on the share of trainings of a kind, `count` of `n` having been of it.
+
+    Each end is a one-sided bound at `level` by itself; both at once hold with 2 `level` - 1. The lower one is
+    (1 - level)^(1 / n) where all n were of the kind: .74 of 10, .90 of 29.
+
+    Raises:
+        ValueError: there is no training, or not so many as were of the kind.
+
+    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, as `proportion_confint` of statsmodels has it.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"{count} of {n} trainings: allowed are 0 to n of at least 1")
+    # Ends of the two-sided interval with that much beyond either end.
+    low, high = proportion_confint(count, n, alpha=2 * (1 - level), method="beta")
+    return float(low), float(high)
+
+
 def failure_bound(failures: int, n: int, level: float = 0.95) -> float:
     """Return the exact upper confidence bound on the share of trainings that fail, `failures` of `n` having failed.
 
@@ -34,12 +61,16 @@ def failure_bound(failures: int, n: int, level: float = 0.95) -> float:
 
     Raises:
         ValueError: there is no replicate, or not so many as failed.
-
-    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, as `proportion_confint` of statsmodels has it.
     """
-    from statsmodels.stats.proportion import proportion_confint
+    return share_bounds(failures, n, level)[1]
 
-    if not 0 <= failures <= n or n == 0:
-        raise ValueError(f"{failures} failures of {n} trainings: allowed are 0 to n of at least 1")
-    # Upper end of the two-sided interval with that much beyond either end.
-    return float(proportion_confint(failures, n, alpha=2 * (1 - level), method="beta")[1])
+
+def reach_bound(reached: int, n: int, level: float = 0.95) -> float:
+    """Return the exact lower confidence bound on the share of trainings that reach a target, `reached` of `n` having.
+
+    One-sided, at `level`: with that confidence at least this share of all trainings reach it.
+
+    Raises:
+        ValueError: there is no replicate, or not so many as reached it.
+    """
+    return share_bounds(reached, n, level)[0]

@@ -15,6 +15,7 @@ from store.options import chosen_format
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from analyze.questions.statement import Statements
     from analyze.results import Results
 
 WIDTH = 80
@@ -45,6 +46,27 @@ def emit(results: Results[Any], destination: Destination, table: Callable[[Resul
     from store import output
 
     output.emit(results.frame(), chosen, file)
+
+
+def emit_statements(found: Statements, destination: Destination) -> None:
+    """Write citable statements where the destination says, as Markdown, or as JSON where it says that.
+
+    Raises:
+        click.UsageError: another format was asked for.
+        MinarchError: the file cannot be written.
+    """
+    chosen = chosen_format(destination.format, destination.file)
+    if chosen not in ("table", "json"):
+        raise click.UsageError(f"--statement is Markdown, or JSON with --format json, not {chosen}")
+    for note in found.notes:
+        click.echo(f"analyze: {note}", err=True)
+    text = found.json() if chosen == "json" else found.markdown() or "no results\n"
+    if destination.file is None:
+        click.echo(text, nl=False)
+        return
+    from store import files
+
+    files.write(destination.file, text.encode())
 
 
 def _emit_table(renderable: RenderableType, file: Path | None) -> None:

@@ -20,6 +20,7 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
     from rich.markup import escape
 
     from analyze.questions.explain import WHY_ALL_DIFFERS, failures_in_words
+    from analyze.questions.reach import reach_in_words
 
     parts: list[RenderableType] = []
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
@@ -50,6 +51,10 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
             if row.replicates is not None:
                 seen = failures_in_words(row.failures or 0, row.replicates, row.failure_bound or 0.0)
                 open_to.setdefault(seen, []).append(row.scope)
+                if row.reach is not None:
+                    reached, share = row.reached or 0, row.reach_share or 0.0
+                    reliable = reach_in_words(row.reach, reached, row.replicates, share)
+                    open_to.setdefault(reliable, []).append(row.scope)
             if row.runner_up_family:
                 name = f"{row.runner_up_family} {row.runner_up_depth}x{row.runner_up_capacity}"
                 remarks.append(f"{row.scope}: next {name}, {number(row.runner_up_parameters)} parameters")

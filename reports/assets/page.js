@@ -85,7 +85,7 @@
       return;
     }
     views.set(place, result.view);
-    const panel = place.closest(".panel.family");
+    const panel = place.closest("[data-depths]");
     result.view.addEventListener("click", (_, item) => {
       const capacity = item?.datum?.capacity;
       if (capacity && item.mark.marktype === "symbol" && !place.classList.contains("dragged")) chooseCapacity(panel, capacity);
@@ -105,9 +105,10 @@
     root.dataset.ready = "true";
   }
 
+  // A panel is what has depths: the figures of a family together, or a figure that stands with the answer by itself.
   // What the controls of a panel say, and where its axes are zoomed to, goes to every chart in it: that is the linked
   // selection. Axes of one group, such as all of accuracy, zoom together.
-  const windows = new Map(all(".panel.family").map((panel) => [panel, {}]));
+  const windows = new Map(all("[data-depths]").map((panel) => [panel, {}]));
   function state(panel) {
     const boxes = all("[data-depth]", panel);
     const depths = boxes.length ? boxes.filter((box) => box.checked).map((box) => Number(box.dataset.depth)) : panel.dataset.depths.split(" ").map(Number);
@@ -122,7 +123,7 @@
   }
   const range = (panel, axis) => windows.get(panel)[axis.group] || fullRange(panel, axis);
   function signals(place) {
-    const panel = place.closest(".panel.family");
+    const panel = place.closest("[data-depths]");
     const { x, y } = figures[place.dataset.figure].zoom;
     const [[left, right], [bottom, top]] = [range(panel, x), range(panel, y)];
     return { ...state(panel), left, right, bottom, top };
@@ -158,7 +159,7 @@
   }
   const shown = (figure) => figure.querySelector(".view:not(.away) .chart");
   function zoom(place, factor, at = [0.5, 0.5], by = [0, 0]) {
-    const panel = place.closest(".panel.family");
+    const panel = place.closest("[data-depths]");
     const { x, y } = figures[place.dataset.figure].zoom;
     zoomAxis(panel, x, factor, at[0], by[0]);
     zoomAxis(panel, y, factor, at[1], by[1]);
@@ -193,7 +194,7 @@
       const turned = (event.deltaY || event.deltaX) * (event.deltaMode ? 30 : 1);
       zoom(place, Math.exp(Math.min(Math.max(turned, -240), 240) * 0.002), at);
     }, { passive: false });
-    place.addEventListener("dblclick", () => resetZoom(place.closest(".panel.family")));
+    place.addEventListener("dblclick", () => resetZoom(place.closest("[data-depths]")));
     let grip = null;
     place.addEventListener("pointerdown", (event) => {
       place.classList.remove("dragged");
@@ -217,7 +218,7 @@
     if (button.dataset.zoom === "reset") {
       // A button that is about to be disabled would take the focus with it.
       button.parentElement.querySelector("[data-zoom=in]").focus();
-      resetZoom(place.closest(".panel.family"));
+      resetZoom(place.closest("[data-depths]"));
     } else zoomStep(place, button.dataset.zoom === "in");
   }
   const STEPS = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
@@ -226,7 +227,7 @@
     const place = shown(group.closest("figure"));
     if (STEPS[event.key]) zoom(place, 1, [0.5, 0.5], STEPS[event.key]);
     else if (event.key === "+" || event.key === "-") zoomStep(place, event.key === "+");
-    else if (event.key === "Escape") resetZoom(place.closest(".panel.family"));
+    else if (event.key === "Escape") resetZoom(place.closest("[data-depths]"));
     else return;
     event.preventDefault();
   });
@@ -237,7 +238,7 @@
     delete windows.get(panel).loss;
     applyState(panel);
   }
-  for (const panel of all(".panel.family")) {
+  for (const panel of all("[data-depths]")) {
     panel.addEventListener("change", (event) => {
       // A figure never goes empty: the last depth stays.
       if (event.target.matches("[data-depth]") && !state(panel).depths.length) event.target.checked = true;

@@ -8,10 +8,10 @@ from pathlib import Path
 METHOD = Path(__file__).parents[2] / "docs" / "method.md"
 
 
-def documented(command: str) -> set[str]:
-    """Return the fields in the table under the heading "Fields of `analyze COMMAND`"."""
+def documented(command: str, *, function: bool = False) -> set[str]:
+    """Return the fields in the table under the heading "Fields of `analyze COMMAND`", or of `analyze.FUNCTION`."""
     page = METHOD.read_text(encoding="utf-8")
-    section = page.split(f"\n## Fields of `analyze {command}`\n")[1].split("\n## ")[0]
+    section = page.split(f"\n## Fields of `analyze{'.' if function else ' '}{command}`\n")[1].split("\n## ")[0]
     names = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("|")]
     return {name for row in names for name in row}
 

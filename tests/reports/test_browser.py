@@ -83,8 +83,8 @@ def test_every_tab_and_switch_works_without_errors_or_requests(page: Chrome) -> 
 
 def test_every_chart_is_drawn_and_described(page: Chrome) -> None:
     charts = page.find_elements(By.CSS_SELECTOR, ".chart")
-    # Nine on DNN and seven on CNN where all is there, two for convergence alone.
-    assert len(charts) == 9 + 7 + 2 + 2
+    # Nine on DNN and seven on CNN where all is there, two for convergence alone; one beside each answer.
+    assert len(charts) == 9 + 7 + 2 + 2 + 4
     for chart in charts:
         assert "Digits" in (said := chart.get_attribute("aria-label") or "") or "MNIST" in said
         assert chart.find_elements(By.CSS_SELECTOR, ".mark-line path")
@@ -97,6 +97,20 @@ def test_depths_are_switched_in_all_figures(page: Chrome) -> None:
     _one(page, f"#panel-{panel} [data-depth='3']").click()
     fewer = {"convergence": 3, "pruning": 3, "quantization": 6, "epochs": 6, "shapes": 1 + 3 + 27}
     WebDriverWait(page, 10).until(lambda w: {name: _drawn(w, panel, name, "line") for name in fewer} == fewer)
+
+
+def test_depths_are_switched_in_the_figure_beside_an_answer_alone(page: Chrome) -> None:
+    panel = _show(page, "digits", "dnn")
+    beside = ".beside-answer figure:has([data-figure='digits/dnn/reach'])"
+
+    def lines() -> int:
+        return len(page.find_elements(By.CSS_SELECTOR, f"{beside} .mark-line path"))
+
+    before = _drawn(page, panel, "convergence", "line")
+    assert lines() == 4
+    _one(page, f"{beside} [data-depth='2']").click()
+    WebDriverWait(page, 10).until(lambda _: lines() == 3)
+    assert _drawn(page, panel, "convergence", "line") == before
 
 
 def test_the_last_depth_stays(page: Chrome) -> None:

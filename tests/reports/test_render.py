@@ -13,6 +13,7 @@ import duckdb
 import pytest
 from click.testing import Result
 
+from analyze.questions.reach import reach_in_words
 from reports import answer, paper, tables
 from reports.charts.quantization import gap as quantization_gap
 from reports.charts.vocabulary import CAPACITIES, DEPTHS, dataset_name, percent
@@ -79,12 +80,37 @@ def test_the_answer_is_the_recommendation(store: Store, findings: Findings, repo
         if row.parameters is not None:
             assert said["parameters"] == f"{row.parameters:,}"
             assert said["accuracy"] == percent(row.accuracy)
+            assert said["reach"] == reach_in_words(
+                row.reach or 0.0, row.reached or 0, row.replicates or 0, row.reach_share or 0.0
+            )
             assert said["interval"] == f"{percent(row.ci_low)} to {percent(row.ci_high)}"
             assert said["pruning"] == ("not known" if row.safe_sparsity is None else percent(row.safe_sparsity, 0))
             assert (said["bytes"], said["safe_bytes"]) == (f"{row.bytes_fp32:,}", f"{row.safe_bytes:,}")
     assert any(row.capacity for row in found)
     page = report.read_text(encoding="utf-8")
     assert page.index('id="answer-heading"') < page.index('id="results-heading"')
+
+
+def test_the_figure_beside_the_answer_has_the_shares_of_the_analysis(
+    store: Store, findings: Findings, report: Path
+) -> None:
+    from analyze import reach, recommend
+
+    subject = findings.subject("digits", "dnn")
+    assert subject is not None
+    found = list(reach(store.path, "digits", "dnn"))
+    (chosen,) = [row for row in recommend(store.path, "digits", "dnn") if row.scope == "dnn"]
+    drawn = FIGURES["reach"].views[0].chart(subject).to_dict()["datasets"]["cells"]
+    assert [(row["depth"], row["capacity"], row["reached"]) for row in drawn] == [
+        (row.depth, row.capacity, row.reached) for row in found
+    ]
+    assert [row["low"] for row in drawn] == pytest.approx([row.low for row in found], abs=1e-5)
+    marked = [(row["depth"], row["capacity"]) for row in drawn if row["recommended"]]
+    assert marked == ([] if chosen.capacity is None else [(chosen.depth, chosen.capacity)])
+    page = report.read_text(encoding="utf-8")
+    answered = page[page.index('id="answer-heading"') :].split("</section>")[0]
+    assert answered.count('data-figure="') == len(findings.subjects)
+    assert 'data-figure="digits/dnn/reach"' in answered
 
 
 def test_where_nothing_qualifies_the_answer_says_what_would_decide_it(tmp_path: Path) -> None:
