@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -153,6 +154,16 @@ def _no_shapes(subject: Subject, advice: Advice) -> Missing | None:
     return Missing(f"No topologies on {dataset_name(subject.dataset)} yet", advice.command("shapes", subject.dataset))
 
 
+def _no_target(subject: Subject, advice: Advice) -> Missing | None:
+    if not subject.reach.is_empty():
+        return None
+    chosen = ["--dataset", subject.dataset, "--family", subject.family, "--store", str(advice.store)]
+    return Missing(
+        f"No {FAMILIES[subject.family]} on {dataset_name(subject.dataset)} is stable yet; what would decide it",
+        shlex.join(["analyze", "recommend", *chosen]),
+    )
+
+
 FIGURES: Mapping[str, Figure] = {
     figure.name: figure
     for figure in (
@@ -203,7 +214,7 @@ FIGURES: Mapping[str, Figure] = {
             "reach",
             "Reliability",
             (View("reach", "Reliability", _reach),),
-            _lacking("reach", "networks that are stable", "convergence"),
+            _no_target,
             table=tables.reach,
             answers=True,
         ),

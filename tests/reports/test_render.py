@@ -422,6 +422,17 @@ def test_figure_refuses_what_it_cannot_draw(
         assert message in text
 
 
+def test_without_a_stable_network_no_share_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plant(tmp_path / "two.duckdb", replicates=2).path
+    out = tmp_path / "reach.svg"
+    code, text = failure(capsys, monkeypatch, "figure", "reach", "--store", str(path), "--out", str(out))
+    assert (code, text.count("\n"), out.exists()) == (1, 1, False)
+    assert f"analyze recommend --dataset digits --family dnn --store {path}`" in text
+    assert "How many trainings get there" not in render(load(path))
+
+
 def test_a_single_replicate_is_drawn_without_spread(tmp_path: Path) -> None:
     store = plant(tmp_path / "one.duckdb", replicates=1)
     result = invoke("render", "--no-claims", "--store", str(store.path), "--out", str(tmp_path / "one.html"))
