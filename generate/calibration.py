@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from generate.architectures import Architecture, ImageShape
 from generate.cost import ADAM_SECONDS, QUANTIZATION_COST, STEP_SECONDS
-from generate.datasets.cache import cache_folder
 from generate.families import family_named
 from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol, digest, protocol_id
+from store.files import cache_folder
 from store.records import Precision
 
 if TYPE_CHECKING:

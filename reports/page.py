@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from reports import answer, claims, paper, provenance, tables
+from reports.bundle import vega_embed
 from reports.charts.vocabulary import DEPTHS, FAMILIES, SHORT_CAPACITIES, dataset_name
 from reports.figures import FIGURES, Figure, Missing, View
 from store.families import family_facts
@@ -52,7 +52,7 @@ def render(findings: Findings) -> str:
         "code": _code,
         "style": Markup(style_variables() + _asset("style.css")),
         "script": Markup(_asset("page.js")),
-        "vega": Markup(_vega()),
+        "vega": Markup(vega_embed()),
         "data": Markup(
             _json(
                 {
@@ -70,15 +70,6 @@ def render(findings: Findings) -> str:
 
 def _asset(name: str) -> str:
     return files("reports").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-@cache
-def _vega() -> str:
-    """Return Vega-Embed with Vega and Vega-Lite, as vl-convert bundles them, safe inside a script element."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _json(value: object) -> str:

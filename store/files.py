@@ -18,6 +18,12 @@ _OPEN_ALREADY = ("/dev/", "/proc/")
 _DUCKDB = (8, b"DUCK")
 
 
+def cache_folder() -> Path:
+    """Return the folder of this package below `XDG_CACHE_HOME`, or below `~/.cache` where that is unset."""
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (configured if configured.is_absolute() else Path.home() / ".cache") / "minarch"
+
+
 def system_fault(error: OSError, path: Path) -> MinarchError:
     """Return the message for an operating system's error while `path` was read or written."""
     if error.errno in FULL_ERRNOS:

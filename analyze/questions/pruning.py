@@ -169,9 +169,20 @@ def pruning(
 @once
 def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
     """Return phases and safe sparsity of every architecture of a study that was pruned."""
-    cells = pruning_curves(study).content
-    stable = first_stable(study) if cells else {}
-    return tuple(pruning_of(cell, stable, margin, study.seed) for cell in cells)
+    found = (pruned_architecture(study, cell.key, margin=margin) for cell in pruning_curves(study).content)
+    return tuple(row for row in found if row)
+
+
+@once
+def pruned_architecture(study: Study, key: ArchitectureKey, *, margin: float = MARGIN) -> Pruning | None:
+    """Return phases and safe sparsity of one architecture of a study; None where it was not pruned."""
+    cell = _curves_by_key(study).get(key)
+    return cell and pruning_of(cell, first_stable(study), margin, study.seed)
+
+
+@once
+def _curves_by_key(study: Study) -> dict[ArchitectureKey, Curves]:
+    return {cell.key: cell for cell in pruning_curves(study).content}
 
 
 @checked

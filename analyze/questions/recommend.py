@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
 from analyze.questions.guess import Guess, best_guess
-from analyze.questions.pruning import Pruning, pruned
+from analyze.questions.pruning import Pruning, pruned_architecture
 from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.reach import with_reach
 from analyze.questions.regimes import Regime, boundaries
@@ -118,7 +119,7 @@ class Facts:
     data.
     """
 
-    pruned: dict[ArchitectureKey, Pruning]
+    pruned: Callable[[ArchitectureKey], Pruning | None]
     gaps: dict[ArchitectureKey, QuantizationGap]
     seconds: dict[ArchitectureKey, float]
     classes: dict[str, int]
@@ -176,7 +177,8 @@ def facts_in(study: Study, margin: float) -> Facts:
     """Return what a study says of its architectures beside their accuracy; `margin` is the loss that is safe."""
     seconds = study.query(SECONDS).iter_rows()
     return Facts(
-        {row.key: row for row in pruned(study, margin=margin)},
+        # Asked of the few that qualify: phases take the longest of all.
+        partial(pruned_architecture, study, margin=margin),
         {row.key: row for row in gaps(study)},
         {ArchitectureKey.of(*row[:-1]): row[-1] for row in seconds},
         dict(study.query("SELECT dataset_fingerprint, classes FROM datasets").iter_rows()),
@@ -297,7 +299,7 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
 
 def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, facts: Facts) -> Finding:
     boundary = next(found for found in regimes if (found.family, found.depth) == (row.family, row.depth))
-    pruned, gap = facts.pruned.get(row.key), facts.gaps.get(row.key)
+    pruned, gap = facts.pruned(row.key), facts.gaps.get(row.key)
     parts = storage(row.family, row.depth, row.capacity, row.parameters, facts.classes[row.dataset_fingerprint])
     sparsity = pruned.safe_sparsity if pruned else None
     return Finding(

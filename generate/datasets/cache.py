@@ -14,16 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from generate.datasets.dataset import Split
+from store.files import cache_folder
 
 FORMAT = 1
 # Smaller sets decode in well under a second.
 SMALLEST_CACHED = 16 * 2**20
-
-
-def cache_folder() -> Path:
-    """Return the folder of this package below `XDG_CACHE_HOME`, or below `~/.cache` where that is unset."""
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (configured if configured.is_absolute() else Path.home() / ".cache") / "minarch"
 
 
 def cached(

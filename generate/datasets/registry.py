@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from generate.datasets.cache import cache_folder, cached
+from generate.datasets.cache import cached
 from generate.datasets.dataset import Dataset, Split, assemble
 from generate.datasets.files import folder_at
 from generate.datasets.folder import load_folder
 from generate.datasets.parquet import has_parquet, read_parquet
 from generate.datasets.torchvision_sets import TorchvisionSet, batch_set, idx_set
 from store.errors import MinarchError
+from store.files import cache_folder
 
 EPOCHS = 20
 

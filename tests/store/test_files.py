@@ -147,3 +147,10 @@ def test_every_program_leaves_devices_and_links_alone(program: str, store: Path,
     assert link.is_symlink()
     assert (tmp_path / "target").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "null", "target"]
+
+
+def test_cache_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert files.cache_folder() == Path("/home/somebody/.cache/minarch")

@@ -63,10 +63,3 @@ def test_the_bundled_digits_are_read_back_without_scikit_learn(cache_home: Path)
     )
     assert [done.stdout.split()[1] for done in (first, second)] == ["True", "False"]
     assert first.stdout.split()[0] == second.stdout.split()[0]
-
-
-def test_cache_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    for value in ("", "relative"):
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert cache.cache_folder() == Path("/home/somebody/.cache/minarch")
