@@ -194,18 +194,30 @@ def _p(cell: Cell, contenders: Sequence[Cell], accuracy: FloatArray, limits: Lim
 
 def _drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
     """Return by how much the best rival is better, in the mean over the replicates that both have."""
-    differences = [other.accuracy - cell.accuracy for other in contenders if other is not cell]
-    means = [float(np.nanmean(difference)) for difference in differences if not np.isnan(difference).all()]
-    return max(means, default=None)
+    losses = _losses(cell, contenders)
+    shared = losses[~np.isnan(losses).all(axis=1)]
+    return float(np.nanmean(shared, axis=1).max()) if len(shared) else None
 
 
 def _skewness(cell: Cell, contenders: Sequence[Cell], limits: Limits) -> float | None:
     """Return the skewness, largest in size, of what is tested: losses against the rivals, paired, and accuracies."""
-    tested = [other.accuracy - cell.accuracy for other in contenders if other is not cell]
-    tested += [] if limits.min_accuracy is None else [-cell.accuracy]
-    seen = [values[~np.isnan(values)] for values in tested]
-    found = [largest_skewness(values[:, None]) for values in seen if len(values) >= MIN_REPLICATES]
+    tested = _losses(cell, contenders)
+    if limits.min_accuracy is not None:
+        tested = np.vstack([tested, -cell.accuracy])
+    present = ~np.isnan(tested)
+    # Rows of the same replicates are looked at together.
+    found = [
+        largest_skewness(np.ascontiguousarray(tested[(present == pattern).all(axis=1)][:, pattern]).T)
+        for pattern in np.unique(present, axis=0)
+        if pattern.sum() >= MIN_REPLICATES
+    ]
     return max(found, key=abs, default=None)
+
+
+def _losses(cell: Cell, contenders: Sequence[Cell]) -> FloatArray:
+    """Return by how much each rival is better, shape (rivals, replicates); NaN where one of the two has no run."""
+    rivals = [other.accuracy - cell.accuracy for other in contenders if other is not cell]
+    return np.array(rivals).reshape(len(rivals), len(cell.accuracy))
 
 
 def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:

@@ -177,7 +177,7 @@ def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
 def pruned_architecture(study: Study, key: ArchitectureKey, *, margin: float = MARGIN) -> Pruning | None:
     """Return phases and safe sparsity of one architecture of a study; None where it was not pruned."""
     cell = _curves_by_key(study).get(key)
-    return cell and pruning_of(cell, first_stable(study), margin, study.seed)
+    return None if cell is None else pruning_of(cell, first_stable(study), margin, study.seed)
 
 
 @once

@@ -137,9 +137,15 @@ def mean_deviation(x: FloatArray) -> FloatArray:
 
 def dead(x: FloatArray, chance: float) -> BoolArray:
     """Return for each size whether its mean accuracy is within 0.05 of chance."""
+    return np.asarray(means(x) < chance + DEAD_MARGIN)
+
+
+def means(x: FloatArray) -> FloatArray:
+    """Return the mean over replicates, NaN left out; shapes as for `spread`."""
     n = counts(x.reshape(-1, *x.shape[-2:])[0])
-    means = x.mean(axis=-1) if (n == x.shape[-1]).all() else np.nanmean(x, axis=-1)
-    return np.asarray(means < chance + DEAD_MARGIN)
+    # `nanmean` copies its argument: that takes longest of all where samples come by the thousand.
+    found: FloatArray = x.mean(axis=-1) if (n == x.shape[-1]).all() else np.nanmean(x, axis=-1)
+    return found
 
 
 def signal(x: FloatArray, chance: float) -> FloatArray:
@@ -278,8 +284,8 @@ def sampling_variance(x: FloatArray, chance: float, test_images: int | None) -> 
     """
     if test_images is None:
         return np.zeros(x.shape[:-1])
-    p = np.nanmean(x, axis=-1)
-    return np.where(dead(x, chance), 0.0, p * (1 - p) / test_images)
+    p = means(x)
+    return np.where(p < chance + DEAD_MARGIN, 0.0, p * (1 - p) / test_images)
 
 
 def _one_regime(variance: FloatArray, at: int, found: ChangePoint) -> ChangePoint:
