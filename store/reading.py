@@ -125,8 +125,8 @@ def _batches(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parame
 
         reader = result(batches_of, connection, sql, _BATCH, parameters)
         _check_schema(reader.schema)
-        # `from_pylist` would import pandas.
-        yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in reader.schema], schema=reader.schema)
+        # `from_pylist` and `pa.array` would import pandas.
+        yield pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in reader.schema], schema=reader.schema)
         while (rows := result(_next, reader)) is not None:
             yield rows
 
