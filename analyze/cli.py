@@ -345,6 +345,28 @@ def power(asked: Request, margin: float) -> None:
     emit(find(*asked.what, margin=margin, seed=asked.seed), asked.destination, power_table)
 
 
+@analyze.command(name="next")
+@click.option("--design", "design_id", required=True, metavar="ID", help="Of the store's table `designs`.")
+@number_option("seed", "Of the resampling.", default=0)
+@out_option
+@format_option
+@store_option
+def next_(design_id: str, seed: int, out: Path | None, format_: str | None, store_path: Path) -> None:
+    """Find what a search needs next: the networks, and how many replicates of each, that its questions wait for.
+
+    What `generate search` asks between two looks at its data. Remarks say what is answered so far, and what is open.
+
+    \b
+    Example:
+      analyze next --design 0123456789abcdef
+    """
+    from analyze.questions.search import asked, next_look
+    from analyze.terminal import asked_table
+
+    found = asked(next_look(store_path, design_id, seed=seed), design_id)
+    emit(found, Destination(format_, out), asked_table)
+
+
 def main() -> NoReturn:
     """Run the command `analyze` and exit."""
     run(analyze, "analyze")

@@ -9,7 +9,7 @@ import click
 
 from generate.families import FAMILIES
 from generate.families.settings import check_settings
-from generate.options import sweep_options, worker_options
+from generate.options import search_options, sweep_options, worker_options
 from generate.protocol import SPARSITIES
 from generate.requirements import require_training
 from store.console import run
@@ -19,6 +19,8 @@ from store.families import layered_families
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
 
+LEAST_SIZES = 5
+"""Sizes below which no stability boundary is looked for."""
 PHASES = ("all", "shapes", "convergence", "quantization")
 
 
@@ -103,6 +105,49 @@ def plan(phase: str, **options: Any) -> None:
     from generate.commands import show_plan
 
     show_plan(request, store_path)
+
+
+@generate.command()
+@search_options
+@sweep_options
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes on this machine. Default: one per core.")
+def search(**options: Any) -> None:
+    """Find the smallest network that learns a dataset reliably: train, look, and train where a question is open.
+
+    It begins with few sizes and replicates, adds replicates where they can decide and sizes where the answer lies, and
+    keeps the chance of any wrong statement at 5% whenever it stops. It ends as `analyze recommend` would, when all is
+    answered or the budget is used up. The same command goes on where it was interrupted.
+
+    \b
+    Examples:
+      generate search --dataset digits --family cnn
+      generate search --dataset mnist --budget 2h --max-drop 1% --max-bytes 20kB
+    """
+    looks = tuple(sorted(set(options.pop("looks"))))
+    context = click.get_current_context()
+    if len(looks) < 2:
+        raise click.BadParameter(
+            "takes two numbers of replicates or more, such as 10,20,30", context, param_hint="--looks"
+        )
+    if options["capacities"] and len(options["capacities"]) < LEAST_SIZES:
+        raise click.BadParameter(
+            f"a search takes {LEAST_SIZES} sizes or more to begin with", context, param_hint="--capacities"
+        )
+    store_path: Path = options.pop("store_path")
+    names = ("budget", "max_drop", "min_accuracy", "max_bytes", "resolution")
+    own = {name: options.pop(name) for name in names}
+    if own["max_bytes"] is not None:
+        own["max_bytes"] = int(own["max_bytes"])
+    workers = options.pop("workers")
+    for name in ("repeats", "sparsities", "integer_checks"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            option = {"integer_checks": "--integer-check"}.get(name, f"--{name}")
+            raise click.UsageError(f"{option} goes with sweeps; a search decides it by itself", context)
+    request = _request("convergence", options)
+    from generate.search import SearchRequest
+    from generate.searching import search as find
+
+    find(request, SearchRequest(looks=looks, **own), store_path, workers=workers)
 
 
 def _sweep(phase: str, options: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     store.prepare()
     # Before the plan: what another driver trains from now on is no surprise.
     leases = Leases(store.spool / "leases")
-    datasets = _load(request, store)
+    datasets = load(request, store)
     plan = make_plan(request, datasets, store.run_ids())
     if not plan.units:
         click.echo(f"nothing to do: {store_path} holds all of {counted(plan.models, 'model')} asked for")
@@ -62,7 +62,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         raise MinarchError(f"{plan.disk_bytes / 1e6:.0f} MB are needed for {store_path}, {free / 1e6:.0f} MB are free")
     console = Console(stderr=True)
     local = workers or available_cores()
-    seconds = _estimate(request, plan, datasets)
+    seconds = estimated(request, plan, datasets)
     _announce(console, plan, seconds, None if scheduler else local)
     pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(min(local, len(plan.units)))
     invocation = new_invocation(request_spec(request, datasets))
@@ -122,20 +122,20 @@ def show_plan(request: Request, store_path: Path) -> None:
     """Print what the request consists of, what is stored already, and how long the rest would take."""
     store = Store(store_path)
     stored = store.run_ids()
-    datasets = _load(request, store)
+    datasets = load(request, store)
     plan = make_plan(request, datasets, stored)
     click.echo(
         f"{counted(plan.cells, 'cell')}, {counted(plan.models, 'distinct model')} with replicates;"
         f" {plan.stored:,} of them are stored"
     )
     if plan.units:
-        seconds = _estimate(request, plan, datasets, remembered=True)
+        seconds = estimated(request, plan, datasets, remembered=True)
         Console().print(plan_table(plan, seconds))
         cores = available_cores()
-        click.echo(f"about {duration(_duration(plan, seconds, cores))} on the {counted(cores, 'core')} here")
+        click.echo(f"about {duration(sweep_duration(plan, seconds, cores))} on the {counted(cores, 'core')} here")
 
 
-def _load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
+def load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
     """Return the datasets asked for, under the names that the store knows them by, and say what is odd about them."""
     if request.device == "cuda":
         import torch
@@ -180,9 +180,10 @@ def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[li
     return result, notes
 
 
-def _estimate(
+def estimated(
     request: Request, plan: Plan, datasets: list[tuple[str, Dataset]], *, remembered: bool = False
 ) -> dict[str, float]:
+    """Return the seconds that a plan takes one core of this machine, by `dataset family`."""
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
@@ -200,7 +201,8 @@ def _estimate(
     return seconds
 
 
-def _duration(plan: Plan, seconds: Mapping[str, float], workers: int) -> float:
+def sweep_duration(plan: Plan, seconds: Mapping[str, float], workers: int) -> float:
+    """Return the seconds that a plan takes so many workers, all that comes beside training counted."""
     kinds = {(unit.protocol, unit.precision) for unit in plan.units}
     return sweep_seconds(sum(seconds.values()), units=len(plan.units), kinds=len(kinds), workers=workers)
 
@@ -209,7 +211,7 @@ def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: 
     console.print(plan_table(plan, seconds))
     where = counted(workers, "worker") if workers else "the cluster"
     disk = f" and {plan.disk_bytes / 1e6:.0f} MB of disk" if plan.disk_bytes > 1e6 else ""
-    time = f", about {duration(_duration(plan, seconds, workers))}" if workers else ""
+    time = f", about {duration(sweep_duration(plan, seconds, workers))}" if workers else ""
     stored = f"; {plan.stored:,} are stored already" if plan.stored else ""
     console.print(
         f"{counted(plan.missing, 'model')} in {counted(len(plan.units), 'unit')} on {where}{time}{disk}{stored}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +60,82 @@ class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in new
         if not all(0 <= number <= 1 for number in numbers):
             self.fail(f"{value!r} is not a list of numbers from 0 to 1, separated by commas", param, ctx)
         return tuple(sorted(numbers | {0.0}))
+
+
+class Share(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A share between 0 and 1, as a fraction or in percent."""
+
+    name = "X|X%"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the fraction, or fail with what is allowed."""
+        if isinstance(value, float):
+            return value
+        try:
+            number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < 1:
+            self.fail(f"{value!r} is not a share between 0 and 1, such as 0.01 or 1%", param, ctx)
+        return number
+
+
+class Amount(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A positive number with a unit, as a number of the smallest."""
+
+    def __init__(self, name: str, units: Mapping[str, float], example: str) -> None:
+        self.name, self.units, self.example = name, units, example
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail with what is allowed."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)", value.strip())
+        number = float(found[1]) * self.units[found[2]] if found and found[2] in self.units else 0.0
+        if not 0 < number < 1e12:
+            known = ", ".join(unit for unit in self.units if unit)
+            self.fail(f"{value!r} is not a {self.name}, such as {self.example}; units are {known}", param, ctx)
+        return number
+
+
+DURATION = Amount("time", {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}, "90s or 2h")
+BYTES = Amount("size", {"": 1.0, "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1048576.0}, "20kB")
+
+
+def search_options(command: Command) -> Command:
+    """Add the options that say what a search is to find."""
+    for option in reversed(
+        (
+            click.option(
+                "--budget", type=DURATION, help="Time it may take, such as 90s, 30min or 2h. Default: what it needs."
+            ),
+            click.option(
+                "--max-drop",
+                type=Share(),
+                default=0.01,
+                show_default="1%",
+                help="Accuracy that may be lost against the best network.",
+            ),
+            click.option("--min-accuracy", type=Share(), help="Test accuracy that must be exceeded."),
+            click.option("--max-bytes", type=BYTES, help="Most bytes of the smallest safe form, such as 20kB."),
+            click.option(
+                "--resolution",
+                type=Share(),
+                default=0.1,
+                show_default="10%",
+                help="Ratio of parameters, minus one, to which the smallest is to be known.",
+            ),
+            click.option(
+                "--looks",
+                type=IntegerList(1, 1000),
+                default=(5, 10, 15, 20, 30),
+                show_default="5,10,15,20,30",
+                help="Replicates after which it looks at its data; the last is the most it trains.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def sweep_options(command: Command) -> Command:

@@ -239,6 +239,8 @@ def _sizes(
     kind = [row for row in rows if phase == "all" or row.equal != shapes] or rows
     sizes = {size for row in kind for size in getattr(row, name)}
     for request in requests:
+        if request.get("phase") == "search":
+            continue  # What it trained was its own choice.
         if family in request.get("families", FAMILIES) and (request.get("phase") == "shapes") == shapes:
             sizes |= set(request.get(name) or default)
     plain = set(default)

@@ -99,6 +99,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "epochs": (_at_least(1, "epoch"), *_metrics(*_METRICS)),
     "pruning": (_fraction("sparsity"), *_metrics("test_accuracy", "test_loss"), _at_least(0, "nonzero")),
     "integer_checks": (_fraction("test_accuracy"), _seconds()),
+    "looks": (_at_least(0, "number"),),
 }
 
 

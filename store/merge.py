@@ -13,7 +13,7 @@ from store import domains
 from store.tables import KEYS
 
 # Rows of these tables stand for themselves: the first one with a key stays.
-INDEPENDENT = ("protocols", "datasets", "invocations")
+INDEPENDENT = ("protocols", "datasets", "invocations", "designs", "looks")
 # Rows that come with their run, and only with it: another writer's must not mix with those already there.
 WITH_RUN = ("labels", "epochs")
 # Results that a stored run may still lack.
@@ -84,6 +84,7 @@ def _check_named(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     """Refuse runs whose protocol, dataset or invocation is unknown, and results of unknown runs."""
     known = "SELECT run_id FROM runs" + (" UNION ALL SELECT run_id FROM incoming_runs" if "runs" in rows else "")
     pairs = [("runs", column, f"SELECT {column} FROM {table}") for column, table in NAMED.items()]
+    pairs.append(("looks", "design_id", "SELECT design_id FROM designs"))
     pairs += [(table, "run_id", known) for table in (*WITH_RUN, *LATER)]
     queries = [
         f"SELECT '{table}', '{column}', min({column}), count(*) FROM incoming_{table} WHERE {column} NOT IN ({those})"
@@ -94,7 +95,7 @@ def _check_named(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         return
     for table, column, name, count in connection.execute(" UNION ALL ".join(queries)).fetchall():
         if count:
-            what = "that run" if column == "run_id" else f"such a row of {NAMED[column]}"
+            what = "that run" if column == "run_id" else f"such a row of {NAMED.get(column, 'designs')}"
             raise domains.DomainError(
                 f"{table}: column {column} is {name} in {count:,} rows, and neither they nor the store have {what}"
             )

@@ -130,6 +130,26 @@ class IntegerCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Design:
+    """A sequential design; `spec` is canonical JSON (`store.designs` reads it) and `design_id` its hash."""
+
+    design_id: str
+    dataset_fingerprint: str
+    spec: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A look of a design at its data; `spec` is JSON (`store.designs` reads it), numbers count from 0."""
+
+    design_id: str
+    number: int
+    spec: str
+    taken_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Records:
     """Rows that reach the store in one transaction: all of a unit of work, or none. Fields are table names."""
 
@@ -141,3 +161,5 @@ class Records:
     epochs: tuple[Epoch, ...] = ()
     pruning: tuple[Pruned, ...] = ()
     integer_checks: tuple[IntegerCheck, ...] = ()
+    designs: tuple[Design, ...] = ()
+    looks: tuple[Look, ...] = ()

@@ -30,6 +30,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "epochs": ("run_id", "epoch"),
     "pruning": ("run_id", "sparsity"),
     "integer_checks": ("run_id",),
+    "designs": ("design_id",),
+    "looks": ("design_id", "number"),
 }
 
 
@@ -50,6 +52,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     name: _schema(typing.get_args(rows)[0]) for name, rows in typing.get_type_hints(Records).items()
 }
 TABLES = tuple(SCHEMAS)
+# Tables that exports of earlier versions lack.
+ADDED_TABLES = ("designs", "looks")
 # Columns that earlier versions lack.
 ADDED: dict[str, tuple[str, ...]] = {
     name: tuple(

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from store import conflicts, files, merge, parquet, reading, spool
 from store.errors import MinarchError
-from store.tables import ADDED, KEYS, SCHEMAS, TABLES
+from store.tables import ADDED, ADDED_TABLES, KEYS, SCHEMAS, TABLES
 from store.transaction import transaction
 
 OnConflict = Literal["refuse", "keep"]
@@ -70,10 +70,11 @@ def read(directory: Path, most: int = parquet.MOST_BYTES) -> dict[str, pa.Table]
             )
         raise MinarchError(f"no folder {directory} to import from; `store export` writes one")
     missing = [table for table in TABLES if not (directory / f"{table}.parquet").is_file()]
-    if missing:
-        raise MinarchError(f"{directory} is no complete export: it lacks {', '.join(f'{t}.parquet' for t in missing)}")
-    content = {}
-    for table in TABLES:
+    lacking = [table for table in missing if table not in ADDED_TABLES]
+    if lacking:
+        raise MinarchError(f"{directory} is no complete export: it lacks {', '.join(f'{t}.parquet' for t in lacking)}")
+    content = {table: SCHEMAS[table].empty_table() for table in missing}
+    for table in [table for table in TABLES if table not in missing]:
         content[table] = _read_table(directory / f"{table}.parquet", table, most)
         most -= content[table].nbytes
     return content

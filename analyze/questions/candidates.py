@@ -96,6 +96,7 @@ class Candidate:
     p_value: float | None
     level: float | None
     skewness: float | None
+    look: int | None = None
     protocol_id: str
     dataset_fingerprint: str
 
@@ -146,13 +147,13 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
         for cell, value, at in zip(falling, p, levels, strict=True):
             verdict = "qualifies" if value <= at else "not shown"
             judged[id(cell)] = replace(
-                _evidence(cell, scope, verdict, level),
-                drop=_drop(cell, contenders),
+                evidence_on(cell, scope, verdict, level),
+                drop=drop(cell, contenders),
                 p_value=value,
                 level=at,
                 skewness=_skewness(cell, contenders, limits),
             )
-    return [judged.get(id(cell)) or _evidence(cell, scope, _why_not_tested(cell), None) for cell in cells]
+    return [judged.get(id(cell)) or evidence_on(cell, scope, why_not_tested(cell), None) for cell in cells]
 
 
 def _cells(sweep: Sweep, stable: dict[SweepKey, float], replicates: int) -> list[Cell]:
@@ -192,7 +193,7 @@ def _p(cell: Cell, contenders: Sequence[Cell], accuracy: FloatArray, limits: Lim
     return p
 
 
-def _drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
+def drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
     """Return by how much the best rival is better, in the mean over the replicates that both have."""
     losses = _losses(cell, contenders)
     shared = losses[~np.isnan(losses).all(axis=1)]
@@ -220,7 +221,8 @@ def _losses(cell: Cell, contenders: Sequence[Cell]) -> FloatArray:
     return np.array(rivals).reshape(len(rivals), len(cell.accuracy))
 
 
-def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:
+def evidence_on(cell: Cell, scope: str, verdict: str, level: float | None) -> Candidate:
+    """Return what is seen of an architecture; `level` is that of its accuracy's interval, None: without one."""
     observed = cell.observed
     ends = mean_interval(observed, level).interval if level is not None else (None, None)
     low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in ends)  # No accuracy is beyond these.
@@ -250,7 +252,8 @@ def _evidence(cell: Cell, scope: str, verdict: str, level: float | None) -> Cand
     )
 
 
-def _why_not_tested(cell: Cell) -> str:
+def why_not_tested(cell: Cell) -> str:
+    """Return the verdict on an architecture that does not enter the tests."""
     if cell.stable is None:
         return "unknown"
     if not cell.stable:

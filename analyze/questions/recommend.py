@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
+from analyze.questions.designs import Planned, covering
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
 from analyze.questions.guess import Guess, best_guess
 from analyze.questions.pruning import Pruning, pruned_architecture
 from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.reach import with_reach
 from analyze.questions.regimes import Regime, boundaries
+from analyze.questions.sequential import judge_by_design
 from analyze.questions.storage import storage
 from analyze.results import Results
 from analyze.stats.result import Status
@@ -29,6 +31,12 @@ from analyze.texts import Command, joined, phrase, quoted
 if TYPE_CHECKING:
     from store.advice import Phase
 
+DESIGNED = (
+    "stable by the stability boundary, at Pocock-type levels; sequential design: paired non-inferiority to every other "
+    "stable architecture of it, largest of t, Hall's transformation and bootstrap-t p values, O'Brien-Fleming-type "
+    "levels at each look, fallback procedure from the largest size down, family-wise error rate 5% over all looks; "
+    "accuracy by repeated t intervals, Bonferroni over the candidates"
+)
 METHOD = (
     "stable by the stability boundary; paired non-inferiority to every other stable architecture, largest of t, Hall's "
     "transformation and bootstrap-t p values, fallback procedure from the largest size down, family-wise error rate "
@@ -96,6 +104,9 @@ class Recommendation:
     guess_reason: str | None = None
     candidates: int
     tested: int
+    design: str | None = None
+    look: int | None = None
+    planned_looks: str | None = None
     method: str = METHOD
     reason: str | None = None
     command: str | None = None
@@ -156,13 +167,39 @@ def recommend(
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
         about = [row for row in stability if row.dataset == name]
         for scope, part in _scopes(list(members)):
-            judged = with_reach(judge(part, scope, limits, seed=study.seed), part, limits)
+            planned = _design(study, part, limits)
+            judged = (
+                judge_by_design(planned, part, scope, limits, seed=study.seed)
+                if planned
+                else judge(part, scope, limits, seed=study.seed)
+            )
+            judged = with_reach(judged, part, limits)
             regimes = [row for row in about if scope in ("all", row.family)]
             row, judged = _recommendation(judged, part, regimes, limits, facts)
-            rows.append(row)
+            rows.append(_designed(row, judged, planned) if planned else row)
             evidence += judged
     return study.advised(
         Recommendations(Recommendation, tuple(rows), notes, Results(Candidate, tuple(evidence), notes))
+    )
+
+
+def _design(study: Study, cells: Sequence[Cell], limits: Limits) -> Planned | None:
+    """Return the newest design that was made for the question asked of these architectures, None without one."""
+    planned = covering(study, {cell.key.sweep for cell in cells})
+    asked = (limits.max_drop, limits.min_accuracy)
+    return planned if planned and (planned.spec.max_drop, planned.spec.min_accuracy) == asked else None
+
+
+def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned) -> Recommendation:
+    """Return the row with its design, and the look at which the answer, or the last question, was tested."""
+    looks = [other.look for other in judged if other.look and other.verdict in ("recommended", "not shown")]
+    chosen = [other.look for other in judged if other.verdict == "recommended"]
+    return replace(
+        row,
+        method=DESIGNED,
+        design=planned.design_id,
+        look=chosen[0] if chosen else max(looks, default=None),
+        planned_looks=", ".join(map(str, planned.spec.looks)),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +12,20 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
+from analyze.questions.designs import covering, held
 from analyze.results import Results
 from analyze.stats.overfitting import overfitting_boundary
 from analyze.stats.replicates import counts
-from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Remark, Status
+from analyze.stats.result import LEVEL, MIN_REPLICATES, MIN_SIZES, ChangePoint, IntArray, Remark, Status
+from analyze.stats.spending import nominal_levels, pocock
 from analyze.stats.stability import stability_boundary
 from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import Study, SweepKey, once, study_of
 from analyze.sweeps import Sweep, sweeps
 from analyze.texts import joined
+
+PERMUTATIONS = 999
+"""Of a look's test: its level is smaller than that of a single one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,11 @@ def regimes(
 @once
 def boundaries(study: Study) -> tuple[tuple[Regime, Regime], ...]:
     """Return the stability and the overfitting boundary of every sweep of a study, in the order of its sweeps."""
-    return tuple(sweep_regimes(sweep, seed=study.seed) for sweep in sweeps(study).content)
+    found = []
+    for sweep in sweeps(study).content:
+        planned = covering(study, [sweep.key])
+        found.append(sweep_regimes(sweep, seed=study.seed, looks=planned.spec.looks if planned else None))
+    return tuple(found)
 
 
 @once
@@ -101,14 +111,15 @@ def first_stable_of(found: Iterable[Regime]) -> dict[SweepKey, float]:
     return first
 
 
-def sweep_regimes(sweep: Sweep, *, seed: int) -> tuple[Regime, Regime]:
+def sweep_regimes(sweep: Sweep, *, seed: int, looks: tuple[int, ...] | None = None) -> tuple[Regime, Regime]:
     """Return the stability and the overfitting boundary of one sweep.
 
-    Sizes with fewer than 5 replicates are left out, and `reason` says which.
+    Sizes with fewer than 5 replicates are left out, and `reason` says which. `looks` are those of the sequential design
+    that the sweep belongs to.
     """
     used = sizes_used(sweep)
     rng = sweep.rng(seed)
-    stability = stability_boundary(sweep.accuracy[used], chance=sweep.chance, rng=rng, test_images=sweep.test_images)
+    stability = _stability(sweep, used, looks, rng)
     overfitting = _overfitting(sweep, used, stability, rng)
     left_out = [int(capacity) for capacity in np.delete(sweep.capacities, used)]
     return (
@@ -124,6 +135,26 @@ def sizes_used(sweep: Sweep) -> IntArray:
     """
     enough = counts(sweep.accuracy) >= MIN_REPLICATES
     return np.flatnonzero(enough) if enough.sum() >= MIN_SIZES else np.arange(len(enough))
+
+
+def _stability(sweep: Sweep, used: IntArray, looks: tuple[int, ...] | None, rng: np.random.Generator) -> ChangePoint:
+    """Return the stability boundary, as an index of `used`.
+
+    In a sequential design it is tested at every look that 5 sizes have the replicates for, on as many of each, at
+    levels that add up to 5% (Pocock's type); once shown, further replicates say where it lies.
+    """
+    accuracy = sweep.accuracy[used]
+    find = partial(stability_boundary, chance=sweep.chance, rng=rng, test_images=sweep.test_images)
+    if looks is None:
+        return find(accuracy)
+    replicates = np.array([held(row) for row in accuracy])
+    for n, level in zip(looks, nominal_levels(LEVEL, looks, pocock), strict=True):
+        enough = replicates >= n
+        if level and enough.sum() >= MIN_SIZES:
+            shown = find(accuracy[enough, :n], level=level, permutations=PERMUTATIONS)
+            if shown.p is not None and shown.p <= level:
+                return replace(find(accuracy, level=1.0), p=shown.p)
+    return find(accuracy, level=0.0)
 
 
 def _overfitting(sweep: Sweep, used: IntArray, stability: ChangePoint, rng: np.random.Generator) -> ChangePoint:

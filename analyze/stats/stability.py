@@ -43,6 +43,7 @@ def stability_boundary(
     test_images: int | None = None,
     permutations: int = 199,
     resamples: int = 400,
+    level: float = LEVEL,
 ) -> ChangePoint:
     """Return the first stable size: one downward step in the log-variance of accuracy along size.
 
@@ -53,8 +54,8 @@ def stability_boundary(
     The step is the best by least squares (ruptures, exact) of those that part unstable sizes from stable ones: a pooled
     spread of 2 points or more below and of less from there on, what the sampling of the test images explains left out,
     and a fall by half or more. It counts if a permutation test of its gain, with median-centred residuals moved between
-    sizes, has p <= 0.05; if a straight line describes the log-variance better by BIC, the change is `gradual`. The
-    interval is a percentile bootstrap over replicates.
+    sizes, has p at or below `level`; if a straight line describes the log-variance better by BIC, the change is
+    `gradual`. The interval is a percentile bootstrap over replicates.
 
     Source: least-squares segmentation as in Truong, Oudre and Vayatis (2020), Signal Processing 167, 107299; absolute
     deviations from the median as in Brown and Forsythe (1974), JASA 69, 364-367.
@@ -75,7 +76,7 @@ def stability_boundary(
     z = signal(x, chance)
     p = permutation_p(x, is_dead, gain, permutations, rng)
     ratio = float(np.exp((z[:at].mean() - z[at:].mean()) / 2))
-    if p > LEVEL or not parted:
+    if p > level or not parted:
         found = ChangePoint(status="all_stable", method=method, n=n, p=p, effect=ratio)
         return _one_regime(np.exp(z) - sampling_variance(x, chance, test_images), at, found)
     located = locate(resample(x, resamples, rng=rng), chance, test_images)

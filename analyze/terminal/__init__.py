@@ -8,10 +8,12 @@ from analyze.terminal.pruning import crossings_table, pruning_table
 from analyze.terminal.quantization import agreement_table, gaps_table, trends_table
 from analyze.terminal.recommend import evidence_table, reasoning, recommendations_table
 from analyze.terminal.regimes import epochs_table, regimes_table
+from analyze.terminal.search import asked_table
 from analyze.terminal.shapes import components_table, shapes_table, thresholds_table
 
 __all__ = [
     "agreement_table",
+    "asked_table",
     "claims_table",
     "components_table",
     "crossings_table",

@@ -1,0 +1,73 @@
+"""The sequential designs in a store, and the looks that were taken at their data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.stats.result import FloatArray
+from analyze.study import Study, SweepKey, once
+from store.designs import DesignSpec, LookSpec, Place, read_design, read_look
+
+DESIGNS = "SELECT design_id, spec FROM designs ORDER BY created_at DESC, design_id"
+LOOKS = "SELECT design_id, number, spec FROM looks ORDER BY design_id, number"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A design, and the looks that were taken at its data so far, in order."""
+
+    design_id: str
+    spec: DesignSpec
+    looks: tuple[LookSpec, ...]
+
+    @property
+    def shares(self) -> dict[Place, float]:
+        """Every architecture of the design with its share of its sweep's level."""
+        shares = {
+            Place(ladder.family, ladder.depth, capacity): share
+            for ladder in self.spec.ladders
+            for capacity, share in zip(ladder.capacities, ladder.shares, strict=True)
+        }
+        for look in self.looks:
+            for added in look.added:
+                shares.setdefault(added.place, added.share)
+        return shares
+
+    def sweeps(self, families: Collection[str]) -> list[tuple[str, int]]:
+        """Return family and depth of the sweeps that it searches among these families."""
+        return [(ladder.family, ladder.depth) for ladder in self.spec.ladders if ladder.family in families]
+
+    def covers(self, sweep: SweepKey) -> bool:
+        """Return whether it is about a sweep."""
+        return (
+            sweep.dataset_fingerprint == self.spec.fingerprint
+            and self.spec.protocols.get(sweep.family) == sweep.protocol_id
+            and (sweep.family, sweep.depth) in self.sweeps((sweep.family,))
+        )
+
+
+@once
+def designs(study: Study) -> tuple[Planned, ...]:
+    """Return the designs of a study, the newest first."""
+    looks: dict[str, list[LookSpec]] = {}
+    for row in study.query(LOOKS).iter_rows(named=True):
+        looks.setdefault(row["design_id"], []).append(read_look(row))
+    return tuple(
+        Planned(row["design_id"], read_design(row), tuple(looks.get(row["design_id"], ())))
+        for row in study.query(DESIGNS).iter_rows(named=True)
+    )
+
+
+def covering(study: Study, sweeps: Iterable[SweepKey]) -> Planned | None:
+    """Return the newest design that is about all of these sweeps, None if there is none."""
+    keys = list(sweeps)
+    return next((found for found in designs(study) if all(found.covers(key) for key in keys)), None)
+
+
+def held(accuracy: FloatArray) -> int:
+    """Return how many replicates there are from 0 on without a gap."""
+    missing = np.flatnonzero(np.isnan(accuracy))
+    return int(missing[0]) if len(missing) else len(accuracy)

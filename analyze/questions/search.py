@@ -1,0 +1,370 @@
+"""What a sequential design needs next: the replicates, or the sizes, that its open questions wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isclose, sqrt
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from analyze.questions.candidates import Cell, cells_of
+from analyze.questions.designs import Planned, designs, held
+from analyze.questions.regimes import Regime, boundaries
+from analyze.questions.sequential import Decided, decide, place
+from analyze.results import Results
+from analyze.stats.result import FLOOR
+from analyze.stats.spending import FIRST_DECISION
+from analyze.study import Study
+from analyze.sweeps import Sweep, sweeps
+from store.designs import Added, Ladder, LookSpec, Place, added_share
+from store.errors import MinarchError
+from store.families import family_facts
+from store.words import counted
+
+HOPELESS = 0.1
+"""Conditional power below which an architecture gets no more replicates: it stays undecided, not called worse."""
+MOST_ADDED = 6
+"""Sizes that may join a sweep above its ladder, and as many between."""
+
+
+@dataclass(frozen=True)
+class Next:
+    """The next look of a design.
+
+    Attributes:
+        done: nothing is left to ask.
+        look: what is to be stored before anything of it is trained.
+        number: of that look.
+        answers: the smallest architecture shown to be good enough by scope, None where there is none.
+        undecided: why a scope has no answer, or may have a smaller one, by scope.
+        quantize: replicates to train in 8 bits, of the architectures that may be chosen.
+    """
+
+    done: bool
+    look: LookSpec
+    number: int
+    answers: Mapping[str, Place | None]
+    undecided: Mapping[str, str]
+    quantize: Mapping[Place, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One architecture that the next look waits for; `replicates` are to be there, `held` are."""
+
+    design: str
+    look: int
+    family: str
+    depth: int
+    capacity: int
+    precision: str
+    replicates: int
+    held: int
+    added_share: float | None
+    question: str
+
+
+@dataclass
+class _Wanted:
+    """Replicates asked for so far, sizes that are to join, and the question that they are for."""
+
+    counts: dict[Place, int] = field(default_factory=dict)
+    added: list[Added] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+    def ask(self, where: Place, replicates: int) -> None:
+        self.counts[where] = max(self.counts.get(where, 0), replicates)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+
+def next_look(store: str | Path, design_id: str, *, seed: int = 0) -> Next:
+    """Return what a design needs next.
+
+    Raises:
+        MinarchError: there is no such store, or no such design in it.
+    """
+    study = Study.read(store, lenient=True, seed=seed, tables=SEARCHED)
+    planned = next((found for found in designs(study) if found.design_id == design_id), None)
+    if planned is None:
+        raise MinarchError(f"{store} has no design {design_id}; `generate search` makes one")
+    chosen = [sweep for sweep in sweeps(study).content if planned.covers(sweep.key)]
+    stability = [row for row, _ in boundaries(study) if planned.covers(row.sweep)]
+    return plan_next(planned, chosen, stability, seed=seed)
+
+
+def asked(found: Next, design_id: str) -> Results[Asked]:
+    """Return what the next look waits for, a row per architecture; none where nothing is left to ask."""
+    shares = {added.place: added.share for added in found.look.added}
+    rows = [
+        Asked(
+            design=design_id,
+            look=found.number,
+            family=where.family,
+            depth=where.depth,
+            capacity=where.capacity,
+            precision=precision,
+            replicates=n,
+            held=found.look.held.get(where, 0) if precision == "fp32" else 0,
+            added_share=shares.get(where),
+            question=found.look.question if precision == "fp32" else "what do 8 bits cost?",
+        )
+        for precision, counts in (("fp32", found.look.asked), ("int8", found.quantize))
+        for where, n in sorted(counts.items())
+    ]
+    notes = tuple(
+        f"{scope}: {_answer(where)}" + (f"; open: {found.undecided[scope]}" if scope in found.undecided else "")
+        for scope, where in found.answers.items()
+    )
+    return Results(Asked, tuple(rows), notes)
+
+
+def _answer(where: Place | None) -> str:
+    if where is None:
+        return "no answer yet"
+    return f"{family_facts(where.family).title} {family_facts(where.family).sized(where.depth, where.capacity)}"
+
+
+SEARCHED = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks")
+"""The tables that a search looks at."""
+
+
+def plan_next(planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], *, seed: int) -> Next:
+    """Return what a design needs next, given its sweeps and their stability boundaries."""
+    return _Search(planned, found, stability, seed).next()
+
+
+class _Search:
+    """One look at the data of a design."""
+
+    def __init__(self, planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], seed: int) -> None:
+        self.planned, self.spec, self.seed = planned, planned.spec, seed
+        self.shares = planned.shares
+        self.cells = [cell for cell in cells_of(found, stability) if place(cell) in self.shares]
+        self.at = {place(cell): cell for cell in self.cells}
+        self.count = {where: held(self.at[where].accuracy) if where in self.at else 0 for where in self.shares}
+        self.stability = {(row.family, row.depth): row for row in stability}
+        self.wanted = _Wanted()
+        families = list(dict.fromkeys(ladder.family for ladder in self.spec.ladders))
+        self.scopes = {family: [family] for family in families}
+        if len(families) > 1:
+            self.scopes["all"] = families
+
+    def next(self) -> Next:
+        """Return the next look."""
+        self._begin()
+        if not self.wanted:
+            self._settle_stability()
+        waiting = bool(self.wanted)
+        answers: dict[str, Place | None] = dict.fromkeys(self.scopes)
+        undecided: dict[str, str] = {}
+        chosen: set[Place] = set()
+        for scope, families in self.scopes.items():
+            members = [cell for cell in self.cells if cell.family in families]
+            decided = decide(self.planned, members, scope, seed=self.seed)
+            best = self._best(decided)
+            answers[scope] = place(best) if best else None
+            before = len(self.wanted.questions)
+            if not waiting:
+                self._ask(scope, families, decided, best)
+            if best:
+                chosen.add(place(best))
+            if waiting:
+                undecided[scope] = self.wanted.questions[0]
+            elif len(self.wanted.questions) > before:
+                undecided[scope] = self.wanted.questions[-1]
+            elif best is None:
+                undecided[scope] = self._why_none(families)
+        look = LookSpec(
+            held={where: n for where, n in self.count.items() if n},
+            asked=self.wanted.counts,
+            added=tuple(self.wanted.added),
+            question=self.wanted.questions[0] if self.wanted.questions else "",
+        )
+        quantize = {} if self.wanted else {where: max(FIRST_DECISION, self.count[where]) for where in sorted(chosen)}
+        return Next(not self.wanted, look, len(self.planned.looks), answers, undecided, quantize)
+
+    # What every search begins with.
+
+    def _begin(self) -> None:
+        """Ask for the replicates of the first look, and for those that an earlier look asked for in vain."""
+        first = self.spec.looks[0]
+        for where, n in self.count.items():
+            if n < first:
+                self.wanted.ask(where, first)
+        for look in self.planned.looks[-1:]:
+            for where, n in look.asked.items():
+                if self.count.get(where, 0) < n:
+                    self.wanted.ask(where, n)
+        if self.wanted:
+            self.wanted.questions.append("which sizes learn at all?")
+
+    def _settle_stability(self) -> None:
+        """Ask for replicates of whole sweeps whose boundary is open, and for sizes above those that are not enough."""
+        for ladder in self.spec.ladders:
+            sweep = self._sweep(ladder.family, ladder.depth)
+            row = self.stability.get((ladder.family, ladder.depth))
+            name = f"{ladder.family}, {family_facts(ladder.family).depth(ladder.depth)}"
+            decision = next(n for n in self.spec.looks if n >= min(FIRST_DECISION, self.spec.looks[-1]))
+            fewest = min(self.count[where] for where in sweep)
+            if fewest < decision:
+                for where in sweep:
+                    if self.count[where] < decision:
+                        self.wanted.ask(where, decision)
+                self.wanted.questions.append(f"{name}: from which size on is training stable?")
+            elif row is not None and row.status == "not_reached":
+                self._reach(name, sweep, fewest)
+            elif row is not None and row.status in ("detected", "gradual", "all_stable") and self._improves(sweep):
+                self._add_above(sweep, f"{name}: is a size above {sweep[-1].capacity} better still?")
+
+    def _reach(self, name: str, sweep: Sequence[Place], fewest: int) -> None:
+        """Ask for what may show a boundary that was not reached: larger sizes where the largest is poor, else more."""
+        largest = self.at.get(sweep[-1])
+        steady = largest is not None and not largest.failures and float(largest.observed.std(ddof=1)) < 0.02
+        following = self._following(fewest)
+        if steady and following:
+            for where in sweep:
+                self.wanted.ask(where, following)
+            self.wanted.questions.append(f"{name}: from which size on is training stable?")
+        elif not steady:
+            self._add_above(sweep, f"{name}: is training stable above size {sweep[-1].capacity}?")
+
+    def _improves(self, sweep: Sequence[Place]) -> bool:
+        """Return whether the largest size is better than the one before by half of what may be lost."""
+        if len(sweep) < 2 or any(where not in self.at for where in sweep[-2:]):
+            return False
+        before, last = (float(self.at[where].observed.mean()) for where in sweep[-2:])
+        return last - before > self.spec.max_drop / 2
+
+    def _add_above(self, sweep: Sequence[Place], question: str) -> None:
+        largest = sweep[-1]
+        ladder = self._ladder(largest)
+        earlier = sum(where.capacity > ladder.capacities[-1] for where in sweep)
+        if earlier >= MOST_ADDED:
+            return
+        self._add(Place(largest.family, largest.depth, 2 * largest.capacity), added_share(earlier), FIRST_DECISION)
+        self.wanted.questions.append(question)
+
+    # What is asked of one scope.
+
+    def _ask(self, scope: str, families: Sequence[str], decided: Decided, best: Cell | None) -> None:
+        """Ask for replicates of the architectures that may be the answer, or for sizes below it."""
+        promising = [row for row in range(len(decided.cells)) if self._promising(decided, row, best)]
+        asked = [row for row in promising if self._more(decided, row)]
+        if asked:
+            smallest = min((decided.cells[row] for row in asked), key=lambda cell: cell.parameters)
+            where = "the best" if scope == "all" else f"the best {family_facts(scope).title}"
+            self.wanted.questions.append(
+                f"is {_named(smallest)} within {_points(self.spec.max_drop)} of {where}?"
+                + (f" ({counted(len(asked) - 1, 'larger one')} too)" if len(asked) > 1 else "")
+            )
+        elif best is not None:
+            self._refine(families, decided, best)
+
+    def _promising(self, decided: Decided, row: int, best: Cell | None) -> bool:
+        """Return whether an architecture may yet be shown to be good enough, and would be a smaller answer."""
+        cell = decided.cells[row]
+        if decided.verdicts.passed[row] or (best is not None and cell.parameters >= best.parameters):
+            return False
+        return self._conditional_power(decided, row) >= HOPELESS
+
+    def _conditional_power(self, decided: Decided, row: int) -> float:
+        """Return the probability that the last look shows the row to be good enough, if its differences are as seen."""
+        cell = decided.cells[row]
+        own = self.spec.level * self.shares[place(cell)] / len(self.spec.ladders)
+        level = float(decided.verdicts.level[row]) or own
+        critical = -ndtri(level)
+        power = 1.0
+        for other, rival in enumerate(decided.cells):
+            if other == row or decided.verdicts.beaten[row, other]:
+                continue
+            differences = rival.accuracy - cell.accuracy
+            differences = differences[~np.isnan(differences)]
+            if len(differences) < 2:
+                continue
+            error = sqrt((float(differences.var(ddof=1)) + FLOOR**2) / self.spec.looks[-1])
+            room = self.spec.max_drop - float(differences.mean())
+            power = min(power, float(ndtr(room / error - critical)))
+        return power
+
+    def _more(self, decided: Decided, row: int) -> bool:
+        """Ask for the next look of a row and of the rivals that it has not beaten; return whether there is one."""
+        cell = decided.cells[row]
+        unbeaten = np.flatnonzero(~decided.verdicts.beaten[row])
+        rivals = [place(decided.cells[other]) for other in unbeaten if other != row]
+        fewest = min([self.count[place(cell)], *(self.count[rival] for rival in rivals)])
+        following = self._following(fewest)
+        if following is None:
+            return False
+        for where in (place(cell), *rivals):
+            if self.count[where] < following:
+                self.wanted.ask(where, following)
+        return True
+
+    def _refine(self, families: Sequence[str], decided: Decided, best: Cell) -> None:
+        """Add a size between the smallest that passed in a sweep and the next below, where it may be the answer."""
+        passed = {place(cell) for row, cell in enumerate(decided.cells) if decided.verdicts.passed[row]}
+        for family, depth in self.planned.sweeps(families):
+            sweep = self._sweep(family, depth)
+            shown = [where for where in sweep if where in passed]
+            if not shown:
+                continue
+            first = shown[0]
+            below = [where for where in sweep if where.capacity < first.capacity]
+            ladder = self._ladder(first)
+            low = below[-1] if below else Place(family, depth, 0)
+            between = sum(where.capacity not in ladder.capacities for where in sweep if where < sweep[-1])
+            if first.capacity - low.capacity < 2 or between >= MOST_ADDED:
+                continue
+            above, under = self.at[first], self.at.get(low)
+            smallest = under.parameters if under else 0
+            if smallest >= best.parameters or above.parameters <= (1 + self.spec.resolution) * smallest:
+                continue
+            middle = max(low.capacity + 1, min(first.capacity - 1, round(sqrt(max(low.capacity, 1) * first.capacity))))
+            self._add(Place(family, depth, middle), added_share(between), self.count[first])
+            self.wanted.questions.append(
+                f"{family}, {family_facts(family).depth(depth)}: is size {middle}, below {first.capacity}, enough?"
+            )
+
+    def _add(self, where: Place, share: float, replicates: int) -> None:
+        if where not in self.shares:
+            self.wanted.added.append(Added(where, share))
+        self.wanted.ask(where, replicates)
+
+    # What is known.
+
+    def _best(self, decided: Decided) -> Cell | None:
+        """Return the smallest architecture that passed."""
+        passed = [cell for row, cell in enumerate(decided.cells) if decided.verdicts.passed[row]]
+        return min(passed, key=lambda cell: cell.parameters, default=None)
+
+    def _following(self, replicates: int) -> int | None:
+        """Return the next planned look after so many replicates, None after the last."""
+        later = [n for n in self.spec.looks if n > replicates and n >= min(FIRST_DECISION, self.spec.looks[-1])]
+        return min(later, default=None)
+
+    def _sweep(self, family: str, depth: int) -> list[Place]:
+        """Return all places of a sweep, by size."""
+        return sorted(where for where in self.shares if (where.family, where.depth) == (family, depth))
+
+    def _ladder(self, where: Place) -> Ladder:
+        return next(one for one in self.spec.ladders if (one.family, one.depth) == (where.family, where.depth))
+
+    def _why_none(self, families: Sequence[str]) -> str:
+        """Return why no architecture of these families is an answer."""
+        stable = [cell for cell in self.cells if cell.family in families and cell.stable]
+        if not stable:
+            return "no size is stable"
+        return "no stable size is shown to be good enough within the planned replicates"
+
+
+def _named(cell: Cell) -> str:
+    return f"{family_facts(cell.family).title} {family_facts(cell.family).sized(cell.depth, cell.capacity)}"
+
+
+def _points(margin: float) -> str:
+    return "1 point" if isclose(margin, 0.01) else f"{100 * margin:g} points"

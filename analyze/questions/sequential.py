@@ -1,0 +1,109 @@
+"""What a sequential design decides about architectures: the evidence of `candidates`, tested look by look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analyze.questions.candidates import Candidate, Cell, Limits, drop, evidence_on, why_not_tested
+from analyze.questions.designs import Planned, held
+from analyze.stats.result import MIN_REPLICATES
+from analyze.stats.sequential import Ladder, SequentialTest, Verdicts
+from analyze.stats.spending import nominal_levels
+from analyze.study import sweep_rng
+from store.designs import Place
+
+
+def place(cell: Cell | Candidate) -> Place:
+    """Return where an architecture stands in a design."""
+    return Place(cell.family, cell.depth, cell.capacity)
+
+
+def judge_by_design(
+    planned: Planned, cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int
+) -> list[Candidate]:
+    """Return the evidence on all architectures of one dataset and scope, those that pass marked `qualifies`.
+
+    As `candidates.judge`, but the level is spent over the looks of the design, and its architectures alone compete.
+    """
+    decided = decide(planned, cells, scope, seed=seed)
+    row_of = {id(cell): row for row, cell in enumerate(decided.cells)}
+    contenders = [cell for cell in decided.cells if len(cell.observed) >= MIN_REPLICATES]
+    found = []
+    for cell in cells:
+        row = row_of.get(id(cell))
+        fits = limits.max_parameters is None or cell.parameters <= limits.max_parameters
+        if row is None or not fits or len(cell.observed) < MIN_REPLICATES:
+            verdict = "not in the design" if cell.contends and fits and row is None else why_not_tested(cell)
+            found.append(evidence_on(cell, scope, verdict, None))
+            continue
+        verdicts = decided.verdicts
+        level = repeated_level(planned, held(cell.accuracy), len(decided.cells))
+        evidence = evidence_on(cell, scope, "qualifies" if verdicts.passed[row] else "not shown", level)
+        p = float(verdicts.p[row])
+        found.append(
+            replace(
+                evidence,
+                drop=drop(cell, contenders),
+                p_value=1.0 if np.isnan(p) else p,
+                level=float(verdicts.level[row]),
+                look=int(verdicts.look[row]) or None,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a design says of the architectures of one scope, and of which: row i of the verdicts is `cells[i]`."""
+
+    cells: tuple[Cell, ...]
+    verdicts: Verdicts
+
+
+def decide(planned: Planned, cells: Sequence[Cell], scope: str, *, seed: int) -> Decided:
+    """Return what a design says of the stable architectures of one scope: all its looks once more, and the data of now.
+
+    Every look is repeated on the replicates that it saw; what it decided stays decided.
+    """
+    shares = planned.shares
+    members = [cell for cell in cells if cell.stable and place(cell) in shares and held(cell.accuracy)]
+    last = planned.spec.looks[-1]
+    now = np.array([min(held(cell.accuracy), last) for cell in members], dtype=np.int64)
+    accuracy = np.array([cell.accuracy for cell in members])
+    ladders = []
+    for family, depth in planned.sweeps(sorted({cell.family for cell in cells})):
+        rows = sorted(
+            (row for row, cell in enumerate(members) if (cell.family, cell.depth) == (family, depth)),
+            key=lambda row: -members[row].capacity,
+        )
+        ladders.append(Ladder(tuple(rows), tuple(shares[place(members[row])] for row in rows)))
+    floor = np.full(len(members), -np.inf if planned.spec.min_accuracy is None else planned.spec.min_accuracy)
+    test = SequentialTest(
+        margin=planned.spec.max_drop,
+        looks=planned.spec.looks,
+        level=planned.spec.level,
+        rng=sweep_rng(seed, "design", planned.design_id, scope),
+    )
+    verdicts = Verdicts.none(len(members))
+    seen = [np.array([look.held.get(place(cell), 0) for cell in members], dtype=np.int64) for look in planned.looks]
+    before = np.zeros(len(members), dtype=np.int64)
+    for counts in [*(np.minimum(then, now) for then in seen), now]:
+        if (counts != before).any():
+            test.step(verdicts, accuracy, counts, ladders, floor)
+        before = counts
+    return Decided(tuple(members), verdicts)
+
+
+def repeated_level(planned: Planned, n: int, intervals: int) -> float | None:
+    """Return the level of an interval after n replicates, such that it covers at every look; None before the first.
+
+    Repeated confidence intervals, two-sided, Bonferroni over as many as there are.
+
+    Source: Jennison and Turnbull (1989), JRSS B 51, 305-361.
+    """
+    spent = nominal_levels(planned.spec.level / 2 / max(intervals, 1), planned.spec.looks)
+    look = max((at for at, replicates in enumerate(planned.spec.looks) if replicates <= n), default=None)
+    return None if look is None or not spent[look] else 1 - 2 * spent[look]

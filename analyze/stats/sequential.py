@@ -1,0 +1,155 @@
+"""Decisions of a sequential design: which architectures are shown to be good enough, look after look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyze.stats.onesided import one_sided_p, skewness, standard_error, studentised
+from analyze.stats.result import LEVEL, FloatArray, IntArray
+from analyze.stats.spending import FIRST_DECISION, LOOKS, nominal_levels
+
+RESAMPLES = 1_999
+MOST_RESAMPLES = 19_999
+"""Of bootstrap-t, where a level is too small for the fewer."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The architectures of one sweep as rows of a table, the largest first, each with its share of the sweep's level.
+
+    Shares are fixed before a row has data, and sum to 1 at most.
+    """
+
+    rows: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass
+class Verdicts:
+    """What has been decided about the rows of a table.
+
+    Attributes:
+        passed: rows shown to be within the margin of every contender.
+        level: the level that each row is tested at, with what was handed on to it; 0 where it is not tested.
+        p: the largest p value against a contender not yet beaten, at the last look; NaN where there was none.
+        look: replicates of the last look at which the row was tested, 0 where it was not.
+        beaten: `beaten[i, j]`: row i is shown to be within the margin of row j.
+    """
+
+    passed: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    level: FloatArray
+    p: FloatArray
+    look: IntArray
+    beaten: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+
+    @classmethod
+    def none(cls, rows: int) -> Verdicts:
+        """Return the state before any look."""
+        return cls(
+            np.zeros(rows, dtype=np.bool_),
+            np.zeros(rows),
+            np.full(rows, np.nan),
+            np.zeros(rows, dtype=np.int64),
+            np.zeros((rows, rows), dtype=np.bool_),
+        )
+
+
+@dataclass
+class SequentialTest:
+    """Non-inferiority of each architecture to all that contend, tested as replicates are added.
+
+    A pair is tested at the largest planned look that both have the replicates of, once per look, each replicate paired
+    with itself. An architecture passes once every pair with a contender was below its nominal level at some look:
+    so whatever stops training, or chooses what is trained, can only take decisions away. Within a ladder, from the
+    largest size down, each has its share of the level, and one that passes hands its level on to the next.
+
+    The p value of a pair is the largest of t, Hall's transformation and bootstrap-t.
+
+    Source: intersection-union as in Berger (1982), Technometrics 24, 295-300; fallback as in Wiens and Dmitrienko
+    (2005), J. Biopharm. Stat. 15, 929-942; group-sequential tests of several hypotheses as in Maurer and Bretz (2013),
+    Statistics in Biopharmaceutical Research 5, 311-320.
+    """
+
+    margin: float
+    looks: tuple[int, ...] = LOOKS
+    level: float = LEVEL
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def step(
+        self, verdicts: Verdicts, accuracy: FloatArray, held: IntArray, ladders: Sequence[Ladder], floor: FloatArray
+    ) -> None:
+        """Test once more, with what there is now, and bring the verdicts up to date.
+
+        Args:
+            verdicts: what is known so far; changed in place.
+            accuracy: fractions, shape (rows, replicates); of row i the first `held[i]` columns are used.
+            held: replicates 0 to n - 1 that each row has, shape (rows,).
+            ladders: the rows that contend, by sweep, the largest first; each sweep has the same part of `level`.
+            floor: an accuracy that each row has to exceed too, shape (rows,); -inf where there is none.
+        """
+        contenders = np.array(sorted(row for ladder in ladders for row in ladder.rows), dtype=np.int64)
+        verdicts.level[:] = 0.0
+        for ladder in ladders:
+            handed_on = 0.0
+            for row, share in zip(ladder.rows, ladder.shares, strict=True):
+                level = self.level * share / len(ladders) + handed_on
+                verdicts.level[row] = level
+                if not verdicts.passed[row]:
+                    self._test(verdicts, row, level, contenders, accuracy, held, float(floor[row]))
+                handed_on = level if verdicts.passed[row] else 0.0
+
+    def _test(
+        self,
+        verdicts: Verdicts,
+        row: int,
+        level: float,
+        contenders: IntArray,
+        accuracy: FloatArray,
+        held: IntArray,
+        floor: float,
+    ) -> None:
+        nominal = dict(zip(self.looks, nominal_levels(level, self.looks), strict=True))
+        open_rivals = [int(other) for other in contenders if other != row and not verdicts.beaten[row, other]]
+        own = self._look(int(held[row]))
+        worst, whole = 0.0, own >= FIRST_DECISION or own == self.looks[-1]
+        for look in sorted({self._look(int(min(held[row], held[other]))) for other in open_rivals}):
+            rivals = [other for other in open_rivals if self._look(int(min(held[row], held[other]))) == look]
+            if nominal.get(look, 0.0) == 0.0:
+                whole = False
+                continue
+            p = self._p(row, rivals, accuracy, look, nominal[look])
+            verdicts.look[row] = look
+            for other, value in zip(rivals, p, strict=True):
+                verdicts.beaten[row, other] = value <= nominal[look]
+                whole = whole and bool(verdicts.beaten[row, other])
+                worst = max(worst, float(value))
+        if floor > -np.inf and whole:
+            losses = floor - accuracy[row, :own][:, None]
+            p_floor = float(self._p_of(losses, 0.0, nominal[own])[0])
+            worst, whole = max(worst, p_floor), p_floor <= nominal[own]
+        verdicts.p[row] = worst if open_rivals or floor > -np.inf else verdicts.p[row]
+        verdicts.passed[row] = whole and level > 0
+
+    def _look(self, held: int) -> int:
+        """Return the last planned look that so many replicates allow, 0 before the first."""
+        return max((n for n in self.looks if n <= held), default=0)
+
+    def _p(self, row: int, rivals: Sequence[int], accuracy: FloatArray, look: int, level: float) -> FloatArray:
+        losses = (accuracy[list(rivals), :look] - accuracy[row, :look]).T
+        return self._p_of(losses, self.margin, level)
+
+    def _p_of(self, losses: FloatArray, margin: float, level: float) -> FloatArray:
+        """Return the p value of each column of paired losses, shape (replicates, columns)."""
+        n = len(losses)
+        t = (losses.mean(axis=0) - margin) / standard_error(losses)
+        p = one_sided_p(t, skewness(losses) / np.sqrt(n), n - 1)
+        promising = np.flatnonzero(p <= level)
+        if not len(promising):
+            return p
+        resamples = RESAMPLES if level * (1 + RESAMPLES) >= 1 else MOST_RESAMPLES
+        below = (studentised(losses[:, promising], resamples, rng=self.rng) <= t[promising]).sum(axis=0)
+        p[promising] = np.maximum(p[promising], (1 + below) / (1 + resamples))
+        return p

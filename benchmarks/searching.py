@@ -1,0 +1,143 @@
+"""Planted searches: a sequential design that draws the replicates it asks for, from networks whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from analyze.questions.designs import Planned
+from analyze.questions.regimes import sweep_regimes
+from analyze.questions.search import Next, plan_next
+from analyze.stats.result import FloatArray
+from analyze.stats.spending import LOOKS
+from analyze.sweeps import Sweep
+from store.designs import DesignSpec, LookSpec, Place, ladder
+
+CHANCE = 0.1
+Noise = Callable[[np.random.Generator, int], FloatArray]
+"""Draws of mean 0 and standard deviation 1."""
+
+
+def normal(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return normal noise."""
+    return rng.standard_normal(n)
+
+
+def skewed(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return noise with a long tail towards bad results: an exponential's, skewness -2."""
+    return 1 - rng.exponential(size=n)
+
+
+@dataclass
+class World:
+    """Networks with a true mean accuracy each, of which replicates are drawn as they are asked for.
+
+    Attributes:
+        means: true mean accuracy of each architecture; those that are not named are taken from `between`.
+        ladders: sizes that the search begins with, by family and depth.
+        sd: between replicates of one architecture, a fraction.
+        correlation: between architectures in one replicate.
+        unstable: sizes up to this one spread by 20 points about their mean.
+    """
+
+    means: Mapping[Place, float]
+    ladders: Mapping[tuple[str, int], tuple[int, ...]]
+    rng: np.random.Generator
+    noise: Noise = normal
+    sd: float = 0.006
+    correlation: float = 0.5
+    unstable: int = 3
+    max_drop: float = 0.01
+    between: Callable[[Place], float] = field(default=lambda _: 0.5)
+    looks: tuple[int, ...] = LOOKS
+
+    def __post_init__(self) -> None:
+        self.shared = self.noise(self.rng, self.looks[-1])
+        self.drawn: dict[Place, FloatArray] = {}
+        self.count: dict[Place, int] = {}
+
+    @cached_property
+    def spec(self) -> DesignSpec:
+        """The design."""
+        return DesignSpec(
+            fingerprint="planted",
+            protocols={family: "protocol" for family, _ in self.ladders},
+            ladders=tuple(ladder(family, depth, sizes) for (family, depth), sizes in self.ladders.items()),
+            looks=self.looks,
+            max_drop=self.max_drop,
+        )
+
+    def mean(self, place: Place) -> float:
+        """Return the true mean accuracy of an architecture."""
+        return self.means[place] if place in self.means else self.between(place)
+
+    def train(self, place: Place, replicates: int) -> None:
+        """Draw replicates 0 to n - 1 of an architecture, those that are lacking."""
+        if place not in self.drawn:
+            if place.capacity <= self.unstable:
+                values = self.mean(place) + 0.2 * self.rng.standard_normal(self.looks[-1])
+            else:
+                own = self.noise(self.rng, self.looks[-1])
+                mixed = np.sqrt(self.correlation) * self.shared + np.sqrt(1 - self.correlation) * own
+                values = self.mean(place) + self.sd * mixed
+            self.drawn[place] = np.clip(values, 0.0, 1.0)
+        self.count[place] = max(self.count.get(place, 0), replicates)
+
+    def sweeps(self) -> list[Sweep]:
+        """Return what has been trained."""
+        found = []
+        for family, depth in self.ladders:
+            places = sorted(place for place in self.count if (place.family, place.depth) == (family, depth))
+            accuracy = np.full((len(places), max(self.count[place] for place in places)), np.nan)
+            for row, place in enumerate(places):
+                accuracy[row, : self.count[place]] = self.drawn[place][: self.count[place]]
+            sizes = np.array([place.capacity for place in places], dtype=np.int64)
+            found.append(
+                Sweep(
+                    dataset="planted",
+                    dataset_fingerprint="planted",
+                    family=family,
+                    depth=depth,
+                    protocol_id="protocol",
+                    chance=CHANCE,
+                    capacities=sizes,
+                    parameters=75 * sizes + 10,
+                    accuracy=accuracy,
+                    last_train=accuracy,
+                    last_test=accuracy,
+                )
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search ended with: its last look, and how many looks and trainings it took."""
+
+    last: Next
+    looks: int
+    trainings: int
+
+
+def search(world: World, *, seed: int, most: int = 40) -> Searched:
+    """Return what a search of the world ends with.
+
+    Raises:
+        RuntimeError: it does not end within `most` looks.
+    """
+    first = LookSpec(held={}, asked=dict.fromkeys(Planned("planted", world.spec, ()).shares, world.looks[0]))
+    looks = [first]
+    for _ in range(most):
+        for place, replicates in looks[-1].asked.items():
+            world.train(place, replicates)
+        planned = Planned("planted", world.spec, tuple(looks))
+        sweeps = world.sweeps()
+        stability = [sweep_regimes(sweep, seed=seed, looks=world.looks)[0] for sweep in sweeps]
+        found = plan_next(planned, sweeps, stability, seed=seed)
+        if found.done:
+            return Searched(found, len(looks), sum(world.count.values()))
+        looks.append(found.look)
+    raise RuntimeError(f"no end within {most} looks: {looks[-1]}")
