@@ -21,6 +21,7 @@ from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_reach import CHOICES, NOISES, reach_tally
 from tests.planted_recommend import guess_tally, recommend_tally
+from tests.planted_search import normal, search_tally, skewed
 from tests.planted_shapes import (
     COMPONENTS,
     component_coverage,
@@ -267,6 +268,20 @@ DEATHS = {
     "0.4, then 0.01": planted.dying_rarely,
     "falls from 0.6 to 0.25": planted.all_dying,
 }
+
+
+def search(seeds: range) -> Iterator[str]:
+    """Yield the lines on sequential searches."""
+    columns = ("a wrong answer", "CNN answered", "with the smallest", "trainings", "looks")
+    yield from header("replicates", "correlation", *columns)
+    for name, noise in (("normal", normal), ("exponential, long tail downwards", skewed)):
+        for correlation in (0.0, 0.8):
+            t = search_tally(noise, correlation, seeds)
+            shares = (share(count, t.stores) for count in (t.wrong, t.answered, t.smallest))
+            yield row(name, correlation, *shares, average(t.trainings, 0), average(t.looks, 1))
+    yield ""
+
+
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
@@ -279,6 +294,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "recommend": recommend,
     "reach": reach,
     "claims": claims,
+    "search": search,
 }
 
 

@@ -138,7 +138,8 @@ def ladder(family: str, depth: int, capacities: Sequence[int]) -> Ladder:
 
 def added_share(earlier: int) -> float:
     """Return the share of a size that is added above, or between, after so many others of that kind in its sweep."""
-    return ADDED_SHARE / 2 ** (earlier + 1)
+    share: float = ADDED_SHARE / 2 ** (earlier + 1)
+    return share
 
 
 def read_design(row: Mapping[str, Any]) -> DesignSpec:

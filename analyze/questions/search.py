@@ -165,7 +165,7 @@ class _Search:
         chosen: set[Place] = set()
         for scope, families in self.scopes.items():
             members = [cell for cell in self.cells if cell.family in families]
-            decided = decide(self.planned, members, scope, seed=self.seed)
+            decided = decide(self.planned, members, seed=self.seed)
             best = self._best(decided)
             answers[scope] = place(best) if best else None
             before = len(self.wanted.questions)

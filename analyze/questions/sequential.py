@@ -12,7 +12,6 @@ from analyze.questions.designs import Planned, held
 from analyze.stats.result import MIN_REPLICATES
 from analyze.stats.sequential import Ladder, SequentialTest, Verdicts
 from analyze.stats.spending import nominal_levels
-from analyze.study import sweep_rng
 from store.designs import Place
 
 
@@ -28,7 +27,7 @@ def judge_by_design(
 
     As `candidates.judge`, but the level is spent over the looks of the design, and its architectures alone compete.
     """
-    decided = decide(planned, cells, scope, seed=seed)
+    decided = decide(planned, cells, seed=seed)
     row_of = {id(cell): row for row, cell in enumerate(decided.cells)}
     contenders = [cell for cell in decided.cells if len(cell.observed) >= MIN_REPLICATES]
     found = []
@@ -63,7 +62,7 @@ class Decided:
     verdicts: Verdicts
 
 
-def decide(planned: Planned, cells: Sequence[Cell], scope: str, *, seed: int) -> Decided:
+def decide(planned: Planned, cells: Sequence[Cell], *, seed: int) -> Decided:
     """Return what a design says of the stable architectures of one scope: all its looks once more, and the data of now.
 
     Every look is repeated on the replicates that it saw; what it decided stays decided.
@@ -85,7 +84,7 @@ def decide(planned: Planned, cells: Sequence[Cell], scope: str, *, seed: int) ->
         margin=planned.spec.max_drop,
         looks=planned.spec.looks,
         level=planned.spec.level,
-        rng=sweep_rng(seed, "design", planned.design_id, scope),
+        seed=seed,
     )
     verdicts = Verdicts.none(len(members))
     seen = [np.array([look.held.get(place(cell), 0) for cell in members], dtype=np.int64) for look in planned.looks]

@@ -126,12 +126,24 @@ def studentised(values: FloatArray, resamples: int, *, rng: np.random.Generator)
 
     Variances have 0.001^2 added, so that identical values in a sample do not divide by zero.
     """
+    return studentised_by(values, resampled_shares(len(values), resamples, rng=rng))
+
+
+def resampled_shares(n: int, resamples: int, *, rng: np.random.Generator) -> FloatArray:
+    """Return bootstrap samples of n values as the share that each value has of a sample; shape (resamples, n).
+
+    Sums over a sample are then one matrix product.
+    """
+    places = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    shares: FloatArray = np.bincount(places.ravel(), minlength=resamples * n).reshape(resamples, n) / n
+    return shares
+
+
+def studentised_by(values: FloatArray, shares: FloatArray) -> FloatArray:
+    """Return what `studentised` does, of samples that were drawn before; `shares` as of `resampled_shares`."""
     n = len(values)
     centred = values - values.mean(axis=0)
-    # How often each replicate is drawn: sums over a sample are then one matrix product.
-    places = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
-    counts = np.bincount(places.ravel(), minlength=resamples * n).reshape(resamples, n) / n
-    mean = counts @ centred
-    variance = np.maximum(counts @ centred**2 - mean**2, 0.0) * n / (n - 1)
+    mean = shares @ centred
+    variance = np.maximum(shares @ centred**2 - mean**2, 0.0) * n / (n - 1)
     drawn: FloatArray = mean / np.sqrt((variance + FLOOR**2) / n)
     return drawn

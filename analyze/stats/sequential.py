@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from analyze.stats.onesided import one_sided_p, skewness, standard_error, studentised
+from analyze.stats.onesided import one_sided_p, resampled_shares, skewness, standard_error, studentised_by
 from analyze.stats.result import LEVEL, FloatArray, IntArray
 from analyze.stats.spending import FIRST_DECISION, LOOKS, nominal_levels
 
-RESAMPLES = 1_999
-MOST_RESAMPLES = 19_999
-"""Of bootstrap-t, where a level is too small for the fewer."""
+RESAMPLES = 19_999
+"""Of bootstrap-t: early levels are small, and none below 1 in so many can be reached."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class SequentialTest:
     so whatever stops training, or chooses what is trained, can only take decisions away. Within a ladder, from the
     largest size down, each has its share of the level, and one that passes hands its level on to the next.
 
-    The p value of a pair is the largest of t, Hall's transformation and bootstrap-t.
+    The p value of a pair is the largest of t, Hall's transformation and bootstrap-t, whose samples are drawn once for
+    each number of replicates: the same data have the same p value whenever they are looked at.
 
     Source: intersection-union as in Berger (1982), Technometrics 24, 295-300; fallback as in Wiens and Dmitrienko
     (2005), J. Biopharm. Stat. 15, 929-942; group-sequential tests of several hypotheses as in Maurer and Bretz (2013),
@@ -76,7 +77,7 @@ class SequentialTest:
     margin: float
     looks: tuple[int, ...] = LOOKS
     level: float = LEVEL
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    seed: int = 0
 
     def step(
         self, verdicts: Verdicts, accuracy: FloatArray, held: IntArray, ladders: Sequence[Ladder], floor: FloatArray
@@ -149,7 +150,11 @@ class SequentialTest:
         promising = np.flatnonzero(p <= level)
         if not len(promising):
             return p
-        resamples = RESAMPLES if level * (1 + RESAMPLES) >= 1 else MOST_RESAMPLES
-        below = (studentised(losses[:, promising], resamples, rng=self.rng) <= t[promising]).sum(axis=0)
-        p[promising] = np.maximum(p[promising], (1 + below) / (1 + resamples))
+        below = (studentised_by(losses[:, promising], _samples(n, self.seed)) <= t[promising]).sum(axis=0)
+        p[promising] = np.maximum(p[promising], (1 + below) / (1 + RESAMPLES))
         return p
+
+
+@lru_cache(maxsize=16)
+def _samples(n: int, seed: int) -> FloatArray:
+    return resampled_shares(n, RESAMPLES, rng=np.random.default_rng([seed, n]))

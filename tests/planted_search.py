@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -141,3 +141,55 @@ def search(world: World, *, seed: int, most: int = 40) -> Searched:
             return Searched(found, len(looks), sum(world.count.values()))
         looks.append(found.look)
     raise RuntimeError(f"no end within {most} looks: {looks[-1]}")
+
+
+SWEEPS = {("dnn", 1): (1, 2, 3, 5, 10, 20, 50), ("cnn", 1): (1, 2, 4, 8, 16, 32)}
+EDGE = 8
+"""The smallest size that is good enough in `edged`: it loses half of the margin, smaller ones all of it."""
+
+
+def edged(rng: np.random.Generator, noise: Noise, correlation: float, *, drop: float = 0.01) -> World:
+    """Return a world in which sizes below `EDGE` are worse than the best by exactly the margin."""
+    return World(
+        {},
+        SWEEPS,
+        rng,
+        noise,
+        correlation=correlation,
+        between=lambda place: (
+            0.4 if place.capacity <= 3 else 0.97 - (drop if place.capacity < EDGE else drop / 2 * (place.capacity < 16))
+        ),
+    )
+
+
+@dataclass
+class SearchTally:
+    """What searches ended with: counts of stores, and trainings of each."""
+
+    stores: int = 0
+    wrong: int = 0
+    answered: int = 0
+    smallest: int = 0
+    trainings: list[int] = field(default_factory=list)
+    looks: list[int] = field(default_factory=list)
+
+
+def search_tally(noise: Noise, correlation: float, seeds: Sequence[int]) -> SearchTally:
+    """Return what searches end with in `edged` worlds; a scope counts as wrong if its answer is too small.
+
+    `wrong` counts stores with any wrong scope, `answered` and `smallest` those where the CNN has an answer, and where
+    that is within 1.1 times the parameters of the smallest good one, or at most the next of the sizes there are.
+    """
+    tally = SearchTally()
+    for seed in seeds:
+        world = edged(np.random.default_rng([seed, 12]), noise, correlation)
+        found = search(world, seed=seed)
+        tally.stores += 1
+        answers = found.last.answers
+        tally.wrong += any(where is not None and where.capacity < EDGE for where in answers.values())
+        where = answers["cnn"]
+        tally.answered += where is not None
+        tally.smallest += where is not None and EDGE <= where.capacity <= 1.1 * EDGE
+        tally.trainings.append(found.trainings)
+        tally.looks.append(found.looks)
+    return tally
