@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -51,7 +51,7 @@ def search(request: Request, wanted: SearchRequest, store_path: Path, *, workers
     driver = _Driver(request, wanted, store, pool, leases, Console(stderr=True))
     with signals.answering("note") as stopping:
         try:
-            driver.invocation = new_invocation(request_spec(request, datasets) | {"phase": "search"})
+            driver.invocation = new_invocation(request_spec(request, datasets) | _spec(wanted))
             for source, dataset in datasets:
                 driver.search(source, dataset, stopping)
         except KeyboardInterrupt:
@@ -70,6 +70,12 @@ def search(request: Request, wanted: SearchRequest, store_path: Path, *, workers
             leases.close()
     for _, dataset in datasets:
         _print_answer(request, wanted, store_path, dataset.name)
+
+
+def _spec(wanted: SearchRequest) -> dict[str, object]:
+    """Return what was asked of a search and is not its default, for `store.advice`."""
+    own = {name: value for name, value in asdict(wanted).items() if value != getattr(SearchRequest(), name)}
+    return {"phase": "search", "search": {name: value for name, value in own.items() if name != "budget"}}
 
 
 @dataclass

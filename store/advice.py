@@ -23,7 +23,7 @@ from store.results import Store
 if TYPE_CHECKING:
     import polars
 
-Phase = Literal["all", "shapes", "convergence", "quantization"]
+Phase = Literal["all", "shapes", "convergence", "quantization", "search"]
 """Commands of `generate` that train."""
 
 # What `generate` does unless told otherwise, beside what `store.families` says; a test holds these to the protocol.
@@ -104,6 +104,8 @@ class Advice:
 
         Where datasets or families take other options than one another, several commands are joined by `&&`.
         """
+        if phase == "search":
+            return " && ".join(self._search(dataset) for dataset in _names(datasets) or self.datasets)
         given: Values = {name: _text(value) for name, value in values.items() if value is not None}
         alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
         for dataset in _names(datasets) or self.datasets:
@@ -117,6 +119,31 @@ class Advice:
             named = [word for member in members for word in ("--dataset", self.source(member).source)]
             commands += [shlex.join(["generate", phase, *named, *line]) for line in lines]
         return " && ".join(commands)
+
+    def _search(self, dataset: str) -> str:
+        """Return the command line that goes on with the newest search of a dataset, or begins one."""
+        source = self.source(dataset)
+        searches = [
+            asked
+            for asked in self.asked
+            if not isinstance(asked, str) and asked.get("phase") == "search" and [*_sources(asked, dataset, set())]
+        ]
+        request = searches[0] if searches else {}
+        wanted = request.get("search", {})
+        families = request.get("families", ())
+        values: Values = {
+            "family": () if len(families) == len(FAMILIES) else tuple(families),
+            "depths": _unless(request.get("depths"), None),
+            "capacities": _unless(request.get("capacities"), None),
+            **{name: _unless(request.get(name), None) for name in ("epochs", "patience")},
+            "seed": _unless(request.get("seed"), 0),
+            "engine": _unless(request.get("engine"), "auto"),
+            "compute": _unless(request.get("compute"), "float32"),
+            "device": _unless(request.get("device"), "cpu"),
+            "set": tuple(request.get("settings", ())) or None,
+            **{name.replace("_", "-"): _unless(value, None) for name, value in wanted.items()},
+        }
+        return shlex.join(["generate", "search", "--dataset", source.source, *_words(values), *self._places(source)])
 
     def source(self, dataset: str) -> Source:
         """Return where a dataset was taken from; where that is not known, its name."""

@@ -194,8 +194,11 @@ def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned
     """Return the row with its design, and the look at which the answer, or the last question, was tested."""
     looks = [other.look for other in judged if other.look and other.verdict in ("recommended", "not shown")]
     chosen = [other.look for other in judged if other.verdict == "recommended"]
+    again = phrase(Command("search"))
     return replace(
         row,
+        command=row.command and again,
+        guess_command=row.guess_command and again,
         method=DESIGNED,
         design=planned.design_id,
         look=chosen[0] if chosen else max(looks, default=None),
