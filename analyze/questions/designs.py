@@ -36,6 +36,16 @@ class Planned:
                 shares.setdefault(added.place, added.share)
         return shares
 
+    def between(self, where: Place) -> bool:
+        """Return whether a size joined between those that were there: it is measured against them, not they against it.
+
+        So that what was shown stays shown while the search goes on below it.
+        """
+        for ladder in self.spec.ladders:
+            if (ladder.family, ladder.depth) == (where.family, where.depth):
+                return where.capacity not in ladder.capacities and where.capacity < ladder.capacities[-1]
+        return False
+
     def sweeps(self, families: Collection[str]) -> list[tuple[str, int]]:
         """Return family and depth of the sweeps that it searches among these families."""
         return [(ladder.family, ladder.depth) for ladder in self.spec.ladders if ladder.family in families]

@@ -104,8 +104,9 @@ def explanation(
     guess: Guess | None,
     reason: str | None,
     command: str | None,
+    looks: Sequence[int] = (),
 ) -> str:
-    """Return the reasoning in sentences, one per line."""
+    """Return the reasoning in sentences, one per line; `looks` are those of the sequential design, if there is one."""
     tested = [row for row in judged if row.p_value is not None]
     passed = [row for row in tested if row.verdict not in ("not shown", "guess")]
     lines = [f"Stability: {'; '.join(_boundary(row) for row in regimes)}."]
@@ -116,14 +117,19 @@ def explanation(
             f"one, margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes "
             f"first and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
+        if looks:
+            lines.append(
+                f"Looked at after {', '.join(map(str, looks))} replicates, as planned before the first: the 5% are "
+                f"spent over these looks (O'Brien-Fleming type), whenever training stops."
+            )
     if best is None:
         lines.append(phrase("Nothing is proven to qualify: ", reason or "", "."))
     else:
         lines += _choice(best, judged, limits)
     if guess:
         lines.append(phrase(f"Best guess, not proven: {guess.candidate.name}, ", in_words(guess), "."))
-    if best is None and not (guess and guess.command == command):
-        lines.append(phrase("What would decide it: ", command or ""))
+    if best is None and command and not (guess and guess.command == command):
+        lines.append(phrase("What would decide it: ", command))
     if judged[0].scope == "all":
         lines.append(f"{WHY_ALL_DIFFERS}.")
     return joined(lines, "\n")
@@ -136,6 +142,10 @@ def in_words(guess: Guess) -> str:
     looks = (
         f"{row.parameters:,} parameters, mean accuracy {100 * row.mean:.2f}% over {row.replicates} replicates{below}"
     )
+    if guess.last_look and guess.command:
+        return phrase(f"{looks}; undecided so far, and the search goes on with `", guess.command, "`")
+    if guess.last_look:
+        return f"{looks}; undecided after all {guess.last_look} replicates that were planned"
     if guess.replicates is None:
         return f"{looks}; so close to what is allowed that 1000 replicates would not prove it"
     return phrase(
@@ -242,8 +252,8 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None)
         + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
         + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
     )
-    if guess and guess.command:
-        return reason, guess.command
+    if guess and (guess.command or guess.last_look):
+        return reason, guess.command or ""
     if drop >= limits.max_drop:
         return f"{reason}, estimated {_points(drop)} below the best, which is too large itself", _larger(best, tested)
     rooms = [limits.max_drop - drop]

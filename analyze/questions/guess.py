@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -30,6 +30,7 @@ class Guess:
 
     `replicates` of everything it is compared with would prove it with 80% probability, if the estimates hold (None:
     1000 would not); of those, `trainings` are missing, and take about `seconds` on the `cores` of this machine.
+    `last_look` is the most replicates that a sequential design trains, None without one; `command` goes on with it.
     """
 
     candidate: Candidate
@@ -38,6 +39,7 @@ class Guess:
     seconds: float
     cores: int
     command: str | None
+    last_look: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,3 +197,13 @@ def more_replicates(cells: Sequence[Cell | Candidate], repeats: int) -> str:
             command = Command("convergence", (dataset,), (family,), capacities=sizes, depths=named, repeats=repeats)
             lines.append(phrase(command))
     return joined(lines, " && ")
+
+
+def within_design(guess: Guess, looks: Sequence[int]) -> Guess:
+    """Return a guess as a sequential design has it, which alone may add replicates; `looks` are those it plans."""
+    return replace(guess, command=continued([guess.candidate], looks), last_look=looks[-1])
+
+
+def continued(open_to: Sequence[Candidate], looks: Sequence[int]) -> str | None:
+    """Return the command that goes on with a design, None where all of these have all replicates that it plans."""
+    return phrase(Command("search")) if any(row.replicates < looks[-1] for row in open_to) else None

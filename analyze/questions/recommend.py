@@ -14,7 +14,7 @@ from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
 from analyze.questions.designs import Planned, covering
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
-from analyze.questions.guess import Guess, best_guess
+from analyze.questions.guess import Guess, best_guess, continued, within_design
 from analyze.questions.pruning import Pruning, pruned_architecture
 from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.reach import with_reach
@@ -175,7 +175,7 @@ def recommend(
             )
             judged = with_reach(judged, part, limits)
             regimes = [row for row in about if scope in ("all", row.family)]
-            row, judged = _recommendation(judged, part, regimes, limits, facts)
+            row, judged = _recommendation(judged, part, regimes, limits, facts, planned)
             rows.append(_designed(row, judged, planned) if planned else row)
             evidence += judged
     return study.advised(
@@ -191,17 +191,14 @@ def _design(study: Study, cells: Sequence[Cell], limits: Limits) -> Planned | No
 
 
 def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned) -> Recommendation:
-    """Return the row with its design, and the look at which the answer, or the last question, was tested."""
-    looks = [other.look for other in judged if other.look and other.verdict in ("recommended", "not shown")]
+    """Return the row with its design and the look at which it was decided, or the last one that was taken."""
+    taken = [other.look for other in judged if other.look and other.verdict in ("recommended", "not shown", "guess")]
     chosen = [other.look for other in judged if other.verdict == "recommended"]
-    again = phrase(Command("search"))
     return replace(
         row,
-        command=row.command and again,
-        guess_command=row.guess_command and again,
         method=DESIGNED,
         design=planned.design_id,
-        look=chosen[0] if chosen else max(looks, default=None),
+        look=chosen[0] if chosen else max(taken, default=None),
         planned_looks=", ".join(map(str, planned.spec.looks)),
     )
 
@@ -226,7 +223,12 @@ def facts_in(study: Study, margin: float) -> Facts:
 
 
 def _recommendation(
-    judged: list[Candidate], cells: Sequence[Cell], regimes: Sequence[Regime], limits: Limits, facts: Facts
+    judged: list[Candidate],
+    cells: Sequence[Cell],
+    regimes: Sequence[Regime],
+    limits: Limits,
+    facts: Facts,
+    planned: Planned | None,
 ) -> tuple[Recommendation, list[Candidate]]:
     """Return the recommendation, and the evidence with its verdicts made final."""
 
@@ -245,6 +247,8 @@ def _recommendation(
     if second:
         verdicts[id(second)] = "runner-up"
     guess = best_guess(judged, cells, limits, best.candidate if best else None, facts.seconds, few_bytes)
+    if guess and planned:
+        guess = within_design(guess, planned.spec.looks)
     if guess:
         verdicts[id(guess.candidate)] = "guess"
     final = [replace(row, verdict=verdicts.get(id(row), row.verdict)) for row in judged]
@@ -252,6 +256,8 @@ def _recommendation(
     reason, command = _caveats(best, limits) if best else None, None
     if best is None:
         status, reason, command = remedy(judged, regimes, limits, findings, guess)
+    if planned and best is None:
+        command = continued([row for row in judged if row.stable is not False], planned.spec.looks)
     row = Recommendation(
         dataset=judged[0].dataset,
         scope=judged[0].scope,
@@ -262,7 +268,9 @@ def _recommendation(
         tested=sum(row.p_value is not None for row in judged),
         reason=reason,
         command=command,
-        explanation=explanation(final, regimes, limits, best, guess, reason, command),
+        explanation=explanation(
+            final, regimes, limits, best, guess, reason, command, planned.spec.looks if planned else ()
+        ),
     )
     return _with_guess(_with(row, best, second), guess), final
 

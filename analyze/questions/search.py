@@ -279,9 +279,10 @@ class _Search:
         level = float(decided.verdicts.level[row]) or own
         critical = -ndtri(level)
         power = 1.0
-        for other, rival in enumerate(decided.cells):
+        for other in decided.rivals:
             if other == row or decided.verdicts.beaten[row, other]:
                 continue
+            rival = decided.cells[other]
             differences = rival.accuracy - cell.accuracy
             differences = differences[~np.isnan(differences)]
             if len(differences) < 2:
@@ -294,8 +295,8 @@ class _Search:
     def _more(self, decided: Decided, row: int) -> bool:
         """Ask for the next look of a row and of the rivals that it has not beaten; return whether there is one."""
         cell = decided.cells[row]
-        unbeaten = np.flatnonzero(~decided.verdicts.beaten[row])
-        rivals = [place(decided.cells[other]) for other in unbeaten if other != row]
+        unbeaten = [other for other in decided.rivals if other != row and not decided.verdicts.beaten[row, other]]
+        rivals = [place(decided.cells[other]) for other in unbeaten]
         fewest = min([self.count[place(cell)], *(self.count[rival] for rival in rivals)])
         following = self._following(fewest)
         if following is None:

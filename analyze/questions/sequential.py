@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.questions.candidates import Candidate, Cell, Limits, drop, evidence_on, why_not_tested
 from analyze.questions.designs import Planned, held
-from analyze.stats.result import MIN_REPLICATES
+from analyze.stats.result import MIN_REPLICATES, IntArray
 from analyze.stats.sequential import Ladder, SequentialTest, Verdicts
 from analyze.stats.spending import nominal_levels
 from store.designs import Place
@@ -56,10 +56,14 @@ def judge_by_design(
 
 @dataclass(frozen=True)
 class Decided:
-    """What a design says of the architectures of one scope, and of which: row i of the verdicts is `cells[i]`."""
+    """What a design says of the architectures of one scope, and of which: row i of the verdicts is `cells[i]`.
+
+    `rivals` are the rows that all are measured against.
+    """
 
     cells: tuple[Cell, ...]
     verdicts: Verdicts
+    rivals: IntArray
 
 
 def decide(planned: Planned, cells: Sequence[Cell], *, seed: int) -> Decided:
@@ -88,12 +92,13 @@ def decide(planned: Planned, cells: Sequence[Cell], *, seed: int) -> Decided:
     )
     verdicts = Verdicts.none(len(members))
     seen = [np.array([look.held.get(place(cell), 0) for cell in members], dtype=np.int64) for look in planned.looks]
+    rivals = np.array([row for row, cell in enumerate(members) if not planned.between(place(cell))], dtype=np.int64)
     before = np.zeros(len(members), dtype=np.int64)
     for counts in [*(np.minimum(then, now) for then in seen), now]:
         if (counts != before).any():
-            test.step(verdicts, accuracy, counts, ladders, floor)
+            test.step(verdicts, accuracy, counts, ladders, floor, rivals)
         before = counts
-    return Decided(tuple(members), verdicts)
+    return Decided(tuple(members), verdicts, rivals)
 
 
 def repeated_level(planned: Planned, n: int, intervals: int) -> float | None:

@@ -32,9 +32,9 @@ class Verdicts:
     """What has been decided about the rows of a table.
 
     Attributes:
-        passed: rows shown to be within the margin of every contender.
+        passed: rows shown to be within the margin of every rival.
         level: the level that each row is tested at, with what was handed on to it; 0 where it is not tested.
-        p: the largest p value against a contender not yet beaten, at the last look; NaN where there was none.
+        p: the largest p value against a rival not yet beaten, at the last look; NaN where there was none.
         look: replicates of the last look at which the row was tested, 0 where it was not.
         beaten: `beaten[i, j]`: row i is shown to be within the margin of row j.
     """
@@ -59,10 +59,10 @@ class Verdicts:
 
 @dataclass
 class SequentialTest:
-    """Non-inferiority of each architecture to all that contend, tested as replicates are added.
+    """Non-inferiority of each architecture to all its rivals, tested as replicates are added.
 
     A pair is tested at the largest planned look that both have the replicates of, once per look, each replicate paired
-    with itself. An architecture passes once every pair with a contender was below its nominal level at some look:
+    with itself. An architecture passes once every pair with a rival was below its nominal level at some look:
     so whatever stops training, or chooses what is trained, can only take decisions away. Within a ladder, from the
     largest size down, each has its share of the level, and one that passes hands its level on to the next.
 
@@ -80,7 +80,13 @@ class SequentialTest:
     seed: int = 0
 
     def step(
-        self, verdicts: Verdicts, accuracy: FloatArray, held: IntArray, ladders: Sequence[Ladder], floor: FloatArray
+        self,
+        verdicts: Verdicts,
+        accuracy: FloatArray,
+        held: IntArray,
+        ladders: Sequence[Ladder],
+        floor: FloatArray,
+        rivals: IntArray | None = None,
     ) -> None:
         """Test once more, with what there is now, and bring the verdicts up to date.
 
@@ -90,8 +96,10 @@ class SequentialTest:
             held: replicates 0 to n - 1 that each row has, shape (rows,).
             ladders: the rows that contend, by sweep, the largest first; each sweep has the same part of `level`.
             floor: an accuracy that each row has to exceed too, shape (rows,); -inf where there is none.
+            rivals: the rows that each is measured against; None: all that contend.
         """
-        contenders = np.array(sorted(row for ladder in ladders for row in ladder.rows), dtype=np.int64)
+        if rivals is None:
+            rivals = np.array(sorted(row for ladder in ladders for row in ladder.rows), dtype=np.int64)
         verdicts.level[:] = 0.0
         for ladder in ladders:
             handed_on = 0.0
@@ -99,7 +107,7 @@ class SequentialTest:
                 level = self.level * share / len(ladders) + handed_on
                 verdicts.level[row] = level
                 if not verdicts.passed[row]:
-                    self._test(verdicts, row, level, contenders, accuracy, held, float(floor[row]))
+                    self._test(verdicts, row, level, rivals, accuracy, held, float(floor[row]))
                 handed_on = level if verdicts.passed[row] else 0.0
 
     def _test(
@@ -107,23 +115,23 @@ class SequentialTest:
         verdicts: Verdicts,
         row: int,
         level: float,
-        contenders: IntArray,
+        rivals: IntArray,
         accuracy: FloatArray,
         held: IntArray,
         floor: float,
     ) -> None:
         nominal = dict(zip(self.looks, nominal_levels(level, self.looks), strict=True))
-        open_rivals = [int(other) for other in contenders if other != row and not verdicts.beaten[row, other]]
+        open_rivals = [int(other) for other in rivals if other != row and not verdicts.beaten[row, other]]
         own = self._look(int(held[row]))
         worst, whole = 0.0, own >= FIRST_DECISION or own == self.looks[-1]
         for look in sorted({self._look(int(min(held[row], held[other]))) for other in open_rivals}):
-            rivals = [other for other in open_rivals if self._look(int(min(held[row], held[other]))) == look]
+            together = [other for other in open_rivals if self._look(int(min(held[row], held[other]))) == look]
             if nominal.get(look, 0.0) == 0.0:
                 whole = False
                 continue
-            p = self._p(row, rivals, accuracy, look, nominal[look])
+            p = self._p(row, together, accuracy, look, nominal[look])
             verdicts.look[row] = look
-            for other, value in zip(rivals, p, strict=True):
+            for other, value in zip(together, p, strict=True):
                 verdicts.beaten[row, other] = value <= nominal[look]
                 whole = whole and bool(verdicts.beaten[row, other])
                 worst = max(worst, float(value))
