@@ -151,7 +151,7 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
                 drop=drop(cell, contenders),
                 p_value=value,
                 level=at,
-                skewness=_skewness(cell, contenders, limits),
+                skewness=tested_skewness(cell, contenders, limits),
             )
     return [judged.get(id(cell)) or evidence_on(cell, scope, why_not_tested(cell), None) for cell in cells]
 
@@ -200,7 +200,7 @@ def drop(cell: Cell, contenders: Sequence[Cell]) -> float | None:
     return float(np.nanmean(shared, axis=1).max()) if len(shared) else None
 
 
-def _skewness(cell: Cell, contenders: Sequence[Cell], limits: Limits) -> float | None:
+def tested_skewness(cell: Cell, contenders: Sequence[Cell], limits: Limits) -> float | None:
     """Return the skewness, largest in size, of what is tested: losses against the rivals, paired, and accuracies."""
     tested = _losses(cell, contenders)
     if limits.min_accuracy is not None:

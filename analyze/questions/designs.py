@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.stats.result import FloatArray
+from analyze.stats.result import LEVEL, FloatArray
+from analyze.stats.spending import nominal_levels
 from analyze.study import Study, SweepKey, once
 from store.designs import DesignSpec, LookSpec, Place, read_design, read_look
 
@@ -81,3 +82,12 @@ def held(accuracy: FloatArray) -> int:
     """Return how many replicates there are from 0 on without a gap."""
     missing = np.flatnonzero(np.isnan(accuracy))
     return int(missing[0]) if len(missing) else len(accuracy)
+
+
+def level_at(study: Study, sweep: SweepKey, replicates: int, level: float = LEVEL) -> float:
+    """Return the level of a test on so many replicates: all of it, or what a design that has the sweep spends then."""
+    planned = covering(study, [sweep])
+    if planned is None:
+        return level
+    nominal = nominal_levels(level, planned.spec.looks)
+    return max((at for n, at in zip(planned.spec.looks, nominal, strict=True) if n <= replicates), default=0.0)

@@ -12,11 +12,12 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
+from analyze.questions.designs import level_at
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.crossing import crossing
 from analyze.stats.pruning import Point, pruning_phases
-from analyze.stats.result import FloatArray, Status
+from analyze.stats.result import LEVEL, FloatArray, Status
 from analyze.stats.safety import MARGIN, safe_ratio
 from analyze.stats.stability import DEAD_MARGIN
 from analyze.stats.tolerance import failure_bound, failures
@@ -177,7 +178,10 @@ def pruned(study: Study, *, margin: float = MARGIN) -> tuple[Pruning, ...]:
 def pruned_architecture(study: Study, key: ArchitectureKey, *, margin: float = MARGIN) -> Pruning | None:
     """Return phases and safe sparsity of one architecture of a study; None where it was not pruned."""
     cell = _curves_by_key(study).get(key)
-    return None if cell is None else pruning_of(cell, first_stable(study), margin, study.seed)
+    if cell is None:
+        return None
+    level = level_at(study, key.sweep, len(cell.accuracy))
+    return pruning_of(cell, first_stable(study), margin, study.seed, level=level)
 
 
 @once
@@ -248,11 +252,16 @@ def _curves(group: polars.DataFrame) -> Curves:
     )
 
 
-def pruning_of(cell: Curves, stable: dict[SweepKey, float], margin: float, seed: int) -> Pruning:
-    """Return phases and safe sparsity of one architecture; `stable` has the first stable size of each sweep."""
+def pruning_of(
+    cell: Curves, stable: dict[SweepKey, float], margin: float, seed: int, *, level: float = LEVEL
+) -> Pruning:
+    """Return phases and safe sparsity of one architecture; `stable` has the first stable size of each sweep.
+
+    `level` is that of the safe sparsity's tests.
+    """
     rng = sweep_rng(seed, "pruning", cell.dataset, cell.family, cell.depth, cell.capacity)
     phases = pruning_phases(cell.accuracy, chance=cell.chance, rng=rng)
-    safe = safe_ratio(cell.accuracy, rng=rng, margin=margin)
+    safe = safe_ratio(cell.accuracy, rng=rng, margin=margin, level=level)
     baseline = float(cell.accuracy[:, 0].mean()) if len(cell.accuracy) else None
     # A dead model stays within any margin at every sparsity: that says nothing about pruning.
     dead = baseline is not None and baseline < cell.chance + DEAD_MARGIN

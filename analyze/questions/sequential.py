@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyze.questions.candidates import Candidate, Cell, Limits, drop, evidence_on, why_not_tested
+from analyze.questions.candidates import Candidate, Cell, Limits, drop, evidence_on, tested_skewness, why_not_tested
 from analyze.questions.designs import Planned, held
 from analyze.stats.result import MIN_REPLICATES, IntArray
 from analyze.stats.sequential import Ladder, SequentialTest, Verdicts
@@ -49,6 +49,7 @@ def judge_by_design(
                 p_value=1.0 if np.isnan(p) else p,
                 level=float(verdicts.level[row]),
                 look=int(verdicts.look[row]) or None,
+                skewness=tested_skewness(cell, contenders, limits),
             )
         )
     return found

@@ -97,17 +97,21 @@ def loss_p(losses: FloatArray, margin: float, *, rng: np.random.Generator, resam
     return largest
 
 
-def upper_bounds(losses: FloatArray, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> FloatArray:
-    """Return upper 95% bounds of the mean of each column; `losses` has shape (replicates, columns).
+def upper_bounds(
+    losses: FloatArray, *, rng: np.random.Generator, resamples: int = RESAMPLES, tail: float = LEVEL
+) -> FloatArray:
+    """Return upper bounds of the mean of each column, `tail` the chance of error; `losses` is (replicates, columns).
 
-    The largest of the three bounds that belong to the tests of `loss_p`.
+    The largest of the three bounds that belong to the tests of `loss_p`; infinite where no bootstrap sample can tell.
     """
     n = len(losses)
     drawn = studentised(losses, resamples, rng=rng)
     # The order statistic that counts the data among the samples, as the p value does.
-    rank = int(LEVEL * (1 + resamples)) - 1
+    rank = int(tail * (1 + resamples)) - 1
+    if rank < 0:
+        return np.full(losses.shape[1], np.inf)
     by_bootstrap = -np.partition(drawn, rank, axis=0)[rank]
-    reach = np.maximum(one_sided_reach(skewness(losses) / np.sqrt(n), n - 1, LEVEL), by_bootstrap)
+    reach = np.maximum(one_sided_reach(skewness(losses) / np.sqrt(n), n - 1, tail), by_bootstrap)
     bounds: FloatArray = losses.mean(axis=0) + reach * standard_error(losses)
     return bounds
 
