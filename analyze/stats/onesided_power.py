@@ -22,7 +22,7 @@ LOST = (
 )
 """Standard errors by which a mean has to lie further from the threshold than for t alone, by replicates and level.
 
-For 80% power; measured on 10,000 samples per row by `python -m benchmarks.one_sided_power --samples 10000`.
+For 80% power; measured on 10,000 samples per row by `python -m benchmarks.one_sided_power`.
 """
 
 

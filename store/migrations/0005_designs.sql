@@ -14,10 +14,11 @@ COMMENT ON COLUMN designs.created_at IS 'When it was made, in UTC';
 
 CREATE TABLE looks (
     design_id  VARCHAR NOT NULL,
-    number     INTEGER NOT NULL CHECK (number >= 0),
+    number     INTEGER NOT NULL,
     spec       JSON NOT NULL,
     taken_at   TIMESTAMP NOT NULL,
-    PRIMARY KEY (design_id, number)
+    PRIMARY KEY (design_id, number),
+    CHECK (number >= 0)
 );
 COMMENT ON TABLE looks IS 'Looks of a sequential design at its data, each stored before what it asked for was trained';
 COMMENT ON COLUMN looks.design_id IS 'The design, see designs';

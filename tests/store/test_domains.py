@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 
 from store import domains, migrations, spool
 from store.errors import MinarchError
-from store.records import IntegerCheck, Pruned, Records
+from store.records import Design, IntegerCheck, Look, Pruned, Records
 from store.results import Store
-from store.tables import TABLES
+from store.tables import ADDED_TABLES, TABLES
 from tests.store.build import grid, make_records, make_run, make_store
 
 SHARES = [7.0, -1.0, 1e308, 1.0000001]
@@ -27,6 +28,9 @@ METRICS = [
     for part in ("train", "validation", "test")
     for what in ("accuracy", "loss")
 ]
+
+NOW = datetime(2026, 3, 1)
+EARLIER = [table for table in TABLES if table not in ADDED_TABLES]
 
 # Table, column, impossible values, what the message says is allowed.
 IMPOSSIBLE: list[tuple[str, str, list[Any], str]] = [
@@ -55,6 +59,7 @@ IMPOSSIBLE: list[tuple[str, str, list[Any], str]] = [
     ("pruning", "nonzero", [-1], "0 or more"),
     ("integer_checks", "test_accuracy", SHARES, "0 to 1"),
     ("integer_checks", "seconds", [-1.0], "0 to 1e10"),
+    ("looks", "number", [-1], "0 or more"),
 ]  # fmt: skip
 CASES = [(table, column, value, allowed) for table, column, values, allowed in IMPOSSIBLE for value in values]
 
@@ -63,7 +68,10 @@ CASES = [(table, column, value, allowed) for table, column, values, allowed in I
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("domains")
     runs = [make_run((2,) * depth, precision=precision) for depth in (1, 2) for precision in ("fp32", "int8")]
-    make_store(folder / "a.duckdb", make_records(runs)).export(folder / "out")
+    designs = Design(design_id="d", dataset_fingerprint="f", spec="{}", created_at=NOW)
+    looks = Look(design_id="d", number=0, spec="{}", taken_at=NOW)
+    records = replace(make_records(runs), designs=(designs,), looks=(looks,))
+    make_store(folder / "a.duckdb", records).export(folder / "out")
     return folder / "out"
 
 
@@ -106,7 +114,7 @@ def test_an_import_of_the_impossible_is_refused_by_table_column_and_row(
         target.import_(folder)
     text = str(caught.value)
     assert text.startswith(f"{table}: column ")
-    identity = "dataset_fingerprint" if table == "datasets" else "run_id"
+    identity = {"datasets": "dataset_fingerprint", "looks": "design_id"}.get(table, "run_id")
     assert f" in the row of {identity} " in text
     assert "allowed is " in text
     assert "\n" not in text
@@ -128,7 +136,7 @@ def test_the_schema_refuses_the_impossible(
 
 
 def test_the_schema_has_the_rules_and_no_others() -> None:
-    sql = migrations.packaged()[3].sql
+    sql = "".join(migration.sql for migration in migrations.packaged()[3:])
     wanted = [f"CHECK ({rule.holds})" for rules in domains.RULES.values() for rule in rules if rule.in_schema]
     assert all(check in sql for check in wanted)
     with duckdb.connect() as connection:
@@ -209,7 +217,7 @@ def older(path: Path, **changes: object) -> Path:
     rows = make_store(path.with_name("new.duckdb"), make_records(grid(widths=(2, 3), replicates=3)))
     rows.export(path.with_name("export"))
     with duckdb.connect(path) as connection:
-        for table in TABLES:
+        for table in EARLIER:
             connection.execute(f"INSERT INTO {table} BY NAME FROM '{path.with_name('export')}/{table}.parquet'")
         for column, value in changes.items():
             connection.execute(f"UPDATE runs SET {column} = ? WHERE run_id = (SELECT min(run_id) FROM runs)", [value])
@@ -223,8 +231,8 @@ def contents(store: Store) -> dict[str, set[str]]:
 def test_an_older_store_keeps_every_row_and_comment(tmp_path: Path) -> None:
     store = Store(older(tmp_path / "a.duckdb"))
     with duckdb.connect(store.path, read_only=True) as connection:
-        before = {t: set(map(repr, connection.execute(f"FROM {t}").fetchall())) for t in TABLES}
-    assert contents(store) == before
+        before = {t: set(map(repr, connection.execute(f"FROM {t}").fetchall())) for t in EARLIER}
+    assert contents(store) == before | {table: set() for table in ADDED_TABLES}
     assert contents(store) == contents(Store(tmp_path / "new.duckdb"))
     query = "SELECT count(*) FROM duckdb_columns() WHERE comment IS NULL AND table_name = 'runs'"
     assert store.query(query).item() == 0
