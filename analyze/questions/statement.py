@@ -27,8 +27,8 @@ SAME = ("training and test images", "settings of the protocol")
 HARDWARE = "kind of hardware"
 NOT_RECORDED = "not recorded"
 ONE_LOOK = (
-    "no sequential design stands in the store: levels hold for one look, at a number of replicates that was fixed "
-    "beforehand; looks at earlier stages, if there were any, are not accounted for"
+    "no sequential design in the store was made for this question: levels hold for one look, at a number of replicates "
+    "that was fixed beforehand; looks at earlier stages, if there were any, are not accounted for"
 )
 
 DATASETS = "SELECT * FROM datasets"
@@ -227,7 +227,7 @@ def _statements(study: Study, found: Recommendations, asked: Asked) -> Iterator[
             varied=VARIED,
             same=(*SAME, *([HARDWARE] if _one_kind(versions.hosts) else [])),
             tried=tried,
-            looks=ONE_LOOK,
+            looks=_looks(answer),
             undecided=tuple(_undecided(answer, evidence)),
             compute=_compute(own, sources),
             versions=versions,
@@ -289,11 +289,23 @@ def _lowest(part: Sequence[Cell], answer: Recommendation) -> Lowest | None:
     return None if seen is None else Lowest(accuracy=float(seen.min()), share=reach_bound(len(seen), len(seen)))
 
 
+def _looks(answer: Recommendation) -> str:
+    """Return after how many replicates the data were looked at, and what that means for the levels."""
+    if answer.design is None:
+        return ONE_LOOK
+    decided = "" if answer.look is None else f"; the last one that counted was at {answer.look}"
+    return (
+        f"after {answer.planned_looks} replicates, as sequential design {answer.design} planned before the first "
+        f"training; the error rate is spent over these looks (O'Brien-Fleming type){decided}"
+    )
+
+
 def _undecided(answer: Recommendation, evidence: Sequence[Candidate]) -> Iterator[str]:
     """Yield what the data do not decide, in words."""
     smaller = [row for row in evidence if answer.parameters is None or row.parameters < answer.parameters]
     for what, verdicts, rows in (
         ("stable, and neither shown to be good enough nor shown not to be", ("not shown", "guess"), smaller),
+        ("stable, but not of the sequential design", ("not in the design",), evidence),
         ("stable, but with too few replicates to be tested", ("too few",), evidence),
         ("too little data to tell whether stable", ("unknown",), evidence),
     ):

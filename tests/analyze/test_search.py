@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
+from analyze import recommend
 from analyze.questions import search as analyze_search
 from analyze.questions.designs import Planned
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.search import Next, plan_next
-from store.designs import LookSpec, Place, read_design, read_look
+from store.designs import DesignSpec, LookSpec, Place, ladder, read_design, read_look
+from store.records import Records
+from store.results import Store
 from tests.analyze.levels import held
 from tests.planted_search import EDGE, SWEEPS, World, edged, normal, search, search_tally, skewed
+from tests.planted_store import PlantedSweep, write
 
 
 def looked(world: World, looks: list[LookSpec]) -> Next:
@@ -98,8 +105,6 @@ def test_the_same_data_have_the_same_next_look() -> None:
 
 
 def test_designs_and_looks_come_back_as_they_were_stored() -> None:
-    from datetime import datetime
-
     world = edged(np.random.default_rng(7), normal, 0.5)
     now = datetime(2026, 3, 1)
     row = world.spec.record(now)
@@ -123,3 +128,47 @@ def test_answers_are_seldom_too_small(noise: object, correlation: float) -> None
     tally = search_tally(noise, correlation, range(3000, 3150))  # type: ignore[arg-type]
     held(tally.wrong, tally.stores, 0.05, 0.15)
     assert tally.smallest >= 0.8 * tally.stores
+
+
+def test_recommend_tests_by_the_design_that_was_made_for_its_question(tmp_path: Path) -> None:
+    path = tmp_path / "planted.duckdb"
+    rng = np.random.default_rng(0)
+    sizes = (1, 2, 3, 5, 8, 12)
+    mean = np.array([0.3, 0.4, 0.9, 0.949, 0.95, 0.95])
+    spread = np.array([0.1, 0.1, 0.004, 0.004, 0.004, 0.004])
+    accuracy = mean[:, None] + spread[:, None] * rng.standard_normal((len(sizes), 10))
+    write(path, PlantedSweep(accuracy=accuracy, dataset="mine", capacities=sizes))
+    store = Store(path)
+    row = store.query("SELECT DISTINCT dataset_fingerprint, family, protocol_id, depth FROM runs").row(0, named=True)
+    spec = DesignSpec(
+        fingerprint=row["dataset_fingerprint"],
+        protocols={row["family"]: row["protocol_id"]},
+        ladders=(ladder(row["family"], row["depth"], sizes),),
+        looks=(5, 10, 15, 20, 30),
+    )
+    fixed = recommend(path)[0]
+    assert (fixed.status, fixed.design) == ("detected", None)
+    now = datetime(2026, 3, 1)
+    look = LookSpec(held={}, asked={}).record(spec.design_id, 0, now)
+    store.append(Records(designs=(spec.record(now),), looks=(look,)), name="design")
+    sequential = recommend(path)[0]
+    # The first look that decides has almost nothing of the level yet, so that less is shown than by ten fixed ones.
+    assert (sequential.design, sequential.planned_looks) == (spec.design_id, "5, 10, 15, 20, 30")
+    assert (sequential.parameters or 10**9) >= (fixed.parameters or 0)
+    assert recommend(path, max_drop=0.02)[0].design is None
+    assert "sequential design" in sequential.method
+
+
+def test_replicates_that_were_added_in_steps_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "planted.duckdb"
+    accuracy = np.full((5, 10), 0.9) + 0.001 * np.random.default_rng(1).standard_normal((5, 10))
+    write(path, PlantedSweep(accuracy=accuracy, dataset="mine", capacities=(1, 2, 3, 5, 8)))
+    assert recommend(path).notes == ()
+    with duckdb.connect(path) as connection:
+        later = "SELECT 'later' AS invocation_id, * EXCLUDE (invocation_id) FROM invocations"
+        connection.execute(f"INSERT INTO invocations BY NAME {later}")
+        repeats = "CASE invocation_id WHEN 'later' THEN 10 ELSE 5 END"
+        request = f"json_object('phase', 'convergence', 'repeats', {repeats})"
+        connection.execute(f"UPDATE invocations SET request = {request}")
+        connection.execute("UPDATE runs SET invocation_id = 'later' WHERE replicate >= 5")
+    assert "replicates were added in steps, to 5, then 10" in recommend(path).notes[0]
