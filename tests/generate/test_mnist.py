@@ -85,6 +85,7 @@ def test_cnn_and_vit_reach_the_plain_trainers_accuracies(family: str, size: int,
     assert abs(np.mean(ours) - np.mean(plain)) < 4 * spread * np.sqrt(2 / 3) + 0.002
 
 
+@pytest.mark.slow
 def test_bfloat16_reaches_the_accuracies_of_float32(mnist: Dataset) -> None:
     """Same replicates, so same splits, orders and initial weights: paired. Equal accuracies would be float32 twice."""
     ours, half = (engine_accuracies("dnn", [(200, 200)], mnist, 2, 4, compute) for compute in FORMATS)

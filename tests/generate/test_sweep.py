@@ -166,11 +166,11 @@ def check_whole(folder: Path, replicates: int) -> None:
 
 def test_the_same_command_twice_and_a_kill_in_between(tmp_path: Path) -> None:
     """`kill -9` of the driver again and again at random moments; then the command once more, and once more."""
-    command, before = [*SWEEP, "--repeats", "20", "--workers", "2"], 0
+    command, before = [*SWEEP, "--repeats", "10", "--workers", "2"], 0
     moments = random.Random(4)
     for _ in range(3):
         process = generate(*command, folder=tmp_path)
-        wait_for_runs(tmp_path, before + 12, process)
+        wait_for_runs(tmp_path, before + 6, process)
         time.sleep(moments.random())
         process.kill()
         process.communicate(timeout=60)
@@ -179,12 +179,12 @@ def test_the_same_command_twice_and_a_kill_in_between(tmp_path: Path) -> None:
     process = generate(*command, folder=tmp_path)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    check_whole(tmp_path, 20)
+    check_whole(tmp_path, 10)
     again = generate(*command, folder=tmp_path)
     output, _ = again.communicate(timeout=60)
     assert again.returncode == 0
-    assert "holds all of 240 models asked for" in output
-    check_whole(tmp_path, 20)
+    assert "holds all of 120 models asked for" in output
+    check_whole(tmp_path, 10)
 
 
 def children(process: int) -> list[int]:

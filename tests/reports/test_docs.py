@@ -29,6 +29,7 @@ from tests.reports.planted import plant
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/store.md", "docs/index.md")
 REDUCED = "--epochs 2 --repeats 1 --capacities 1,2 --depths 1 --family dnn"
+SEARCHED = "--epochs 2 --capacities 2,4,6,8,10 --depths 1 --family dnn --looks 2,3 --max-drop 50%"
 TRAINED = {"all": ("fp32", "int8"), "shapes": ("fp32",), "convergence": ("fp32",), "quantization": ("int8",)}
 """The precisions that every phase trains in."""
 PROGRAMS = {
@@ -121,7 +122,8 @@ def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPa
     "line", dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate"))
 )
 def test_training_runs_reduced(line: str, folder: Path, tmp_path: Path) -> None:
-    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line} {REDUCED} --store {tmp_path / 'reduced.duckdb'}")
+    options = SEARCHED if line.startswith("generate search") else REDUCED
+    reduced = re.sub(r"--dataset \S+", "--dataset digits", f"{line} {options} --store {tmp_path / 'reduced.duckdb'}")
     _, *arguments = shlex.split(reduced)
     if "plan" not in arguments:
         arguments += ["--workers", "1"]
@@ -134,6 +136,11 @@ def test_training_runs_reduced(line: str, folder: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    if "search" in arguments:
+        sizes = Store(tmp_path / "reduced.duckdb").query("SELECT DISTINCT capacity FROM runs ORDER BY ALL")["capacity"]
+        assert {2, 4, 6, 8, 10} <= set(sizes)
+        assert "digits" in done.stdout
+        return
     phase = next(word for word in arguments if word in TRAINED)
     if "plan" in arguments:
         assert done.stdout.startswith("2 cells, 2 distinct models with replicates; 0 of them are stored\n")

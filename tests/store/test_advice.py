@@ -52,7 +52,7 @@ def store_of(
 def test_defaults_are_the_protocols() -> None:
     for name in (*DATASETS, "folder"):
         assert default_epochs(name) == (advice.DIGITS_EPOCHS if name == "digits" else advice.EPOCHS)
-    assert set(PHASES) == set(get_args(advice.Phase))
+    assert {*PHASES, "search"} == set(get_args(advice.Phase))
 
 
 def test_a_command_carries_what_was_asked_for(tmp_path: Path) -> None:
