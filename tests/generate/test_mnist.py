@@ -108,7 +108,7 @@ def compare_quantized(family: str, size: int, mnist: Dataset, epochs: int, repli
     assert abs(ours.mean() - plain.mean()) < 4 * error + 0.002
 
 
-@pytest.mark.parametrize(("family", "size"), [("dnn", 10), ("cnn", 2)])
+@pytest.mark.parametrize(("family", "size"), [("dnn", 10), pytest.param("cnn", 2, marks=pytest.mark.slow)])
 def test_short_quantized_training_reaches_the_accuracies_of_torch_ao(family: str, size: int, mnist: Dataset) -> None:
     compare_quantized(family, size, mnist, epochs=1, replicates=5)
 
