@@ -6,25 +6,30 @@ import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generate.architectures import Architecture, ImageShape
 from generate.cost import ADAM_SECONDS, QUANTIZATION_COST, STEP_SECONDS
 from generate.families import family_named
 from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol, digest, protocol_id
+from store.errors import MinarchError
 from store.files import cache_folder
 from store.records import Precision
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
+    from generate.executors import Workers
 
 Kind = tuple[FamilyProtocol, Precision]
 
 CALIBRATION_SECONDS = 0.4
+ATTEMPTS = 3
+"""Workers that may die of a measurement before it is given up."""
 REMEMBERED_SECONDS = 24 * 3600.0
 
 
@@ -35,11 +40,16 @@ def calibrate(
     engine: EngineChoice,
     device: str,
     remembered: bool = False,
+    workers: Workers | None = None,
 ) -> dict[Kind, float]:
     """Return, per protocol and precision, measured over nominal seconds of a step here, for a small and a large model.
 
     `architectures` are those to train. With `remembered` a measurement of the last day serves, which takes no time;
-    else it takes about half a second each, after the kernels are compiled, which no worker then has to do.
+    else it takes about half a second each, after the kernels are compiled, which no worker then has to do. With
+    `workers` one of them measures, and this process needs no PyTorch.
+
+    Raises:
+        MinarchError: workers died of the measurement again and again.
     """
     factors: dict[Kind, float] = {}
     for kind, found in architectures.items():
@@ -47,7 +57,8 @@ def calibrate(
         path = _memory(sample, image, kind, engine, device)
         factor = _recall(path) if remembered else None
         if factor is None:
-            factor = _measure(sample, image, kind, engine, device)
+            what = (sample, image, kind, engine, device)
+            factor = _measure_in(workers, *what) if workers else _measure(*what)
             _remember(path, factor)
         factors[kind] = factor
     return factors
@@ -56,6 +67,13 @@ def calibrate(
 def _sample(found: Collection[Architecture], image: ImageShape, protocol: FamilyProtocol) -> list[Architecture]:
     ordered = sorted(found, key=lambda a: training_flops(a, image, protocol))
     return sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
+
+
+def _measure_in(workers: Workers, *what: Any) -> float:
+    for _ in range(ATTEMPTS):
+        with suppress(BrokenExecutor):
+            return workers.submit(_measure, *what).result()
+    raise MinarchError(f"{ATTEMPTS} workers died while they measured how long a step takes; is memory short?")
 
 
 def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engine: EngineChoice, device: str) -> float:

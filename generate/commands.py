@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -18,18 +17,17 @@ from generate.calibration import Kind, calibrate
 from generate.cost import sweep_seconds
 from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
+from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
+from generate.leases import Leases
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
 from generate.protocol import Training
 from generate.provenance import available_cores, new_invocation, request_spec
+from generate.sweep import Progress, run_sweep
 from store import signals
 from store.errors import MinarchError
 from store.records import Invocation
 from store.results import Store
-
-if TYPE_CHECKING:
-    from generate.executors import Workers
-    from generate.sweep import Progress
 
 VALIDATION_FRACTION = Training().validation_fraction
 CLOSE_SECONDS = 5.0
@@ -43,11 +41,6 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         MinarchError: data is missing, the store cannot be written, or units failed for good.
         click.exceptions.Exit: with code 130 after Ctrl-C or a termination signal.
     """
-    # Here: what only plans a sweep need not wait for PyTorch.
-    from generate.executors import DaskWorkers, LocalWorkers
-    from generate.leases import Leases
-    from generate.sweep import run_sweep
-
     store = Store(store_path)
     store.prepare()
     # Before the plan: what another driver trains from now on is no surprise.
@@ -62,10 +55,14 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         raise MinarchError(f"{plan.disk_bytes / 1e6:.0f} MB are needed for {store_path}, {free / 1e6:.0f} MB are free")
     console = Console(stderr=True)
     local = workers or available_cores()
-    seconds = estimated(request, plan, datasets)
-    _announce(console, plan, seconds, None if scheduler else local)
-    pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(min(local, len(plan.units)))
     invocation = new_invocation(request_spec(request, datasets))
+    pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(min(local, len(plan.units)))
+    try:
+        seconds = estimated(request, plan, datasets, workers=None if scheduler else pool)
+    except BaseException:
+        pool.stop()
+        raise
+    _announce(console, plan, seconds, None if scheduler else local)
     progress: Progress | None = None
 
     def keep(current: Progress) -> None:
@@ -181,9 +178,14 @@ def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[li
 
 
 def estimated(
-    request: Request, plan: Plan, datasets: list[tuple[str, Dataset]], *, remembered: bool = False
+    request: Request,
+    plan: Plan,
+    datasets: list[tuple[str, Dataset]],
+    *,
+    remembered: bool = False,
+    workers: Workers | None = None,
 ) -> dict[str, float]:
-    """Return the seconds that a plan takes one core of this machine, by `dataset family`."""
+    """Return the seconds that a plan takes one core of this machine, by `dataset family`; as `calibrate` measures."""
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
@@ -193,7 +195,12 @@ def estimated(
                 cell.architecture for cell in unit.cells
             )
         factors = calibrate(
-            architectures, dataset.image, engine=request.engine, device=request.device, remembered=remembered
+            architectures,
+            dataset.image,
+            engine=request.engine,
+            device=request.device,
+            remembered=remembered,
+            workers=workers,
         )
         for unit in units:
             key = f"{source} {unit.family}"

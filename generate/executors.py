@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from generate.worker import serve
+from generate.serving import serve
 from store.errors import MinarchError
 
 P = ParamSpec("P")
@@ -26,7 +26,7 @@ Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 # Fork is unsafe with threads, and a server forks a fresh worker faster than a new interpreter starts.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["generate.worker"])
+CONTEXT.set_forkserver_preload(["generate.serving", "generate.worker"])
 STARTS, START_PAUSE = 20, 0.1
 """Attempts to start a process, and seconds between them."""
 DEAF_TO = (signal.SIGINT, signal.SIGHUP)

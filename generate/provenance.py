@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import shlex
 import sys
 import uuid
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from generate.datasets import DATASETS, Dataset
@@ -22,14 +24,12 @@ from store.records import Invocation
 
 def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
     """Return the record of this call: command line, request, versions, and the machine (its name is left out)."""
-    import torch  # Here: what plans a sweep need not wait for it.
-
     return Invocation(
         invocation_id=uuid.uuid4().hex[:16],
         argv=shlex.join(["generate", *sys.argv[1:]]),
         started_at=datetime.now(UTC).replace(tzinfo=None),
         package_version=version("minarch"),
-        torch_version=torch.__version__,
+        torch_version=_torch_version(),
         host=canonical_json(
             {
                 "processor": _processor(),
@@ -41,6 +41,14 @@ def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
         ),
         request=None if request is None else canonical_json(request),
     )
+
+
+def _torch_version() -> str:
+    """Return `torch.__version__` from the file that it comes from: the driver need not wait for all of PyTorch."""
+    found = find_spec("torch")
+    assert found is not None
+    assert found.origin is not None
+    return str(runpy.run_path(str(Path(found.origin).with_name("version.py")))["__version__"])
 
 
 def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> dict[str, object]:

@@ -120,7 +120,9 @@ class _Driver:
         if not plan.units:
             return True
         datasets = [(one.source, one.dataset)]
-        seconds = sweep_duration(plan, estimated(self.request, plan, datasets, remembered=True), self.pool.slots)
+        seconds = sweep_duration(
+            plan, estimated(self.request, plan, datasets, remembered=True, workers=self.pool), self.pool.slots
+        )
         spent = duration(self.clock.elapsed)
         of = f" of {duration(self.clock.budget)}" if self.clock.budget is not None else ""
         what = f"{step.question} {counted(plan.missing, 'model')}, about {duration(seconds)}"

@@ -12,7 +12,7 @@ from generate.executors import Workers
 from generate.leases import Leases
 from generate.plan import Unit
 from generate.protocol import canonical_json, protocol_id, protocol_spec
-from generate.worker import run_unit
+from generate.serving import run_unit
 from store.errors import MinarchError
 from store.records import Invocation, Protocol, Records
 from store.results import Store

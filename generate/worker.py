@@ -1,18 +1,11 @@
-"""What a worker process does: train the models of one unit and return the store's rows."""
+"""What a worker does with a unit: train its models and return the store's rows."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import multiprocessing
-import os
-import pickle
-import signal
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -31,41 +24,6 @@ from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
 from store.records import Epoch, IntegerCheck, Label, Pruned, Records, Run
-
-
-def serve(tasks: Connection) -> None:
-    """Carry out tasks until the other end of the pipe is closed; answer each with success and result or exception.
-
-    One thread, deaf to Ctrl-C (the driver ends this process), and gone when the driver is.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_driver, daemon=True).start()
-    with contextlib.suppress(EOFError):
-        while True:
-            function, arguments, keywords = tasks.recv()
-            try:
-                answer = True, function(*arguments, **keywords)
-            except Exception as error:
-                answer = False, _portable(error)
-            tasks.send(answer)
-
-
-def _portable(error: Exception) -> Exception:
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def _leave_with_driver() -> None:
-    # The driver holds the other end of a pipe to each worker: unlike a process id it tells even of a `kill -9`.
-    driver = multiprocessing.parent_process()
-    if driver is not None:
-        driver.join()
-        os._exit(1)
-
 
 CALIBRATION_IMAGES = 1000
 """Training images that show the range of what enters a converted ViT's inner layers."""

@@ -170,3 +170,19 @@ def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:
     for expected in ("True True", "False False"):  # The first one measures.
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == expected
+
+
+def test_a_driver_leaves_what_is_heavy_to_its_workers(tmp_path: Path) -> None:
+    """Also where it measures how long a step takes."""
+    code = (
+        "import sys; from generate.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code in (0, None), end.code\n"
+        "print('torch' in sys.modules, 'numba' in sys.modules)"
+    )
+    sweep = ["convergence", "--family", "dnn", "--depths", "1", "--capacities", "1", "--epochs", "1", "--repeats", "1"]
+    environment = {**os.environ, "MINARCH_STORE": str(tmp_path / "s.duckdb")}
+    command = [sys.executable, "-c", code, *sweep, "--workers", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "1 model trained" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False False"
