@@ -72,12 +72,8 @@ def test_the_same_command_goes_on_and_trains_nothing_twice(undisturbed: Path) ->
     assert Store(undisturbed).query("SELECT count(*) FROM designs").item() == 1
 
 
-MOMENTS = [3.0, *(pytest.param(0.2 + 0.7 * step, marks=pytest.mark.slow) for step in range(20))]
-
-
-@pytest.mark.parametrize("after", MOMENTS)
-def test_a_killed_search_ends_as_an_undisturbed_one(after: float, undisturbed: Path, tmp_path: Path) -> None:
-    path = tmp_path / "killed.duckdb"
+def kill(path: Path, after: float) -> None:
+    """Start the search and kill all of it some seconds after its store is there."""
     command = [sys.executable, "-m", "generate", "search", *SMALL, "--store", str(path)]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
@@ -86,6 +82,10 @@ def test_a_killed_search_ends_as_an_undisturbed_one(after: float, undisturbed: P
     time.sleep(after)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
+
+
+def check_it_ends_as(undisturbed: Path, path: Path) -> None:
+    """Let the same command complete a search: its rows and looks are those of the other."""
     done = search(path)
     assert done.returncode == 0, done.stderr
     assert Store(path).query(ROWS).equals(Store(undisturbed).query(ROWS))
@@ -93,7 +93,15 @@ def test_a_killed_search_ends_as_an_undisturbed_one(after: float, undisturbed: P
     assert Store(path).query(looks).equals(Store(undisturbed).query(looks))
 
 
-def test_ctrl_c_is_one_line_and_the_search_goes_on(undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.2 + 0.7 * step for step in range(20)])
+def test_a_killed_search_ends_as_an_undisturbed_one(after: float, undisturbed: Path, tmp_path: Path) -> None:
+    kill(tmp_path / "killed.duckdb", after)
+    check_it_ends_as(undisturbed, tmp_path / "killed.duckdb")
+
+
+def test_stopped_and_killed_it_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    """Ctrl-C is one line and code 130; `kill -9` of all its processes comes later."""
     path = tmp_path / "stopped.duckdb"
     command = [sys.executable, "-m", "generate", "search", *SMALL, "--store", str(path)]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -106,8 +114,8 @@ def test_ctrl_c_is_one_line_and_the_search_goes_on(undisturbed: Path, tmp_path: 
     lines = [line for line in errors.splitlines() if line.startswith("generate:")]
     assert len(lines) == 1
     assert "the same command goes on from there" in lines[0]
-    assert search(path).returncode == 0
-    assert Store(path).query(ROWS).equals(Store(undisturbed).query(ROWS))
+    kill(path, 3.0)
+    check_it_ends_as(undisturbed, path)
 
 
 def test_a_budget_ends_the_search_with_what_is_open(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,15 @@ def _serious(page: Chrome) -> list[str]:
     return [line for line in said["found"] if line.startswith(("serious", "critical"))]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_violation_in_any_tab(page: Chrome, axe: str, theme: str) -> None:
+TABS = (("digits", "dnn"), ("digits", "cnn"), ("mnist", "dnn"), ("mnist", "vit"))
+
+
+@pytest.mark.parametrize(("theme", "tabs"), [("light", TABS), ("dark", TABS[-1:])])
+def test_no_serious_violation_in_any_tab(page: Chrome, axe: str, theme: str, tabs: Sequence[tuple[str, str]]) -> None:
+    """The dark theme changes colours alone: one tab shows all of them."""
     page.execute_script(axe)
     page.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
-    for dataset, family in [("digits", "dnn"), ("digits", "cnn"), ("mnist", "dnn"), ("mnist", "vit")]:
+    for dataset, family in tabs:
         page.find_element(By.ID, f"tab-{dataset}").click()
         page.find_element(By.ID, f"tab-{dataset}-{family}").click()
         for summary in page.find_elements(By.CSS_SELECTOR, "details:not([open]) > summary"):
