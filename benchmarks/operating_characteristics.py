@@ -20,7 +20,7 @@ from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_reach import CHOICES, NOISES, reach_tally
-from tests.planted_recommend import guess_tally, recommend_tally
+from tests.planted_recommend import edge_looks, guess_tally, recommend_tally
 from tests.planted_search import normal, search_tally, skewed
 from tests.planted_shapes import (
     COMPONENTS,
@@ -231,6 +231,12 @@ def recommend(seeds: range) -> Iterator[str]:
         advised = f"{g.replicates / max(g.named, 1):.0f}"
         proven, wrong = share(g.proven, g.named), share(g.wrong, g.named)
         yield row(replicates, share(g.made, g.stores), share(g.good, g.made), advised, proven, wrong)
+    yield ""
+    yield from header(
+        "at the margin, four rivals", f"passes at R = {LOOKS[-1]}", f"at any of {', '.join(map(str, LOOKS))}"
+    )
+    for kind in ("normal", "lognormal"):
+        yield row(kind, *(share(hits, len(seeds)) for hits in edge_looks(kind, seeds)))
     yield ""
 
 

@@ -11,10 +11,12 @@ from analyze.questions.candidates import Candidate, Cell, Limits, cells_of, judg
 from analyze.questions.guess import best_guess
 from analyze.questions.reach import with_reach
 from analyze.questions.regimes import sweep_regimes
-from analyze.stats.result import FloatArray
+from analyze.stats.result import LEVEL, FloatArray
+from analyze.stats.selection import worst_rival_p
 from analyze.sweeps import Sweep
 from tests.planted import CHANCE, LADDER, SIZES
 from tests.planted_store import parameters
+from tests.tally import LOOKS
 
 MEANS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.93, 0.945, 0.95, 0.952, 0.953, 0.953, 0.953)
 SDS = (0.05, 0.1, 0.1, 0.07) + (0.005,) * 8
@@ -77,6 +79,26 @@ def _overstated(row: Candidate, at: int) -> bool:
     assert row.reach is not None
     assert row.reach_share is not None
     return bool(row.reach_share > norm.sf(row.reach, MEANS[at], np.hypot(SDS[at], SHARED_SD)))
+
+
+def edge_looks(kind: str, seeds: range, *, rivals: int = 4, margin: float = 0.01) -> tuple[int, int]:
+    """Return in how many stores an architecture exactly at the margin passes by 5% at the last look, and at any.
+
+    It is `margin` worse than the best of its rivals and equals the others. Trainings are independent, their standard
+    deviation is 0.6 points.
+    """
+    last = any_of_them = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 3])
+        noise = rng.standard_normal((rivals + 1, LOOKS[-1]))
+        if kind == "lognormal":
+            noise = (np.exp(0.5) - np.exp(noise)) / np.sqrt((np.e - 1) * np.e)
+        accuracy = 0.9 + 0.006 * noise
+        accuracy[1] += margin
+        passed = [worst_rival_p(accuracy[:, :n], 0, margin, rng=rng) <= LEVEL for n in LOOKS]
+        last += passed[-1]
+        any_of_them += any(passed)
+    return last, any_of_them
 
 
 @dataclass

@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from generate import calibration, executors
+from generate import calibration, commands, searching
 from generate.datasets.torchvision_sets import TorchvisionSet
 from store.errors import MinarchError
 from store.results import Store
@@ -117,8 +117,10 @@ def harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise MinarchError("the download failed: no network in tests")
 
     monkeypatch.setattr(TorchvisionSet, "download", no_download)
-    monkeypatch.setattr(executors, "LocalWorkers", NoWorkers)
-    monkeypatch.setattr(calibration, "_measure", lambda *_: 1.0)
+    for module in (commands, searching):
+        monkeypatch.setattr(module, "LocalWorkers", NoWorkers)
+    for name in ("_measure", "_measure_in"):
+        monkeypatch.setattr(calibration, name, lambda *_: 1.0)
     monkeypatch.setattr("webbrowser.open", lambda _: False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")

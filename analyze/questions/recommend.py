@@ -207,7 +207,7 @@ def extended(study: Study) -> list[tuple[str, str]]:
             (
                 dataset,
                 f"{dataset}: replicates were added in steps, to {steps}: if results decided on that, what passes errs "
-                "more often than 5% (in 12% with looks at 5, 10, 15, 20 and 30); `generate search` plans its looks",
+                "more often than 5% (in 10% with looks at 5, 10, 15, 20 and 30); `generate search` plans its looks",
             )
         )
     return found
