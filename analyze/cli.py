@@ -360,7 +360,7 @@ def next_(design_id: str, seed: int, out: Path | None, format_: str | None, stor
     Example:
       analyze next --design 0123456789abcdef
     """
-    from analyze.questions.search import asked, next_look
+    from analyze.questions.next import asked, next_look
     from analyze.terminal import asked_table
 
     found = asked(next_look(store_path, design_id, seed=seed), design_id)

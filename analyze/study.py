@@ -159,6 +159,10 @@ class Study:
         """Return a generator that depends on the seed and the key only."""
         return sweep_rng(self.seed, *key)
 
+    def among(self, condition: str) -> Study:
+        """Return a study of the runs alone that meet a condition, in SQL, otherwise as this one."""
+        return Study(self.path, self.tables.where("runs", condition), self.chosen, seed=self.seed)
+
     def choose(self, rows: polars.DataFrame, kind: Kind) -> Found[polars.DataFrame]:
         """Return the rows that were chosen, of one protocol and one version of the data per dataset and family."""
         import polars

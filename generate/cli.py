@@ -9,7 +9,7 @@ import click
 
 from generate.families import FAMILIES
 from generate.families.settings import check_settings
-from generate.options import search_options, sweep_options, worker_options
+from generate.options import AUTO, auto_options, search_options, sweep_options, worker_options
 from generate.protocol import SPARSITIES
 from generate.requirements import require_training
 from store.console import run
@@ -18,9 +18,12 @@ from store.families import layered_families
 
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
+    from generate.search import SearchRequest
 
 LEAST_SIZES = 5
 """Sizes below which no stability boundary is looked for."""
+AUTO_OPTIONS = {"goal": "--for", "max_drop": "--max-drop", "budget": "--budget", "looks": "--looks"}
+"""What goes with `--repeats auto` only."""
 PHASES = ("all", "shapes", "convergence", "quantization")
 
 
@@ -40,6 +43,7 @@ def generate() -> None:
 
 @generate.command("all")
 @sweep_options
+@auto_options
 @worker_options
 def all_(**options: Any) -> None:
     """Every phase and family: all topologies of the DNN, the CNN, the ViT; phase 2 pruned, and once more in 8 bits.
@@ -53,6 +57,7 @@ def all_(**options: Any) -> None:
 
 @generate.command()
 @sweep_options
+@auto_options
 @worker_options
 def shapes(**options: Any) -> None:
     """Phase 1: DNNs whose layers widen, narrow or stay at every step.
@@ -60,12 +65,14 @@ def shapes(**options: Any) -> None:
     \b
     Example:
       generate shapes --depths 2,3 --repeats 10
+      generate shapes --dataset mnist --repeats auto
     """
     _sweep("shapes", options)
 
 
 @generate.command()
 @sweep_options
+@auto_options
 @worker_options
 def convergence(**options: Any) -> None:
     """Phase 2: DNNs of equal widths, the CNN and the ViT.
@@ -73,12 +80,14 @@ def convergence(**options: Any) -> None:
     \b
     Example:
       generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
+      generate convergence --dataset mnist --repeats auto --budget 2h
     """
     _sweep("convergence", options)
 
 
 @generate.command()
 @sweep_options
+@auto_options
 @worker_options
 def quantization(**options: Any) -> None:
     """Quantization-aware training in 8 bits of the networks of phase 2, paired with their fp32 runs by replicate.
@@ -93,6 +102,7 @@ def quantization(**options: Any) -> None:
 @generate.command()
 @click.argument("phase", type=click.Choice(PHASES), default="all")
 @sweep_options
+@auto_options
 def plan(phase: str, **options: Any) -> None:
     """Show what a phase would run: cells, models, units of work, estimated time.
 
@@ -101,7 +111,13 @@ def plan(phase: str, **options: Any) -> None:
       generate plan convergence --dataset paper --repeats 10
     """
     store_path: Path = options.pop("store_path")
+    wanted = _auto(options)
     request = _request(phase, options)
+    if wanted:
+        from generate.searching import show_design
+
+        show_design(request, wanted, store_path)
+        return
     from generate.commands import show_plan
 
     show_plan(request, store_path)
@@ -123,12 +139,8 @@ def search(**options: Any) -> None:
       generate search --dataset digits --family cnn
       generate search --dataset mnist --budget 2h --max-drop 1% --max-bytes 20kB
     """
-    looks = tuple(sorted(set(options.pop("looks"))))
     context = click.get_current_context()
-    if len(looks) < 2:
-        raise click.BadParameter(
-            "takes two numbers of replicates or more, such as 10,20,30", context, param_hint="--looks"
-        )
+    looks = _looks(options.pop("looks"))
     if options["capacities"] and len(options["capacities"]) < LEAST_SIZES:
         raise click.BadParameter(
             f"a search takes {LEAST_SIZES} sizes or more to begin with", context, param_hint="--capacities"
@@ -157,10 +169,45 @@ def _sweep(phase: str, options: dict[str, Any]) -> None:
     if executor == "local" and scheduler:
         raise click.UsageError("--scheduler goes with --executor dask", click.get_current_context())
     store_path: Path = options.pop("store_path")
+    wanted = _auto(options)
     request = _request(phase, options)
+    if wanted:
+        from generate.searching import search
+
+        search(request, wanted, store_path, workers=workers, scheduler=scheduler)
+        return
     from generate.commands import sweep
 
     sweep(request, store_path, workers=workers, scheduler=scheduler)
+
+
+def _auto(options: dict[str, Any]) -> SearchRequest | None:
+    """Return what `--repeats auto` asks for, None without it; its options are taken out."""
+    context = click.get_current_context()
+    own = {name: value for name in AUTO_OPTIONS if (value := options.pop(name)) is not None}
+    if options["repeats"] != AUTO:
+        if own:
+            option = AUTO_OPTIONS[min(own, key=list(AUTO_OPTIONS).index)]
+            raise click.UsageError(f"{option} goes with --repeats auto", context)
+        return None
+    options["repeats"] = None
+    require_training()
+    from generate.search import SearchRequest
+
+    if "looks" in own:
+        own["looks"] = _looks(own["looks"])
+    return SearchRequest(resolution=None, **own)
+
+
+def _looks(given: tuple[int, ...]) -> tuple[int, ...]:
+    looks = tuple(sorted(set(given)))
+    if len(looks) < 2:
+        raise click.BadParameter(
+            "takes two numbers of replicates or more, such as 10,20,30",
+            click.get_current_context(),
+            param_hint="--looks",
+        )
+    return looks
 
 
 def _request(phase: str, options: dict[str, Any]) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGEST_CAPACITY = 10_000
 LARGEST_DEPTH = 6
+AUTO: Literal["auto"] = "auto"
 
 
 class IntegerList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -98,6 +99,27 @@ class Amount(click.ParamType):  # type: ignore[type-arg]  # generic in newer rel
         return number
 
 
+class Repeats(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A number of replicates, or `auto`."""
+
+    name = "N|auto"
+    most = 1000
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["auto"]:
+        """Return the number, or the word, or fail with what is allowed."""
+        if value == AUTO:
+            return AUTO
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= self.most:
+            self.fail(f"{value!r} is not a whole number from 1 to {self.most}, nor {AUTO}", param, ctx)
+        return number
+
+
 DURATION = Amount("time", {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}, "90s or 2h")
 BYTES = Amount("size", {"": 1.0, "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1048576.0}, "20kB")
 
@@ -131,6 +153,30 @@ def search_options(command: Command) -> Command:
                 default=(5, 10, 15, 20, 30),
                 show_default="5,10,15,20,30",
                 help="Replicates after which it looks at its data; the last is the most it trains.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def auto_options(command: Command) -> Command:
+    """Add the options that go with `--repeats auto`; None where they are not given."""
+    for option in reversed(
+        (
+            click.option(
+                "--for",
+                "goal",
+                type=click.Choice(("answer", "claims")),
+                help="With --repeats auto: whose open questions get replicates, the phase's own (default: answer) or"
+                " the paper's claims.",
+            ),
+            click.option("--max-drop", type=Share(), help="With --repeats auto: the margin. Default: 1%."),
+            click.option("--budget", type=DURATION, help="With --repeats auto: time it may take, such as 2h."),
+            click.option(
+                "--looks",
+                type=IntegerList(1, 1000),
+                help="With --repeats auto: replicates after which it looks at its data. Default: 5,10,15,20,30.",
             ),
         )
     ):
@@ -173,8 +219,9 @@ def sweep_options(command: Command) -> Command:
             ),
             click.option(
                 "--repeats",
-                type=click.IntRange(1, 1000),
-                help="Replicates of every model. Default: the paper's, DNN 30, CNN and ViT 10.",
+                type=Repeats(),
+                help="Replicates of every model; auto: as many as the open questions of the phase need. Default: the"
+                " paper's, DNN 30, CNN and ViT 10.",
             ),
             click.option(
                 "--patience",

@@ -1,4 +1,4 @@
-"""A search: looks at the data, trains what the open question needs, and looks again, until nothing is left to ask."""
+"""Sequential designs: look at the data, train what the open question needs, and look again, until nothing is open."""
 
 from __future__ import annotations
 
@@ -15,15 +15,28 @@ from generate.datasets import Dataset
 from generate.families import family_named
 from generate.plan import Phase, Plan, Request, make_plan, protocol_of
 from generate.protocol import protocol_id
-from store.designs import Added, DesignSpec, LookSpec, Place, ladder, read_look
+from store.designs import LADDER_SHARE, Added, DesignSpec, Goal, LookSpec, Place, Trained, ladder, read_look
 from store.errors import MinarchError
 from store.families import family_facts
 from store.records import Records
 from store.results import Store
+from store.words import counted
 
 LOOKS = (5, 10, 15, 20, 30)
 COARSE = 6
 """Sizes that a search begins with."""
+PHASES: dict[Phase, tuple[Trained, ...]] = {
+    "all": ("shapes", "convergence", "quantization"),
+    "shapes": ("shapes",),
+    "convergence": ("convergence",),
+    "quantization": ("quantization",),
+}
+"""What the designs of a phase train, in the order in which they ask."""
+FIRST_QUESTIONS: dict[Trained, str] = {
+    "shapes": "how far are topologies apart?",
+    "convergence": "which sizes learn at all?",
+    "quantization": "what do 8 bits cost?",
+}
 SEARCHED_DEPTHS = (1, 2)
 """Depths that a search begins with where depth is chosen: the smallest network is seldom deeper."""
 
@@ -36,26 +49,33 @@ class SearchRequest:
         max_drop: accuracy that may be lost against the best.
         min_accuracy: accuracy that has to be exceeded.
         max_bytes: most bytes of the smallest form shown to be safe.
-        resolution: the smallest network is found to within this ratio of parameters, minus one.
+        resolution: the smallest network is found to within this ratio of parameters, minus one; None: among the sizes
+            of the sweep, as `--repeats auto` does.
         budget: seconds that the search may take, None: as many as it needs.
         looks: numbers of replicates after which it looks at its data.
+        goal: whose open questions get replicates, the phase's own or the paper's claims.
     """
 
     max_drop: float = 0.01
     min_accuracy: float | None = None
     max_bytes: int | None = None
-    resolution: float = 0.1
+    resolution: float | None = 0.1
     budget: float | None = None
     looks: tuple[int, ...] = LOOKS
+    goal: Goal = "answer"
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the sizes are those of a sweep, to which none is added."""
+        return self.resolution is None
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is trained between two looks: replicates of each place, in one precision, and the question they are for."""
+    """What is trained between two looks; after the `last` step there is no look."""
 
-    precision: str
-    replicates: Mapping[Place, int]
-    question: str
+    look: LookSpec
+    last: bool = False
 
 
 def coarse(grid: Sequence[int]) -> tuple[int, ...]:
@@ -68,16 +88,21 @@ def coarse(grid: Sequence[int]) -> tuple[int, ...]:
 
 
 def design_of(request: Request, wanted: SearchRequest, source: str, dataset: Dataset) -> DesignSpec:
-    """Return the design of a search on one dataset."""
+    """Return the design of a search, or of a sweep with `--repeats auto`, on one dataset."""
     protocols, ladders = {}, []
+    phases = PHASES[request.phase]
+    if not any(family_facts(family).layered for family in request.families):
+        phases = tuple(phase for phase in phases if phase != "shapes")
     for family in request.families:
         facts = family_facts(family)
         protocol = protocol_of(request, family, source, dataset.seeding)
         protocols[family] = protocol_id(protocol)
-        sizes = request.capacities or coarse(facts.grid(source))
+        grid = facts.grid(source)
+        sizes = request.capacities or (grid if wanted.on_grid else coarse(grid))
         only = (family_named(family).depth(sizes[:1], protocol),)
-        depths = (request.depths or SEARCHED_DEPTHS) if facts.layered else only
-        ladders += [ladder(family, depth, sizes) for depth in depths]
+        depths = (request.depths or (facts.depths if wanted.on_grid else SEARCHED_DEPTHS)) if facts.layered else only
+        share = 1.0 if wanted.on_grid else LADDER_SHARE
+        ladders += [ladder(family, depth, sizes, share) for depth in depths]
     return DesignSpec(
         fingerprint=dataset.fingerprint,
         protocols=protocols,
@@ -86,6 +111,8 @@ def design_of(request: Request, wanted: SearchRequest, source: str, dataset: Dat
         max_drop=wanted.max_drop,
         min_accuracy=wanted.min_accuracy,
         resolution=wanted.resolution,
+        phases=phases,
+        goal=wanted.goal,
     )
 
 
@@ -106,13 +133,9 @@ class Search:
         """Store the design where it is new, and return the step that its last look asked for."""
         looks = self._looks()
         if not looks:
-            places = [Place(one.family, one.depth, size) for one in self.spec.ladders for size in one.capacities]
-            first = LookSpec(
-                held={}, asked=dict.fromkeys(places, self.spec.looks[0]), question="which sizes learn at all?"
-            )
-            self._record(first, 0)
-            looks = [first]
-        return Step("fp32", looks[-1].asked, looks[-1].question)
+            looks = [self._first()]
+            self._record(looks[0], 0)
+        return Step(looks[-1])
 
     def look(self) -> tuple[Step | None, tuple[str, ...]]:
         """Look at the data; return the next step, stored before it is trained, or None, and what is known so far.
@@ -122,30 +145,39 @@ class Search:
             KeyboardInterrupt: it was stopped.
         """
         rows, remarks = _analyze("next", "--design", self.design_id, "--store", str(self.store.path))
-        asked = [row for row in rows if row["precision"] == "fp32"]
-        if not asked:
-            counts = {_place(row): int(row["replicates"]) for row in rows}
-            return (Step("int8", counts, rows[0]["question"]) if counts else None), remarks
-        places = {_place(row): int(row["replicates"]) for row in asked}
+        if not rows:
+            return None, remarks
+        counts: dict[tuple[str, str], dict[Place, int]] = {}
+        for row in rows:
+            counts.setdefault((row["networks"], row["precision"]), {})[_place(row)] = int(row["replicates"])
         look = LookSpec(
             held=self._held(),
-            asked=places,
-            added=tuple(Added(_place(row), row["added_share"]) for row in asked if row["added_share"] is not None),
-            question=asked[0]["question"],
+            asked=counts.get(("equal widths", "fp32"), {}),
+            topologies=counts.get(("topologies", "fp32"), {}),
+            quantized=counts.get(("equal widths", "int8"), {}),
+            added=tuple(Added(_place(row), row["added_share"]) for row in rows if row["added_share"] is not None),
+            question=rows[0]["question"],
         )
-        self._record(look, int(asked[0]["look"]))
-        return Step("fp32", places, look.question), remarks
+        if "quantization" not in self.spec.phases and not look.asked and not look.topologies:
+            return Step(look, last=True), remarks  # What a search ends with: nothing is asked of it.
+        self._record(look, int(rows[0]["look"]))
+        return Step(look), remarks
 
     def plan(self, step: Step) -> Plan:
         """Return the units of a step that the store lacks."""
-        phase: Phase = "convergence" if step.precision == "fp32" else "quantization"
-        alike: dict[tuple[str, int, int], list[int]] = {}
-        for where, n in sorted(step.replicates.items()):
-            alike.setdefault((where.family, where.depth, n), []).append(where.capacity)
-        stored = self.store.run_ids()
-        plans = [
-            make_plan(
-                replace(
+        stored = set(self.store.run_ids())
+        plans: list[Plan] = []
+        parts: tuple[tuple[Phase, Mapping[Place, int]], ...] = (
+            ("shapes", step.look.topologies),
+            ("convergence", step.look.asked),
+            ("quantization", step.look.quantized),
+        )
+        for phase, replicates in parts:
+            alike: dict[tuple[str, int, int], list[int]] = {}
+            for where, n in sorted(replicates.items()):
+                alike.setdefault((where.family, where.depth, n), []).append(where.capacity)
+            for (family, depth, n), capacities in alike.items():
+                request = replace(
                     self.request,
                     phase=phase,
                     datasets=(self.source,),
@@ -153,12 +185,10 @@ class Search:
                     depths=(depth,) if family_facts(family).layered else None,
                     capacities=tuple(capacities),
                     repeats=n,
-                ),
-                [(self.source, self.dataset)],
-                stored,
-            )
-            for (family, depth, n), capacities in alike.items()
-        ]
+                )
+                plans.append(make_plan(request, [(self.source, self.dataset)], stored))
+                # Equal widths are topologies too.
+                stored |= {unit.run_id(cell.architecture) for unit in plans[-1].units for cell in unit.cells}
         units = sorted(
             (unit for plan in plans for unit in plan.units), key=lambda unit: (unit.replicate, -unit.seconds)
         )
@@ -167,6 +197,32 @@ class Search:
             sum(plan.cells for plan in plans),
             sum(plan.models for plan in plans),
             sum(plan.stored for plan in plans),
+        )
+
+    def _first(self) -> LookSpec:
+        """Return the first look, before any run: so many replicates of every size.
+
+        Raises:
+            MinarchError: there is nothing to train in 8 bits.
+        """
+        phases = self.spec.phases if self.spec.goal == "claims" else self.spec.phases[:1]
+        places = [Place(one.family, one.depth, size) for one in self.spec.ladders for size in one.capacities]
+        n = self.spec.looks[0]
+        quantized = places if "convergence" in phases else [p for p, held in self._held().items() if held >= n]
+        quantized = sorted(set(quantized).intersection(places)) if "quantization" in phases else []
+        if phases == ("quantization",) and not quantized:
+            raise MinarchError(
+                f"{self.store.path} has no network of {self.dataset.name} with {counted(n, 'replicate')} to train in"
+                " 8 bits too; generate convergence trains them"
+            )
+        return LookSpec(
+            held={},
+            asked=dict.fromkeys(places, n) if "convergence" in phases else {},
+            topologies=dict.fromkeys([p for p in places if family_facts(p.family).layered], n)
+            if "shapes" in phases
+            else {},
+            quantized=dict.fromkeys(quantized, n),
+            question=FIRST_QUESTIONS[phases[0]],
         )
 
     def _looks(self) -> list[LookSpec]:

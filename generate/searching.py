@@ -1,4 +1,4 @@
-"""What the command `generate search` does, once its arguments are known to make sense."""
+"""What `generate search` and `--repeats auto` do, once their arguments are known to make sense."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -16,9 +16,9 @@ from rich.console import Console
 from generate.commands import CLOSE_SECONDS, VALIDATION_FRACTION, estimated, load, sweep_duration
 from generate.datasets import Dataset, default_epochs
 from generate.display import counted, duration, shown
-from generate.executors import LocalWorkers
+from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.leases import Leases
-from generate.plan import Request
+from generate.plan import Phase, Request, make_plan
 from generate.protocol import Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.search import Clock, Search, SearchRequest, Step
@@ -34,8 +34,19 @@ ENOUGH_STEPS = 1300
 """Steps of a whole training that are proposed then: as many as the bundled digits get."""
 
 
-def search(request: Request, wanted: SearchRequest, store_path: Path, *, workers: int | None) -> None:
-    """Search the smallest network for each dataset of the request, and print what was found.
+ANSWERS: dict[Phase, str] = {
+    "all": "recommend",
+    "shapes": "shapes",
+    "convergence": "recommend",
+    "quantization": "quantization",
+}
+"""The analysis that has the answer of a phase."""
+
+
+def search(
+    request: Request, wanted: SearchRequest, store_path: Path, *, workers: int | None, scheduler: str | None = None
+) -> None:
+    """Look at each dataset of the request and train in turn until nothing is open, and print what was found.
 
     Raises:
         MinarchError: data is missing, the store cannot be written, or units failed for good.
@@ -47,13 +58,12 @@ def search(request: Request, wanted: SearchRequest, store_path: Path, *, workers
     datasets = load(request, store)
     for source, dataset in datasets:
         _propose_epochs(request, source, dataset)
-    pool = LocalWorkers(workers or available_cores())
+    pool: Workers = DaskWorkers(scheduler) if scheduler else LocalWorkers(workers or available_cores())
     driver = _Driver(request, wanted, store, pool, leases, Console(stderr=True))
     with signals.answering("note") as stopping:
         try:
-            driver.invocation = new_invocation(request_spec(request, datasets) | _spec(wanted))
-            for source, dataset in datasets:
-                driver.search(source, dataset, stopping)
+            driver.invocation = new_invocation(request_spec(request, datasets) | spec_of(wanted))
+            driver.search(datasets, stopping)
         except KeyboardInterrupt:
             pool.stop()
             with contextlib.suppress(MinarchError):
@@ -72,10 +82,11 @@ def search(request: Request, wanted: SearchRequest, store_path: Path, *, workers
         _print_answer(request, wanted, store_path, dataset.name)
 
 
-def _spec(wanted: SearchRequest) -> dict[str, object]:
-    """Return what was asked of a search and is not its default, for `store.advice`."""
+def spec_of(wanted: SearchRequest) -> dict[str, object]:
+    """Return what was asked of a search, or of `--repeats auto`, and is not its default, for `store.advice`."""
     own = {name: value for name, value in asdict(wanted).items() if value != getattr(SearchRequest(), name)}
-    return {"phase": "search", "search": {name: value for name, value in own.items() if name != "budget"}}
+    own = {name: value for name, value in own.items() if name not in ("budget", "resolution" if wanted.on_grid else "")}
+    return {"auto": own} if wanted.on_grid else {"phase": "search", "search": own}
 
 
 @dataclass
@@ -85,7 +96,7 @@ class _Driver:
     request: Request
     wanted: SearchRequest
     store: Store
-    pool: LocalWorkers
+    pool: Workers
     leases: Leases
     console: Console
     invocation: Invocation | None = None
@@ -94,25 +105,39 @@ class _Driver:
     def __post_init__(self) -> None:
         self.clock = Clock(self.wanted.budget)
 
-    def search(self, source: str, dataset: Dataset, stopping: Callable[[], bool]) -> None:
-        """Look and train in turn until nothing is left to ask, or the time is used up."""
+    def search(self, datasets: Sequence[tuple[str, Dataset]], stopping: Callable[[], bool]) -> None:
+        """Search every dataset; where claims compare datasets, each again until no other has opened a question."""
+        asked = True
+        while asked:
+            asked = False
+            for source, dataset in datasets:
+                looked = self._search(source, dataset, stopping)
+                if looked is None:
+                    return
+                asked = asked or looked
+            asked = asked and self.wanted.goal == "claims" and len(datasets) > 1
+
+    def _search(self, source: str, dataset: Dataset, stopping: Callable[[], bool]) -> bool | None:
+        """Look and train in turn until nothing is left to ask; return whether a look asked, None if time is used up."""
         one = Search(self.request, self.wanted, source, dataset, self.store)
         step: Step | None = one.begin()
-        self._say(
-            f"{dataset.name}: design {one.design_id}, looks at {', '.join(map(str, self.wanted.looks))} replicates"
-        )
+        asked = False
+        looks = ", ".join(map(str, self.wanted.looks))
+        self._say(f"{dataset.name}: design {one.design_id}, looks at {looks} replicates")
         while step is not None:
             if not self._train(one, step, stopping):
-                return
-            if step.precision == "int8":
-                return
+                return None
+            if step.last:
+                break
             if stopping():
                 raise KeyboardInterrupt
             step, remarks = one.look()
+            asked = asked or step is not None
             if stopping():
                 raise KeyboardInterrupt
             for remark in remarks:
                 self._say(f"  {remark}")
+        return asked
 
     def _train(self, one: Search, step: Step, stopping: Callable[[], bool]) -> bool:
         """Train what a step asks for; return whether the budget allowed it."""
@@ -125,7 +150,7 @@ class _Driver:
         )
         spent = duration(self.clock.elapsed)
         of = f" of {duration(self.clock.budget)}" if self.clock.budget is not None else ""
-        what = f"{step.question} {counted(plan.missing, 'model')}, about {duration(seconds)}"
+        what = f"{step.look.question} {counted(plan.missing, 'model')}, about {duration(seconds)}"
         if not self.clock.allows(seconds):
             self._say(f"{one.dataset.name}: the budget is used up ({spent}{of}); open: {what}")
             return False
@@ -166,12 +191,17 @@ def _propose_epochs(request: Request, source: str, dataset: Dataset) -> None:
 
 
 def _print_answer(request: Request, wanted: SearchRequest, store_path: Path, dataset: str) -> None:
-    """Print what `analyze recommend` says; a program of its own, for `generate` imports no analysis."""
-    arguments: list[str] = ["--store", str(store_path), "--dataset", dataset, "--max-drop", str(wanted.max_drop)]
+    """Print what the analysis says that was asked; a program of its own, for `generate` imports no analysis."""
+    command = "claims" if wanted.goal == "claims" else ANSWERS[request.phase]
+    arguments: list[str] = [command, "--store", str(store_path), "--dataset", dataset]
     arguments += [word for family in request.families for word in ("--family", family)]
-    limits = (("--min-accuracy", wanted.min_accuracy), ("--max-bytes", wanted.max_bytes))
-    arguments += [word for name, value in limits if value is not None for word in (name, str(value))]
-    _run(["recommend", *arguments])
+    if command == "recommend":
+        limits = {"max_drop": wanted.max_drop, "min_accuracy": wanted.min_accuracy, "max_bytes": wanted.max_bytes}
+        given = ((name, value) for name, value in limits.items() if value is not None)
+        arguments += [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
+    elif command == "shapes":
+        arguments += ["--margin", str(wanted.max_drop)]
+    _run(arguments)
 
 
 def _run(arguments: Sequence[str]) -> None:
@@ -181,3 +211,18 @@ def _run(arguments: Sequence[str]) -> None:
         raise click.exceptions.Exit(signals.INTERRUPTED)
     if done.returncode:
         raise click.exceptions.Exit(1)
+
+
+def show_design(request: Request, wanted: SearchRequest, store_path: Path) -> None:
+    """Print what the first look of a design trains, and the most that all its looks may."""
+    store = Store(store_path)
+    datasets = load(request, store)
+    stored = store.run_ids()
+    for what, repeats in (("first look", wanted.looks[0]), ("all looks, at most", wanted.looks[-1])):
+        plan = make_plan(replace(request, repeats=repeats), datasets, stored)
+        seconds = sweep_duration(plan, estimated(request, plan, datasets, remembered=True), available_cores())
+        click.echo(
+            f"{what}: {counted(plan.models, 'distinct model')} with replicates, {plan.stored:,} of them stored;"
+            f" the others take about {duration(seconds)} on the {counted(available_cores(), 'core')} here"
+        )
+    click.echo(f"looks at {', '.join(map(str, wanted.looks))} replicates; only open questions get more of them")

@@ -39,6 +39,9 @@ FROM runs GROUP BY ALL ORDER BY runs DESC, dataset, dataset_fingerprint, family,
 """
 _ASKED = "SELECT request, argv FROM invocations ORDER BY started_at DESC, invocation_id"
 
+OPTIONS = {"goal": "for"}
+"""Options of `generate` that are called otherwise in a request."""
+
 Values = dict[str, str | tuple[str, ...] | None]
 """Values of options by name, without the dashes: several where it repeats, None for what `generate` does by itself."""
 
@@ -121,29 +124,32 @@ class Advice:
         return " && ".join(commands)
 
     def _search(self, dataset: str) -> str:
-        """Return the command line that goes on with the newest search of a dataset, or begins one."""
+        """Return the command line that goes on with the newest design about equal widths of a dataset, or searches."""
         source = self.source(dataset)
         searches = [
             asked
             for asked in self.asked
-            if not isinstance(asked, str) and asked.get("phase") == "search" and [*_sources(asked, dataset, set())]
+            if not isinstance(asked, str)
+            and (asked.get("phase") == "search" or ("auto" in asked and asked.get("phase") in ("all", "convergence")))
+            and [*_sources(asked, dataset, set())]
         ]
         request = searches[0] if searches else {}
-        wanted = request.get("search", {})
+        phase, wanted = request.get("phase", "search"), request.get("search", request.get("auto", {}))
         families = request.get("families", ())
         values: Values = {
             "family": () if len(families) == len(FAMILIES) else tuple(families),
             "depths": _unless(request.get("depths"), None),
             "capacities": _unless(request.get("capacities"), None),
+            "repeats": "auto" if "auto" in request else None,
             **{name: _unless(request.get(name), None) for name in ("epochs", "patience")},
             "seed": _unless(request.get("seed"), 0),
             "engine": _unless(request.get("engine"), "auto"),
             "compute": _unless(request.get("compute"), "float32"),
             "device": _unless(request.get("device"), "cpu"),
             "set": tuple(request.get("settings", ())) or None,
-            **{name.replace("_", "-"): _unless(value, None) for name, value in wanted.items()},
+            **{OPTIONS.get(name, name.replace("_", "-")): _unless(value, None) for name, value in wanted.items()},
         }
-        return shlex.join(["generate", "search", "--dataset", source.source, *_words(values), *self._places(source)])
+        return shlex.join(["generate", phase, "--dataset", source.source, *_words(values), *self._places(source)])
 
     def source(self, dataset: str) -> Source:
         """Return where a dataset was taken from; where that is not known, its name."""

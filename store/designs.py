@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from store.errors import MinarchError
 from store.records import Design, Look
@@ -19,6 +19,11 @@ LADDER_SHARE = 0.75
 """Part of a sweep's level for the sizes that are there from the beginning."""
 ADDED_SHARE = 0.125
 """Part of it for the sizes added above them, and the same for those added between."""
+
+Trained = Literal["shapes", "convergence", "quantization"]
+"""What a design trains: all topologies, equal widths, and these in 8 bits."""
+Goal = Literal["answer", "claims"]
+"""What a design is to decide: the phase's own question, or the claims of the paper."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +58,10 @@ class DesignSpec:
         spending: how the level is spent over the looks.
         max_drop: accuracy that may be lost against the best, a fraction.
         min_accuracy: accuracy that has to be exceeded, None if any will do.
-        resolution: the smallest architecture is searched down to this ratio of parameters, minus one.
+        resolution: the smallest architecture is searched down to this ratio of parameters, minus one; None: on the
+            ladders alone, to which no size is added.
+        phases: what it trains, in the order in which it asks.
+        goal: whose open questions get replicates.
         version: of the rules by which a design is read.
     """
 
@@ -65,7 +73,9 @@ class DesignSpec:
     spending: str = "O'Brien-Fleming type (Lan and DeMets)"
     max_drop: float = 0.01
     min_accuracy: float | None = None
-    resolution: float = 0.1
+    resolution: float | None = 0.1
+    phases: tuple[Trained, ...] = ("convergence",)
+    goal: Goal = "answer"
     version: int = 1
 
     @property
@@ -74,8 +84,15 @@ class DesignSpec:
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
 
     def canonical(self) -> str:
-        """Return JSON with sorted keys and no spaces: equal designs give equal text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """Return JSON with sorted keys and no spaces: equal designs give equal text.
+
+        Fields that came later are left out where they say what earlier designs did, so that ids stay.
+        """
+        spec = asdict(self)
+        for name in ("phases", "goal"):
+            if getattr(self, name) == getattr(type(self), name):
+                del spec[name]
+        return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def record(self, created_at: datetime) -> Design:
         """Return the row of the store."""
@@ -102,23 +119,32 @@ class LookSpec:
     Attributes:
         held: replicates 0 to n - 1 that each architecture had when it was taken.
         asked: replicates that architectures are to have before the next one.
+        topologies: replicates that all topologies of a size are to have.
+        quantized: replicates that architectures are to have in 8 bits.
         added: sizes that join with this look.
         question: the open question that the replicates are for, in words.
     """
 
     held: Mapping[Place, int]
     asked: Mapping[Place, int]
+    topologies: Mapping[Place, int] = field(default_factory=dict)
+    quantized: Mapping[Place, int] = field(default_factory=dict)
     added: tuple[Added, ...] = ()
     question: str = ""
 
+    def __bool__(self) -> bool:
+        """Whether it asks for anything."""
+        return bool(self.asked or self.topologies or self.quantized)
+
     def record(self, design_id: str, number: int, taken_at: datetime) -> Look:
         """Return the row of the store."""
-        spec = {
+        spec: dict[str, object] = {
             "held": _counts(self.held),
             "asked": _counts(self.asked),
             "added": [[*_words(added.place), added.share] for added in self.added],
             "question": self.question,
         }
+        spec |= {name: _counts(counts) for name in ("topologies", "quantized") if (counts := getattr(self, name))}
         return Look(
             design_id=design_id,
             number=number,
@@ -127,13 +153,13 @@ class LookSpec:
         )
 
 
-def ladder(family: str, depth: int, capacities: Sequence[int]) -> Ladder:
-    """Return a ladder with its shares: half of `LADDER_SHARE` for the largest size, the rest shared by the others."""
+def ladder(family: str, depth: int, capacities: Sequence[int], share: float = LADDER_SHARE) -> Ladder:
+    """Return a ladder with its shares of the level: half of `share` for the largest size, the rest for the others."""
     sizes = tuple(sorted(set(capacities)))
     if len(sizes) == 1:
-        return Ladder(family, depth, sizes, (LADDER_SHARE,))
-    others = LADDER_SHARE / 2 / (len(sizes) - 1)
-    return Ladder(family, depth, sizes, (*[others] * (len(sizes) - 1), LADDER_SHARE / 2))
+        return Ladder(family, depth, sizes, (share,))
+    others = share / 2 / (len(sizes) - 1)
+    return Ladder(family, depth, sizes, (*[others] * (len(sizes) - 1), share / 2))
 
 
 def added_share(earlier: int) -> float:
@@ -158,7 +184,8 @@ def read_design(row: Mapping[str, Any]) -> DesignSpec:
             Ladder(part["family"], part["depth"], tuple(part["capacities"]), tuple(part["shares"]))
             for part in spec.pop("ladders")
         )
-        return DesignSpec(ladders=ladders, looks=tuple(spec.pop("looks")), **spec)
+        spec |= {name: tuple(spec[name]) for name in ("looks", "phases") if name in spec}
+        return DesignSpec(ladders=ladders, **spec)
     except (ValueError, KeyError, TypeError) as error:
         raise MinarchError(f"design {row['design_id']} cannot be read: {error}") from error
 
@@ -172,8 +199,10 @@ def read_look(row: Mapping[str, Any]) -> LookSpec:
     try:
         spec = json.loads(row["spec"])
         return LookSpec(
-            held={Place(*place): n for *place, n in spec["held"]},
-            asked={Place(*place): n for *place, n in spec["asked"]},
+            held=_places(spec["held"]),
+            asked=_places(spec["asked"]),
+            topologies=_places(spec.get("topologies", [])),
+            quantized=_places(spec.get("quantized", [])),
             added=tuple(Added(Place(*place), share) for *place, share in spec["added"]),
             question=spec["question"],
         )
@@ -183,6 +212,10 @@ def read_look(row: Mapping[str, Any]) -> LookSpec:
 
 def _counts(counts: Mapping[Place, int]) -> list[list[object]]:
     return [[*_words(place), n] for place, n in sorted(counts.items())]
+
+
+def _places(counts: Sequence[Sequence[Any]]) -> dict[Place, int]:
+    return {Place(*place): n for *place, n in counts}
 
 
 def _words(place: Place) -> tuple[str, int, int]:

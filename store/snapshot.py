@@ -22,6 +22,7 @@ class Snapshot:
 
     def __init__(self, tables: Mapping[str, pyarrow.Table], views: Sequence[str]) -> None:
         self.names = frozenset(tables)
+        self._views = tuple(views)
         self._connection = duckdb.connect(":memory:", config=sandbox.LOCKED)
         for name, rows in tables.items():
             self._connection.register("incoming", rows)
@@ -37,6 +38,12 @@ class Snapshot:
             MinarchError: the statement writes, or DuckDB refuses it.
         """
         return reading.select(self._connection, sql, parameters)
+
+    def where(self, table: str, condition: str) -> Snapshot:
+        """Return a snapshot of the same moment with only those rows of one table that meet a condition, in SQL."""
+        only = {table: f" WHERE {condition}"}
+        rows = {name: self._connection.sql(f"FROM {name}{only.get(name, '')}").to_arrow_table() for name in self.names}
+        return Snapshot(rows, self._views)
 
     def _create(self, view: str) -> None:
         try:

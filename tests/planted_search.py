@@ -14,7 +14,7 @@ from analyze.questions.search import Next, plan_next
 from analyze.stats.result import FloatArray
 from analyze.stats.spending import LOOKS
 from analyze.sweeps import Sweep
-from store.designs import DesignSpec, LookSpec, Place, ladder
+from store.designs import LADDER_SHARE, DesignSpec, LookSpec, Place, ladder
 
 CHANCE = 0.1
 Noise = Callable[[np.random.Generator, int], FloatArray]
@@ -53,6 +53,7 @@ class World:
     max_drop: float = 0.01
     between: Callable[[Place], float] = field(default=lambda _: 0.5)
     looks: tuple[int, ...] = LOOKS
+    resolution: float | None = 0.1
 
     def __post_init__(self) -> None:
         self.shared = self.noise(self.rng, self.looks[-1])
@@ -65,9 +66,13 @@ class World:
         return DesignSpec(
             fingerprint="planted",
             protocols={family: "protocol" for family, _ in self.ladders},
-            ladders=tuple(ladder(family, depth, sizes) for (family, depth), sizes in self.ladders.items()),
+            ladders=tuple(
+                ladder(family, depth, sizes, LADDER_SHARE if self.resolution else 1.0)
+                for (family, depth), sizes in self.ladders.items()
+            ),
             looks=self.looks,
             max_drop=self.max_drop,
+            resolution=self.resolution,
         )
 
     def mean(self, place: Place) -> float:

@@ -115,6 +115,7 @@ def planned(command: str) -> Plan:
         options = dict(context.params)
         for name in ("store_path", "executor", "scheduler", "workers"):
             options.pop(name)
+        cli._auto(options)
         request = cli._request(phase, options)
     datasets = [(name, load_dataset(name, request.data_dir, download=False)) for name in request.datasets]
     return make_plan(request, datasets, frozenset())

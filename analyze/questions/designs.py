@@ -10,7 +10,7 @@ import numpy as np
 from analyze.stats.result import LEVEL, FloatArray
 from analyze.stats.spending import nominal_levels
 from analyze.study import Study, SweepKey, once
-from store.designs import DesignSpec, LookSpec, Place, read_design, read_look
+from store.designs import DesignSpec, LookSpec, Place, Trained, read_design, read_look
 
 DESIGNS = "SELECT design_id, spec FROM designs ORDER BY created_at DESC, design_id"
 LOOKS = "SELECT design_id, number, spec FROM looks ORDER BY design_id, number"
@@ -51,12 +51,19 @@ class Planned:
         """Return family and depth of the sweeps that it searches among these families."""
         return [(ladder.family, ladder.depth) for ladder in self.spec.ladders if ladder.family in families]
 
-    def covers(self, sweep: SweepKey) -> bool:
-        """Return whether it is about a sweep."""
+    @property
+    def runs(self) -> str:
+        """The condition, in SQL, on runs of its data and protocols."""
+        protocols = ", ".join(f"'{protocol}'" for protocol in sorted(set(self.spec.protocols.values())))
+        return f"dataset_fingerprint = '{self.spec.fingerprint}' AND protocol_id IN ({protocols})"
+
+    def covers(self, sweep: SweepKey, *phases: Trained) -> bool:
+        """Return whether it trains a sweep: in one of these phases, or in 32 bits at all where none is named."""
         return (
             sweep.dataset_fingerprint == self.spec.fingerprint
             and self.spec.protocols.get(sweep.family) == sweep.protocol_id
             and (sweep.family, sweep.depth) in self.sweeps((sweep.family,))
+            and not set(phases or ("shapes", "convergence")).isdisjoint(self.spec.phases)
         )
 
 
@@ -72,10 +79,14 @@ def designs(study: Study) -> tuple[Planned, ...]:
     )
 
 
-def covering(study: Study, sweeps: Iterable[SweepKey]) -> Planned | None:
-    """Return the newest design that is about all of these sweeps, None if there is none."""
+def covering(study: Study, sweeps: Iterable[SweepKey], *phases: Trained) -> Planned | None:
+    """Return the newest design that trains all of these sweeps, None if there is none.
+
+    One that asks about equal widths comes before one that trained them as topologies only. `phases` as in `covers`.
+    """
     keys = list(sweeps)
-    return next((found for found in designs(study) if all(found.covers(key) for key in keys)), None)
+    found = [planned for planned in designs(study) if all(planned.covers(key, *phases) for key in keys)]
+    return next((planned for planned in found if "convergence" in planned.spec.phases), found[0] if found else None)
 
 
 def held(accuracy: FloatArray) -> int:
@@ -84,9 +95,12 @@ def held(accuracy: FloatArray) -> int:
     return int(missing[0]) if len(missing) else len(accuracy)
 
 
-def level_at(study: Study, sweep: SweepKey, replicates: int, level: float = LEVEL) -> float:
-    """Return the level of a test on so many replicates: all of it, or what a design that has the sweep spends then."""
-    planned = covering(study, [sweep])
+def level_at(study: Study, sweep: SweepKey, replicates: int, level: float = LEVEL, *phases: Trained) -> float:
+    """Return the level of a test on so many replicates: all of it, or what a design that has the sweep spends then.
+
+    `phases` as in `Planned.covers`.
+    """
+    planned = covering(study, [sweep], *phases)
     if planned is None:
         return level
     nominal = nominal_levels(level, planned.spec.looks)

@@ -11,11 +11,12 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
+from analyze.questions.designs import level_at
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.gaps import alive, gap_trend, paired_gap
 from analyze.stats.means import mean_interval
-from analyze.stats.result import FloatArray, IntArray, Status
+from analyze.stats.result import LEVEL, FloatArray, IntArray, Status
 from analyze.study import ArchitectureKey, Found, Kind, Study, SweepKey, once, study_of
 from store.families import family_rank
 
@@ -170,7 +171,12 @@ def gaps(study: Study) -> tuple[QuantizationGap, ...]:
     """Return the paired gap of every architecture of equal widths of a study."""
     sweeps = pairs(study).content
     stable = first_stable(study) if sweeps else {}
-    return tuple(_gap(sweep, size, stable) for sweep in sweeps for size in range(len(sweep.capacities)))
+    return tuple(
+        # Either end of the interval has half of the level.
+        gap_of(sweep, size, stable, 2 * level_at(study, sweep.key, int(present.sum()), LEVEL / 2, "quantization"))
+        for sweep in sweeps
+        for size, present in enumerate(sweep.present)
+    )
 
 
 @checked
@@ -252,9 +258,10 @@ def _pairs(group: polars.DataFrame) -> Pairs:
     )
 
 
-def _gap(sweep: Pairs, size: int, stable: dict[SweepKey, float]) -> QuantizationGap:
+def gap_of(sweep: Pairs, size: int, stable: dict[SweepKey, float], level: float) -> QuantizationGap:
+    """Return the paired gap of one size, given its index, the first stable sizes and the level, two-sided."""
     paired = sweep.present[size]
-    found = paired_gap(sweep.fp32[size, paired], sweep.int8[size, paired], chance=sweep.chance)
+    found = paired_gap(sweep.fp32[size, paired], sweep.int8[size, paired], chance=sweep.chance, level=level)
     threshold = stable.get(sweep.key)
     capacity = int(sweep.capacities[size])
     gap, deaths = found.gap, found.deaths

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose, sqrt
-from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from analyze.questions.candidates import Cell, cells_of
-from analyze.questions.designs import Planned, designs, held
-from analyze.questions.regimes import Regime, boundaries
+from analyze.questions.designs import Planned, held
+from analyze.questions.regimes import Regime
 from analyze.questions.sequential import Decided, decide, place
-from analyze.results import Results
+from analyze.stats.gaps import alive
 from analyze.stats.result import FLOOR
 from analyze.stats.spending import FIRST_DECISION
-from analyze.study import Study
-from analyze.sweeps import Sweep, sweeps
+from analyze.sweeps import Sweep
 from store.designs import Added, Ladder, LookSpec, Place, added_share
-from store.errors import MinarchError
 from store.families import family_facts
 from store.words import counted
 
@@ -40,7 +37,8 @@ class Next:
         number: of that look.
         answers: the smallest architecture shown to be good enough by scope, None where there is none.
         undecided: why a scope has no answer, or may have a smaller one, by scope.
-        quantize: replicates to train in 8 bits, of the architectures that may be chosen.
+        quantize: replicates to train in 8 bits at the end of a search, of the architectures that may be chosen.
+        notes: what else is known so far, in words.
     """
 
     done: bool
@@ -49,22 +47,7 @@ class Next:
     answers: Mapping[str, Place | None]
     undecided: Mapping[str, str]
     quantize: Mapping[Place, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One architecture that the next look waits for; `replicates` are to be there, `held` are."""
-
-    design: str
-    look: int
-    family: str
-    depth: int
-    capacity: int
-    precision: str
-    replicates: int
-    held: int
-    added_share: float | None
-    question: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -82,57 +65,6 @@ class _Wanted:
         return bool(self.counts)
 
 
-def next_look(store: str | Path, design_id: str, *, seed: int = 0) -> Next:
-    """Return what a design needs next.
-
-    Raises:
-        MinarchError: there is no such store, or no such design in it.
-    """
-    study = Study.read(store, lenient=True, seed=seed, tables=SEARCHED)
-    planned = next((found for found in designs(study) if found.design_id == design_id), None)
-    if planned is None:
-        raise MinarchError(f"{store} has no design {design_id}; `generate search` makes one")
-    chosen = [sweep for sweep in sweeps(study).content if planned.covers(sweep.key)]
-    stability = [row for row, _ in boundaries(study) if planned.covers(row.sweep)]
-    return plan_next(planned, chosen, stability, seed=seed)
-
-
-def asked(found: Next, design_id: str) -> Results[Asked]:
-    """Return what the next look waits for, a row per architecture; none where nothing is left to ask."""
-    shares = {added.place: added.share for added in found.look.added}
-    rows = [
-        Asked(
-            design=design_id,
-            look=found.number,
-            family=where.family,
-            depth=where.depth,
-            capacity=where.capacity,
-            precision=precision,
-            replicates=n,
-            held=found.look.held.get(where, 0) if precision == "fp32" else 0,
-            added_share=shares.get(where),
-            question=found.look.question if precision == "fp32" else "what do 8 bits cost?",
-        )
-        for precision, counts in (("fp32", found.look.asked), ("int8", found.quantize))
-        for where, n in sorted(counts.items())
-    ]
-    notes = tuple(
-        f"{scope}: {_answer(where)}" + (f"; open: {found.undecided[scope]}" if scope in found.undecided else "")
-        for scope, where in found.answers.items()
-    )
-    return Results(Asked, tuple(rows), notes)
-
-
-def _answer(where: Place | None) -> str:
-    if where is None:
-        return "no answer yet"
-    return f"{family_facts(where.family).title} {family_facts(where.family).sized(where.depth, where.capacity)}"
-
-
-SEARCHED = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks")
-"""The tables that a search looks at."""
-
-
 def plan_next(planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], *, seed: int) -> Next:
     """Return what a design needs next, given its sweeps and their stability boundaries."""
     return _Search(planned, found, stability, seed).next()
@@ -143,11 +75,13 @@ class _Search:
 
     def __init__(self, planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], seed: int) -> None:
         self.planned, self.spec, self.seed = planned, planned.spec, seed
+        self.chance = found[0].chance if found else 0.0
         self.shares = planned.shares
         self.cells = [cell for cell in cells_of(found, stability) if place(cell) in self.shares]
         self.at = {place(cell): cell for cell in self.cells}
         self.count = {where: held(self.at[where].accuracy) if where in self.at else 0 for where in self.shares}
         self.stability = {(row.family, row.depth): row for row in stability}
+        self.fixed = self.spec.resolution is None
         self.wanted = _Wanted()
         families = list(dict.fromkeys(ladder.family for ladder in self.spec.ladders))
         self.scopes = {family: [family] for family in families}
@@ -179,13 +113,17 @@ class _Search:
                 undecided[scope] = self.wanted.questions[-1]
             elif best is None:
                 undecided[scope] = self._why_none(families)
+        if self.fixed and not waiting:
+            self._locate()
         look = LookSpec(
             held={where: n for where, n in self.count.items() if n},
             asked=self.wanted.counts,
             added=tuple(self.wanted.added),
             question=self.wanted.questions[0] if self.wanted.questions else "",
         )
-        quantize = {} if self.wanted else {where: max(FIRST_DECISION, self.count[where]) for where in sorted(chosen)}
+        quantize = {where: max(FIRST_DECISION, self.count[where]) for where in sorted(chosen)}
+        if self.wanted or self.fixed:
+            quantize = {}
         return Next(not self.wanted, look, len(self.planned.looks), answers, undecided, quantize)
 
     # What every search begins with.
@@ -218,7 +156,9 @@ class _Search:
                 self.wanted.questions.append(f"{name}: from which size on is training stable?")
             elif row is not None and row.status == "not_reached":
                 self._reach(name, sweep, fewest)
-            elif row is not None and row.status in ("detected", "gradual", "all_stable") and self._improves(sweep):
+            elif self.fixed or row is None:
+                continue
+            elif row.status in ("detected", "gradual", "all_stable") and self._improves(sweep):
                 self._add_above(sweep, f"{name}: is a size above {sweep[-1].capacity} better still?")
 
     def _reach(self, name: str, sweep: Sequence[Place], fewest: int) -> None:
@@ -230,7 +170,7 @@ class _Search:
             for where in sweep:
                 self.wanted.ask(where, following)
             self.wanted.questions.append(f"{name}: from which size on is training stable?")
-        elif not steady:
+        elif not steady and not self.fixed:
             self._add_above(sweep, f"{name}: is training stable above size {sweep[-1].capacity}?")
 
     def _improves(self, sweep: Sequence[Place]) -> bool:
@@ -249,6 +189,39 @@ class _Search:
         self._add(Place(largest.family, largest.depth, 2 * largest.capacity), added_share(earlier), FIRST_DECISION)
         self.wanted.questions.append(question)
 
+    def _locate(self) -> None:
+        """Ask for replicates where a boundary's interval is wider than a size, and where some trainings die."""
+        for ladder in self.spec.ladders:
+            sweep = self._sweep(ladder.family, ladder.depth)
+            name = f"{ladder.family}, {family_facts(ladder.family).depth(ladder.depth)}"
+            row = self.stability.get((ladder.family, ladder.depth))
+            if row is not None and row.ci_low is not None and row.ci_high is not None and row.ci_low < row.ci_high:
+                below = [where for where in sweep if where.capacity < row.ci_low]
+                above = [where for where in sweep if where.capacity > row.ci_high]
+                if self._further([*below[-1:], *sweep[len(below) : len(sweep) - len(above)], *above[:1]]):
+                    self.wanted.questions.append(
+                        f"{name}: where between sizes {row.ci_low} and {row.ci_high} does training become stable?"
+                    )
+            mixed = [where for where in sweep if self._mixed(where)]
+            if self._further(mixed):
+                sizes = ", ".join(str(where.capacity) for where in mixed)
+                self.wanted.questions.append(f"{name}: how often does training fail at size {sizes}?")
+
+    def _mixed(self, where: Place) -> bool:
+        """Return whether some trainings of an architecture died and others learned."""
+        living = alive(self.at[where].observed, self.chance)
+        return bool(living.any() and not living.all())
+
+    def _further(self, places: Sequence[Place]) -> bool:
+        """Ask for the next look of each of these places; return whether any has one."""
+        found = False
+        for where in places:
+            following = self._following(self.count[where])
+            if following is not None:
+                self.wanted.ask(where, following)
+                found = True
+        return found
+
     # What is asked of one scope.
 
     def _ask(self, scope: str, families: Sequence[str], decided: Decided, best: Cell | None) -> None:
@@ -259,11 +232,11 @@ class _Search:
             smallest = min((decided.cells[row] for row in asked), key=lambda cell: cell.parameters)
             where = "the best" if scope == "all" else f"the best {family_facts(scope).title}"
             self.wanted.questions.append(
-                f"is {_named(smallest)} within {_points(self.spec.max_drop)} of {where}?"
+                f"is {_named(smallest)} within {points(self.spec.max_drop)} of {where}?"
                 + (f" ({counted(len(asked) - 1, 'larger one')} too)" if len(asked) > 1 else "")
             )
-        elif best is not None:
-            self._refine(families, decided, best)
+        elif best is not None and self.spec.resolution is not None:
+            self._refine(families, decided, best, self.spec.resolution)
 
     def _promising(self, decided: Decided, row: int, best: Cell | None) -> bool:
         """Return whether an architecture may yet be shown to be good enough, and would be a smaller answer."""
@@ -306,7 +279,7 @@ class _Search:
                 self.wanted.ask(where, following)
         return True
 
-    def _refine(self, families: Sequence[str], decided: Decided, best: Cell) -> None:
+    def _refine(self, families: Sequence[str], decided: Decided, best: Cell, resolution: float) -> None:
         """Add a size between the smallest that passed in a sweep and the next below, where it may be the answer."""
         passed = {place(cell) for row, cell in enumerate(decided.cells) if decided.verdicts.passed[row]}
         for family, depth in self.planned.sweeps(families):
@@ -323,7 +296,7 @@ class _Search:
                 continue
             above, under = self.at[first], self.at.get(low)
             smallest = under.parameters if under else 0
-            if smallest >= best.parameters or above.parameters <= (1 + self.spec.resolution) * smallest:
+            if smallest >= best.parameters or above.parameters <= (1 + resolution) * smallest:
                 continue
             middle = max(low.capacity + 1, min(first.capacity - 1, round(sqrt(max(low.capacity, 1) * first.capacity))))
             self._add(Place(family, depth, middle), added_share(between), self.count[first])
@@ -344,9 +317,7 @@ class _Search:
         return min(passed, key=lambda cell: cell.parameters, default=None)
 
     def _following(self, replicates: int) -> int | None:
-        """Return the next planned look after so many replicates, None after the last."""
-        later = [n for n in self.spec.looks if n > replicates and n >= min(FIRST_DECISION, self.spec.looks[-1])]
-        return min(later, default=None)
+        return following(self.spec.looks, replicates)
 
     def _sweep(self, family: str, depth: int) -> list[Place]:
         """Return all places of a sweep, by size."""
@@ -367,5 +338,11 @@ def _named(cell: Cell) -> str:
     return f"{family_facts(cell.family).title} {family_facts(cell.family).sized(cell.depth, cell.capacity)}"
 
 
-def _points(margin: float) -> str:
+def following(looks: Sequence[int], replicates: int) -> int | None:
+    """Return the next planned look that may decide after so many replicates, None after the last."""
+    return min((n for n in looks if n > replicates and n >= min(FIRST_DECISION, looks[-1])), default=None)
+
+
+def points(margin: float) -> str:
+    """Return a margin in words."""
     return "1 point" if isclose(margin, 0.01) else f"{100 * margin:g} points"

@@ -12,10 +12,11 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
+from analyze.questions.designs import covering
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.components import Component, components
-from analyze.stats.equivalence import Equivalence, Verdict, equivalences, equivalent_from
+from analyze.stats.equivalence import Equivalence, Verdict, equivalences, equivalences_over_looks, equivalent_from
 from analyze.stats.result import FloatArray, Status
 from analyze.stats.safety import MARGIN
 from analyze.study import Found, Kind, Study, SweepKey, once, study_of, sweep_rng
@@ -120,7 +121,7 @@ class Topologies:
     """All topologies of one dataset and depth; one entry per size, in increasing order.
 
     `accuracy` holds tables of shape (topologies, replicates), chance where a run diverged, NaN where there is none;
-    replicates stand in the same columns at every size.
+    replicate j stands in column j.
     """
 
     dataset: str
@@ -167,7 +168,7 @@ def shapes(
     rows = [
         _equivalence(sweep, index, compared, margin, first_stable(study))
         for sweep in found.content
-        for index, compared in enumerate(_compared(sweep, margin, study.seed))
+        for index, compared in enumerate(compared_in(study, sweep, margin))
     ]
     return study.advised(Results(ShapeEquivalence, tuple(rows), found.notes))
 
@@ -189,7 +190,7 @@ def shape_thresholds(
     """
     study = study_of(store, dataset, family, protocol, seed=seed)
     found = study.demand(topologies(study))
-    rows = tuple(_threshold(sweep, margin, study.seed) for sweep in found.content)
+    rows = tuple(_threshold(sweep, compared_in(study, sweep, margin), margin) for sweep in found.content)
     return study.advised(Results(ShapeThreshold, rows, found.notes))
 
 
@@ -225,14 +226,15 @@ def _sweeps(runs: polars.DataFrame) -> tuple[Topologies, ...]:
 
 def _topologies(group: polars.DataFrame) -> Topologies:
     first = group.row(0, named=True)
-    replicates, columns = np.unique(group["replicate"].to_numpy(), return_inverse=True)
+    columns = group["replicate"].to_numpy()
+    replicates = int(columns.max()) + 1
     capacities = group["capacity"].to_numpy()
     starts = [0, *(np.flatnonzero(np.diff(capacities)) + 1).tolist(), len(capacities)]
     names, parameters, tables = [], [], []
     for start, end in pairwise(starts):
         part = group[start:end]
         shapes, at, rows = np.unique(part["shape"].to_numpy(), return_index=True, return_inverse=True)
-        table = np.full((len(shapes), len(replicates)), np.nan)
+        table = np.full((len(shapes), replicates), np.nan)
         table[rows, columns[start:end]] = part["accuracy"].cast(float).fill_null(np.nan).to_numpy()
         names.append(tuple(str(shape) for shape in shapes))
         parameters.append(part["parameters"].to_numpy()[at].astype(np.float64))
@@ -251,8 +253,21 @@ def _topologies(group: polars.DataFrame) -> Topologies:
     )
 
 
-def _compared(sweep: Topologies, margin: float, seed: int) -> list[Equivalence]:
-    return equivalences(sweep.accuracy, chance=sweep.chance, margin=margin, rng=sweep.rng(seed, "shapes"))
+def compared_in(study: Study, sweep: Topologies, margin: float) -> list[Equivalence]:
+    """Return for each size whether its topologies are equivalent, by the looks of a design that trained them."""
+    planned = covering(study, [sweep.key], "shapes")
+    return compared_by(sweep, margin, planned.spec.looks if planned else None, seed=study.seed)
+
+
+def compared_by(sweep: Topologies, margin: float, looks: tuple[int, ...] | None, *, seed: int) -> list[Equivalence]:
+    """Return for each size whether its topologies are equivalent, by looks at so many replicates, or by one look."""
+    if looks is None:
+        return equivalences(sweep.accuracy, chance=sweep.chance, margin=margin, rng=sweep.rng(seed, "shapes"))
+
+    def rng(index: int, n: int) -> np.random.Generator:
+        return sweep.rng(seed, f"shapes of {sweep.capacities[index]} at {n}")
+
+    return equivalences_over_looks(sweep.accuracy, looks, chance=sweep.chance, margin=margin, rng=rng)
 
 
 def _equivalence(
@@ -291,8 +306,8 @@ def _equivalence(
     )
 
 
-def _threshold(sweep: Topologies, margin: float, seed: int) -> ShapeThreshold:
-    found = equivalent_from(_compared(sweep, margin, seed))
+def _threshold(sweep: Topologies, compared: Sequence[Equivalence], margin: float) -> ShapeThreshold:
+    found = equivalent_from(compared)
     capacity, low, high = (
         None if index is None else sweep.capacities[index] for index in (found.estimate, found.low, found.high)
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -25,11 +26,16 @@ from analyze.stats.result import (
     Remark,
     Shortage,
 )
+from analyze.stats.spending import look_shares, p_over_looks
 from analyze.stats.stability import dead
 from analyze.stats.tolerance import failure_bound, failures
 
 Verdict = Literal["equivalent", "different", "inconclusive", "insufficient"]
 SIMULATIONS = 999
+SIMULATIONS_OF_A_LOOK = 9_999
+"""Of a look that has a part of the level only, where fewer found a difference that may be shown."""
+PROMISING = 0.005
+MIN_DRAWS_BEYOND = 5
 MOST_DRAWN = 100
 """Replicates up to which they are simulated one by one."""
 
@@ -98,6 +104,35 @@ class Pairs:
     skew: FloatArray
 
 
+def equivalences_over_looks(
+    sizes: Sequence[FloatArray],
+    looks: tuple[int, ...],
+    *,
+    chance: float,
+    margin: float,
+    rng: Callable[[int, int], np.random.Generator],
+) -> list[Equivalence]:
+    """Return for each size whether its topologies are equivalent, tested as replicates were added.
+
+    As `equivalences`, replicate j in column j. A size is tested at every look whose replicates all of its topologies
+    have; its p values are those over looks, of `p_over_looks`, and its interval covers at every look. `rng` gives the
+    random numbers of a size, by index, at a look: the same data have the same p value whenever they are looked at.
+    """
+    found = [
+        _compared_at(table, looks, chance=chance, margin=margin, rng=partial(rng, index))
+        for index, table in enumerate(sizes)
+    ]
+    return judged(found)
+
+
+def judged(found: Sequence[Equivalence]) -> list[Equivalence]:
+    """Return comparisons with their verdicts, p values adjusted over the sizes."""
+    tested = [row for row in found if row.p is not None and row.p_different is not None]
+    equal = iter(holm([row.p for row in tested if row.p is not None]))
+    apart = iter(holm([row.p_different for row in tested if row.p_different is not None]))
+    return [row if row.p is None else _judged(row, next(equal), next(apart)) for row in found]
+
+
 def equivalences(
     sizes: Sequence[FloatArray],
     *,
@@ -119,11 +154,43 @@ def equivalences(
     Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680; intersection-union as in Berger and Hsu (1996),
     Statistical Science 11, 283-319.
     """
-    found = [compare(table, chance=chance, margin=margin, rng=rng, simulations=simulations) for table in sizes]
-    tested = [row for row in found if row.p is not None and row.p_different is not None]
-    equal = iter(holm([row.p for row in tested if row.p is not None]))
-    apart = iter(holm([row.p_different for row in tested if row.p_different is not None]))
-    return [row if row.p is None else _judged(row, next(equal), next(apart)) for row in found]
+    return judged([compare(table, chance=chance, margin=margin, rng=rng, simulations=simulations) for table in sizes])
+
+
+def _compared_at(
+    table: FloatArray,
+    looks: tuple[int, ...],
+    *,
+    chance: float,
+    margin: float,
+    rng: Callable[[int], np.random.Generator],
+) -> Equivalence:
+    """Return the comparison of one size over the looks whose replicates all topologies have, values of the last."""
+    held = int(np.append(np.flatnonzero(np.isnan(table).any(axis=0)), table.shape[1])[0])
+    shares = dict(zip(looks, look_shares(looks), strict=True))
+    find = partial(compare, chance=chance, margin=margin)
+    taken = [n for n in looks if MIN_REPLICATES <= n <= held]
+    if not taken:
+        found = find(table, rng=rng(0))
+        return found if found.p is None else replace(found, p=1.0, p_different=1.0, interval=None)
+    rows: dict[int, Equivalence] = {}
+    for n in taken:
+        tail = TAIL * (shares[n] or 1.0)
+        rows[n] = find(table[:, :n], rng=rng(n), tail=tail)
+        if shares[n] and (rows[n].p_different or 0.0) <= PROMISING:
+            rows[n] = find(table[:, :n], rng=rng(n), tail=tail, simulations=SIMULATIONS_OF_A_LOOK)
+    last = rows[taken[-1]]
+    if last.p is None:
+        return last
+    equal = [(n, row.p) for n, row in rows.items() if row.p is not None]
+    apart = [(n, row.p_different) for n, row in rows.items() if row.p_different is not None]
+    return replace(
+        last,
+        method=f"{last.method}; looks at {', '.join(map(str, looks))} replicates, p by weighted Bonferroni over them",
+        p=p_over_looks(equal, looks),
+        p_different=p_over_looks(apart, looks),
+        interval=last.interval if shares[taken[-1]] else None,
+    )
 
 
 def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
@@ -169,11 +236,18 @@ def equivalent_from(found: Sequence[Equivalence]) -> Threshold:
 
 
 def compare(
-    accuracy: FloatArray, *, chance: float, margin: float, rng: np.random.Generator, simulations: int = SIMULATIONS
+    accuracy: FloatArray,
+    *,
+    chance: float,
+    margin: float,
+    rng: np.random.Generator,
+    simulations: int = SIMULATIONS,
+    tail: float = TAIL,
 ) -> Equivalence:
     """Return the comparison of the topologies of one size, not yet judged: p values are those of this size alone.
 
-    Shape (topologies, replicates). Used are the replicates that all topologies with at least 5 of them have.
+    Shape (topologies, replicates). Used are the replicates that all topologies with at least 5 of them have. `tail` is
+    the probability of error at either end of the interval.
     """
     method = (
         f"all-pairs TOST, paired by replicate, larger p of t and Hall's transformation, 5%, Holm over sizes; "
@@ -185,9 +259,13 @@ def compare(
     if lacking:
         return Equivalence(status="insufficient", method=method, n=n, topologies=topologies, reasons=(lacking,))
     seen = pairs(table)
-    draws = simulated(contrasts(table), n, simulations, rng=rng)
-    extreme = _largest(np.abs(draws.difference) / np.maximum(draws.error, TINY))
-    critical = float(np.quantile(extreme, 1 - TAIL, method="higher"))
+    factor = contrasts(table)
+    draws = simulated(factor, n, min(simulations, SIMULATIONS), rng=rng)
+    extreme = _extremes(draws)
+    while len(extreme) < simulations:  # In parts: of many topologies, all at once would fill the memory.
+        more = min(simulations - len(extreme), SIMULATIONS)
+        extreme = np.append(extreme, _extremes(simulated(factor, n, more, rng=rng)))
+    critical = _critical(extreme, tail, topologies, n)
     # Both orders of every pair: the better one first, and the worse one first.
     ordered = np.argwhere(~np.eye(topologies, dtype=np.bool_))
     difference, error, skew = (values[tuple(ordered.T)] for values in (seen.difference, seen.error, seen.skew))
@@ -195,7 +273,7 @@ def compare(
     nearest = ordered[t.argmax()]
     beyond = float(np.minimum(t, transformed(t, skew)).max())
     low = float((difference - np.maximum(critical, untransformed(critical, skew)) * error).max())
-    high = float((difference + one_sided_reach(skew, n - 1, TAIL) * error).max())
+    high = float((difference + one_sided_reach(skew, n - 1, tail) * error).max())
     worse, better = divmod(int(np.argmax(-seen.difference)), topologies)
     left_out = len(accuracy) - topologies
     return Equivalence(
@@ -313,6 +391,17 @@ def share_equivalent(draws: Pairs, n: int, margin: float) -> float:
         worst = np.maximum(t, transformed(t, sign * skew)).max(axis=-1)
         passed &= worst < float(stdtrit(n - 1, LEVEL))
     return float(np.mean(passed))
+
+
+def _extremes(draws: Pairs) -> FloatArray:
+    return _largest(np.abs(draws.difference) / np.maximum(draws.error, TINY))
+
+
+def _critical(extreme: FloatArray, tail: float, topologies: int, n: int) -> float:
+    """Return what the largest of all pairs exceeds with a probability, by Bonferroni where draws are too few."""
+    if tail * len(extreme) >= MIN_DRAWS_BEYOND:
+        return float(np.quantile(extreme, 1 - tail, method="higher"))
+    return float(stdtrit(n - 1, 1 - tail / (topologies * (topologies - 1))))
 
 
 def _judged(row: Equivalence, p: float, p_different: float) -> Equivalence:

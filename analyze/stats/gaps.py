@@ -9,6 +9,7 @@ import numpy as np
 from analyze.stats.means import DOMINANT, Mean, Share, mean_interval, share_interval
 from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Reason, Remark, Shortage, Status
 from analyze.stats.slopes import replicate_slopes
+from analyze.stats.spending import FIRST_DECISION
 from analyze.stats.stability import DEAD_MARGIN
 
 MIN_SIZES_FOR_TREND = 3
@@ -49,24 +50,26 @@ def alive(accuracy: FloatArray, chance: float) -> BoolArray:
     return np.asarray(np.nan_to_num(accuracy, nan=-1.0) >= chance + DEAD_MARGIN)
 
 
-def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float) -> Gap:
+def paired_gap(fp32: FloatArray, int8: FloatArray, *, chance: float, level: float = LEVEL) -> Gap:
     """Return the gap of one architecture; both of shape (replicates,), fractions, paired, NaN where a run diverged.
+
+    `level` is that of the test, two-sided, and 1 minus it that of the interval; 0 where a design decides nothing yet.
 
     The interval of `mean_interval` over the paired differences: percentile and BCa bootstraps cover too little at 5
     replicates. Models that die under int8 are no small gap but a failure, so they are counted apart.
     """
+    at = "95%" if level == LEVEL else f"{100 * (1 - level):.4g}% by the look of a sequential design"
     method = (
-        "paired, outer ends of t and Hall's transformation, 95%, replicates alive in both; "
+        f"paired, outer ends of t and Hall's transformation, {at}, replicates alive in both; "
         "deaths: exact binomial (Clopper-Pearson)"
     )
     lives, survives = alive(fp32, chance), alive(int8, chance)
     both = lives & survives
     n, living = int(both.sum()), int(lives.sum())
     deaths = share_interval(living - n, living) if living else None
-    enough = n >= MIN_REPLICATES
-    gap = mean_interval(fp32[both] - int8[both]) if enough else None
-    missing = Shortage("living pairs", n, MIN_REPLICATES, dead=len(fp32) - n)
-    status: Status = "insufficient" if gap is None else "detected" if gap.p <= LEVEL else "absent"
+    gap = mean_interval(fp32[both] - int8[both], 1 - level) if n >= MIN_REPLICATES and level else None
+    missing = Shortage("living pairs", n, MIN_REPLICATES if level else FIRST_DECISION, dead=len(fp32) - n)
+    status: Status = "insufficient" if gap is None else "detected" if gap.p <= level else "absent"
     return Gap(
         status=status,
         method=method,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import pairwise
 
@@ -61,6 +61,31 @@ def nominal_levels(
         raise ValueError(f"looks {looks}: allowed are increasing numbers of replicates")
     rounded = LEVEL * float(np.exp(np.floor(np.log(level / LEVEL) / ROUNDING + 1e-9) * ROUNDING))
     return _nominal_levels(rounded, looks, spending)
+
+
+def look_shares(looks: tuple[int, ...] = LOOKS, spending: Spending = obrien_fleming) -> tuple[float, ...]:
+    """Return the share of the level that is spent at each look; they sum to 1, and are 0 below `FIRST_DECISION`."""
+    shares, spent = [], 0.0
+    for n in looks:
+        share = 0.0
+        if n >= FIRST_DECISION or n == looks[-1]:
+            due = spending(LEVEL, n / looks[-1]) / LEVEL
+            share, spent = due - spent, due
+        shares.append(share)
+    return tuple(shares)
+
+
+def p_over_looks(p: Iterable[tuple[int, float]], looks: tuple[int, ...] = LOOKS) -> float:
+    """Return the p value of a hypothesis that was tested at several looks, given each with its p value.
+
+    The smallest over the share of the level spent at its look: at most 5% with a probability of at most 5% if the
+    hypothesis holds, whatever its tests are and however the looks depend on one another; and a look more can only make
+    it smaller, so that what was shown stays shown.
+
+    Source: weighted Bonferroni, as in Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
+    """
+    shares = dict(zip(looks, look_shares(looks), strict=True))
+    return min([1.0, *(value / shares[n] for n, value in p if shares[n] > 0)])
 
 
 @lru_cache(maxsize=65536)

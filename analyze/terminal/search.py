@@ -10,7 +10,7 @@ from analyze.terminal.layout import new_table, stacked
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from analyze.questions.search import Asked
+    from analyze.questions.next import Asked
     from analyze.results import Results
 
 
@@ -18,9 +18,9 @@ def asked_table(results: Results[Asked]) -> RenderableType:
     """Return the networks that the next look waits for, a table per question."""
     parts: list[RenderableType] = []
     for question, rows in groupby(results, key=lambda row: row.question):
-        table = new_table(question, ["family", "depth", "size", "precision"], ["replicates", "held"])
+        table = new_table(question, ["family", "depth", "size", "networks", "precision"], ["replicates", "held"])
         for row in rows:
-            words = (row.family, row.depth, row.capacity, row.precision, row.replicates, row.held)
+            words = (row.family, row.depth, row.capacity, row.networks, row.precision, row.replicates, row.held)
             table.add_row(*map(str, words))
         parts += [table, ""]
     return stacked(parts)
