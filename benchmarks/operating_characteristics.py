@@ -21,7 +21,7 @@ from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_reach import CHOICES, NOISES, reach_tally
 from tests.planted_recommend import edge_looks, guess_tally, recommend_tally
-from tests.planted_search import normal, search_tally, skewed
+from tests.planted_search import MANY, SWEEPS, normal, search_tally, skewed
 from tests.planted_shapes import (
     COMPONENTS,
     component_coverage,
@@ -51,6 +51,8 @@ from tests.tally import (
 
 REPLICATES = (5, 10, 30)
 FIRST_SEED = 50_000
+FIXED = 20
+"""Replicates of the design that a search is compared with."""
 LOCATED = ("R", "located", "exact", "within one size", "95% interval covers", "mean width, sizes")
 
 
@@ -278,14 +280,15 @@ DEATHS = {
 
 def search(seeds: range) -> Iterator[str]:
     """Yield the lines on sequential searches."""
-    columns = ("a wrong answer", "CNN answered", "with the smallest", "trainings", "looks")
-    yield from header("replicates", "correlation", *columns)
-    for name, noise in (("normal", normal), ("exponential, long tail downwards", skewed)):
-        for correlation in (0.0, 0.8):
-            t = search_tally(noise, correlation, seeds)
-            shares = (share(count, t.stores) for count in (t.wrong, t.answered, t.smallest))
-            yield row(name, correlation, *shares, average(t.trainings, 0), average(t.looks, 1))
-    yield ""
+    columns = ("a wrong answer", "CNN answered", "with the smallest", f"all at R = {FIXED}", "trainings", "looks")
+    for sweeps in (SWEEPS, MANY):
+        yield from header(f"{sum(map(len, sweeps.values()))} sizes: replicates", "correlation", *columns)
+        for name, noise in (("normal", normal), ("exponential, long tail downwards", skewed)):
+            for correlation in (0.0, 0.8):
+                t = search_tally(noise, correlation, seeds, sweeps=sweeps, fixed=FIXED)
+                shares = (share(count, t.stores) for count in (t.wrong, t.answered, t.smallest, t.fixed))
+                yield row(name, correlation, *shares, average(t.trainings, 0), average(t.looks, 1))
+        yield ""
 
 
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {

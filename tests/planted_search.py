@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
+from analyze.questions.candidates import Limits, cells_of, judge
 from analyze.questions.designs import Planned
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.search import Next, plan_next
@@ -118,6 +120,22 @@ class World:
         return found
 
 
+class Source(Protocol):
+    """What gives out the replicates that a search asks for, and returns those given out so far as sweeps."""
+
+    count: dict[Place, int]
+
+    @property
+    def spec(self) -> DesignSpec:
+        """The design."""
+
+    def train(self, place: Place, replicates: int) -> None:
+        """Give out replicates 0 to n - 1 of an architecture."""
+
+    def sweeps(self) -> list[Sweep]:
+        """Return what was given out so far."""
+
+
 @dataclass(frozen=True)
 class Searched:
     """What a search ended with: its last look, and how many looks and trainings it took."""
@@ -127,20 +145,20 @@ class Searched:
     trainings: int
 
 
-def search(world: World, *, seed: int, most: int = 40) -> Searched:
-    """Return what a search of the world ends with.
+def search(world: Source, *, seed: int, most: int = 40) -> Searched:
+    """Return what a search ends with that is given its replicates by `world`.
 
     Raises:
         RuntimeError: it does not end within `most` looks.
     """
-    first = LookSpec(held={}, asked=dict.fromkeys(Planned("planted", world.spec, ()).shares, world.looks[0]))
+    first = LookSpec(held={}, asked=dict.fromkeys(Planned("planted", world.spec, ()).shares, world.spec.looks[0]))
     looks = [first]
     for _ in range(most):
         for place, replicates in looks[-1].asked.items():
             world.train(place, replicates)
         planned = Planned("planted", world.spec, tuple(looks))
         sweeps = world.sweeps()
-        stability = [sweep_regimes(sweep, seed=seed, looks=world.looks)[0] for sweep in sweeps]
+        stability = [sweep_regimes(sweep, seed=seed, looks=world.spec.looks)[0] for sweep in sweeps]
         found = plan_next(planned, sweeps, stability, seed=seed)
         if found.done:
             return Searched(found, len(looks), sum(world.count.values()))
@@ -149,15 +167,27 @@ def search(world: World, *, seed: int, most: int = 40) -> Searched:
 
 
 SWEEPS = {("dnn", 1): (1, 2, 3, 5, 10, 20, 50), ("cnn", 1): (1, 2, 4, 8, 16, 32)}
+MANY = {
+    **{("dnn", depth): (1, 2, 3, 5, 8, 10, 14, 20, 30, 50, 70, 100) for depth in (1, 2, 3)},
+    ("cnn", 1): (1, 2, 3, 4, 6, 8, 10, 12, 16, 24, 32, 48),
+}
+"""Sizes of four sweeps, 48 in all."""
 EDGE = 8
 """The smallest size that is good enough in `edged`: it loses half of the margin, smaller ones all of it."""
 
 
-def edged(rng: np.random.Generator, noise: Noise, correlation: float, *, drop: float = 0.01) -> World:
+def edged(
+    rng: np.random.Generator,
+    noise: Noise,
+    correlation: float,
+    *,
+    drop: float = 0.01,
+    sweeps: Mapping[tuple[str, int], tuple[int, ...]] = SWEEPS,
+) -> World:
     """Return a world in which sizes below `EDGE` are worse than the best by exactly the margin."""
     return World(
         {},
-        SWEEPS,
+        sweeps,
         rng,
         noise,
         correlation=correlation,
@@ -175,19 +205,40 @@ class SearchTally:
     wrong: int = 0
     answered: int = 0
     smallest: int = 0
+    fixed: int = 0
     trainings: list[int] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
 
 
-def search_tally(noise: Noise, correlation: float, seeds: Sequence[int]) -> SearchTally:
+def fixed_answer(world: World, family: str, *, replicates: int, seed: int) -> int | None:
+    """Return the smallest size that passes where all sizes of the ladders get so many replicates; None: none does."""
+    for (member, depth), sizes in world.ladders.items():
+        for size in sizes:
+            world.train(Place(member, depth, size), replicates)
+    found = [sweep for sweep in world.sweeps() if sweep.family == family]
+    judged = judge(
+        cells_of(found, [sweep_regimes(sweep, seed=seed)[0] for sweep in found]), family, Limits(), seed=seed
+    )
+    return min((row.capacity for row in judged if row.verdict == "qualifies"), default=None)
+
+
+def search_tally(
+    noise: Noise,
+    correlation: float,
+    seeds: Sequence[int],
+    *,
+    sweeps: Mapping[tuple[str, int], tuple[int, ...]] = SWEEPS,
+    fixed: int | None = None,
+) -> SearchTally:
     """Return what searches end with in `edged` worlds; a scope counts as wrong if its answer is too small.
 
     `wrong` counts stores with any wrong scope, `answered` and `smallest` those where the CNN has an answer, and where
-    that is within 1.1 times the parameters of the smallest good one, or at most the next of the sizes there are.
+    that is within 1.1 times the parameters of the smallest good one, or at most the next of the sizes there are;
+    `fixed` those where `fixed` replicates of every size of the ladders answer so.
     """
     tally = SearchTally()
     for seed in seeds:
-        world = edged(np.random.default_rng([seed, 12]), noise, correlation)
+        world = edged(np.random.default_rng([seed, 12]), noise, correlation, sweeps=sweeps)
         found = search(world, seed=seed)
         tally.stores += 1
         answers = found.last.answers
@@ -197,4 +248,8 @@ def search_tally(noise: Noise, correlation: float, seeds: Sequence[int]) -> Sear
         tally.smallest += where is not None and EDGE <= where.capacity <= 1.1 * EDGE
         tally.trainings.append(found.trainings)
         tally.looks.append(found.looks)
+        if fixed is not None:
+            again = edged(np.random.default_rng([seed, 12]), noise, correlation, sweeps=sweeps)
+            size = fixed_answer(again, "cnn", replicates=fixed, seed=seed)
+            tally.fixed += size is not None and EDGE <= size <= 1.1 * EDGE
     return tally

@@ -147,7 +147,7 @@ def studentised_by(values: FloatArray, shares: FloatArray) -> FloatArray:
     """Return what `studentised` does, of samples that were drawn before; `shares` as of `resampled_shares`."""
     n = len(values)
     centred = values - values.mean(axis=0)
-    mean = shares @ centred
-    variance = np.maximum(shares @ centred**2 - mean**2, 0.0) * n / (n - 1)
+    mean, square = np.hsplit(shares @ np.hstack([centred, centred**2]), 2)
+    variance = np.maximum(square - mean**2, 0.0) * n / (n - 1)
     drawn: FloatArray = mean / np.sqrt((variance + FLOOR**2) / n)
     return drawn

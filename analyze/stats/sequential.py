@@ -155,12 +155,17 @@ class SequentialTest:
         n = len(losses)
         t = (losses.mean(axis=0) - margin) / standard_error(losses)
         p = one_sided_p(t, skewness(losses) / np.sqrt(n), n - 1)
-        promising = np.flatnonzero(p <= level)
-        if not len(promising):
-            return p
-        below = (studentised_by(losses[:, promising], _samples(n, self.seed)) <= t[promising]).sum(axis=0)
-        p[promising] = np.maximum(p[promising], (1 + below) / (1 + RESAMPLES))
+        for column in np.flatnonzero(p <= level):
+            p[column] = max(p[column], _bootstrap_p(losses[:, column].tobytes(), float(t[column]), n, self.seed))
         return p
+
+
+@lru_cache(maxsize=100_000)
+def _bootstrap_p(losses: bytes, t: float, n: int, seed: int) -> float:
+    """Return the share of samples that are as extreme; remembered, for every look and scope repeats those before it."""
+    column = np.frombuffer(losses)[:, None]
+    below = int((studentised_by(column, _samples(n, seed)) <= t).sum())
+    return (1 + below) / (1 + RESAMPLES)
 
 
 @lru_cache(maxsize=16)
