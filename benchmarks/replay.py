@@ -24,7 +24,7 @@ from analyze.questions.designs import held
 from analyze.study import Study
 from analyze.sweeps import Sweep, sweeps
 from benchmarks.operating_characteristics import average, header, row, share
-from generate.search import LOOKS, SEARCHED_DEPTHS, SearchRequest, coarse
+from generate.search import LOOKS, SEARCHED_DEPTHS, coarse
 from store.designs import DesignSpec, Place, ladder
 from store.errors import MinarchError
 from store.families import family_facts
@@ -34,6 +34,8 @@ from tests.planted_search import Searched, search
 FAMILIES = ("cnn", "dnn")
 REPLICATES = LOOKS[-1]
 FIRST_SEED = 930_000
+RESOLUTION = 0.1
+"""Of a search that is asked for none, in parameters."""
 ABOVE = {"cnn": 0, "dnn": 2}
 """How often a search of the digits doubles the largest size that it begins with, at most."""
 WITHIN = {"cnn": (2, 16), "dnn": (20, 100)}
@@ -108,9 +110,7 @@ def reachable(family: str) -> tuple[int, ...]:
     for _ in range(ABOVE[family]):
         sizes.append(2 * sizes[-1])
     least, most = WITHIN[family]
-    inner = [
-        between(low, high, SearchRequest().resolution) for low, high in pairwise(sizes) if least <= low and high <= most
-    ]
+    inner = [between(low, high, RESOLUTION) for low, high in pairwise(sizes) if least <= low and high <= most]
     return tuple(sorted(set(sizes).union(*inner)))
 
 
