@@ -28,7 +28,8 @@ $(VENV)/.docs: pyproject.toml
 
 demo: $(VENV)/.base
 	mkdir -p $(DEMO)
-	$(BIN)/generate all --repeats 5 --capacities 1,2,3,5,8,10,20 --depths 1,2 --store $(DEMO)/demo.duckdb
+	$(BIN)/generate search --family dnn --family cnn --depths 1 --max-drop 2% --resolution 25% --looks 5,10,20 \
+	    --store $(DEMO)/demo.duckdb
 	$(BIN)/analyze regimes --store $(DEMO)/demo.duckdb
 	$(BIN)/reports render --store $(DEMO)/demo.duckdb --out $(DEMO)/report.html
 	@echo "the report is $(DEMO)/report.html"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -184,8 +184,12 @@ def estimated(
     *,
     remembered: bool = False,
     workers: Workers | None = None,
+    known: dict[Kind, float] | None = None,
 ) -> dict[str, float]:
-    """Return the seconds that a plan takes one core of this machine, by `dataset family`; as `calibrate` measures."""
+    """Return the seconds that a plan takes one core of this machine, by `dataset family`; as `calibrate` measures.
+
+    Calibrations in `known`, which are those of one dataset, are taken from there, and new ones put there.
+    """
     seconds: dict[str, float] = {}
     for source, dataset in datasets:
         units = [unit for unit in plan.units if unit.dataset.source == source]
@@ -194,8 +198,9 @@ def estimated(
             architectures.setdefault((unit.protocol, unit.precision), set()).update(
                 cell.architecture for cell in unit.cells
             )
-        factors = calibrate(
-            architectures,
+        factors = {} if known is None else known
+        factors |= calibrate(
+            {kind: sizes for kind, sizes in architectures.items() if kind not in factors},
             dataset.image,
             engine=request.engine,
             device=request.device,
@@ -208,10 +213,16 @@ def estimated(
     return seconds
 
 
-def sweep_duration(plan: Plan, seconds: Mapping[str, float], workers: int) -> float:
-    """Return the seconds that a plan takes so many workers, all that comes beside training counted."""
-    kinds = {(unit.protocol, unit.precision) for unit in plan.units}
-    return sweep_seconds(sum(seconds.values()), units=len(plan.units), kinds=len(kinds), workers=workers)
+def sweep_duration(
+    plan: Plan, seconds: Mapping[str, float], workers: int, *, loaded: Collection[Kind] = frozenset()
+) -> float:
+    """Return the seconds that a plan takes so many workers, all that comes beside training counted.
+
+    `loaded` are what workers that run already have trained before.
+    """
+    kinds = {(unit.protocol, unit.precision) for unit in plan.units}.difference(loaded)
+    computing, units = sum(seconds.values()), len(plan.units)
+    return sweep_seconds(computing, units=units, kinds=len(kinds), workers=workers, started=bool(loaded))
 
 
 def _announce(console: Console, plan: Plan, seconds: dict[str, float], workers: int | None) -> None:

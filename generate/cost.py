@@ -27,13 +27,13 @@ QUANTIZATION_COST = 1.3
 WORKER_SECONDS, KERNELS_SECONDS, STORING_SECONDS = 4.0, 2.0, 0.2
 
 
-def sweep_seconds(computing: float, *, units: int, kinds: int, workers: int) -> float:
+def sweep_seconds(computing: float, *, units: int, kinds: int, workers: int, started: bool = False) -> float:
     """Return about how long a sweep takes: seconds of one core for all training, shared out, and what comes beside it.
 
-    `kinds` counts the families and precisions, whose kernels every worker loads.
+    `kinds` counts the families and precisions whose kernels every worker has to load; `started`: the workers are there.
     """
     busy = max(1, min(workers, units))
-    beside = WORKER_SECONDS + KERNELS_SECONDS * min(kinds, -(-units // busy))
+    beside = (0.0 if started else WORKER_SECONDS) + KERNELS_SECONDS * min(kinds, -(-units // busy))
     return beside + (computing + STORING_SECONDS * units) / busy
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from generate.calibration import Kind
 from generate.commands import CLOSE_SECONDS, VALIDATION_FRACTION, estimated, load, sweep_duration
 from generate.datasets import Dataset, default_epochs
 from generate.display import counted, duration, shown
@@ -104,6 +105,7 @@ class _Driver:
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.wanted.budget)
+        self.calibrated: dict[str, dict[Kind, float]] = {}
 
     def search(self, datasets: Sequence[tuple[str, Dataset]], stopping: Callable[[], bool]) -> None:
         """Search every dataset; where claims compare datasets, each again until no other has opened a question."""
@@ -122,6 +124,7 @@ class _Driver:
         one = Search(self.request, self.wanted, source, dataset, self.store)
         step: Step | None = one.begin()
         asked = False
+        said: tuple[str, ...] = ()
         looks = ", ".join(map(str, self.wanted.looks))
         self._say(f"{dataset.name}: design {one.design_id}, looks at {looks} replicates")
         while step is not None:
@@ -136,7 +139,9 @@ class _Driver:
             if stopping():
                 raise KeyboardInterrupt
             for remark in remarks:
-                self._say(f"  {remark}")
+                if remark not in said:
+                    self._say(f"  {remark}")
+            said = remarks
         return asked
 
     def _train(self, one: Search, step: Step, stopping: Callable[[], bool]) -> bool:
@@ -145,13 +150,14 @@ class _Driver:
         if not plan.units:
             return True
         datasets = [(one.source, one.dataset)]
-        seconds = sweep_duration(
-            plan, estimated(self.request, plan, datasets, remembered=True, workers=self.pool), self.pool.slots
-        )
+        known = self.calibrated.setdefault(one.dataset.fingerprint, {})
+        loaded = set(known)
+        seconds = estimated(self.request, plan, datasets, remembered=True, workers=self.pool, known=known)
+        takes = sweep_duration(plan, seconds, self.pool.slots, loaded=loaded)
         spent = duration(self.clock.elapsed)
         of = f" of {duration(self.clock.budget)}" if self.clock.budget is not None else ""
-        what = f"{step.look.question} {counted(plan.missing, 'model')}, about {duration(seconds)}"
-        if not self.clock.allows(seconds):
+        what = f"{step.look.question} {counted(plan.missing, 'model')}, about {duration(takes)}"
+        if not self.clock.allows(takes):
             self._say(f"{one.dataset.name}: the budget is used up ({spent}{of}); open: {what}")
             return False
         self._say(f"{one.dataset.name}: {what} ({spent}{of} so far)")

@@ -22,6 +22,8 @@ WAIT_SECONDS = 0.5
 """How long the driver waits for a unit before it shows its progress again."""
 LOOK_SECONDS = 2.0
 """How often it looks whether units that another driver trains are stored, or free again."""
+MERGING_SHARE = 0.1
+"""Share of its time that the driver merges stored units into the database, for workers may wait meanwhile."""
 
 
 @dataclass
@@ -95,6 +97,7 @@ class _Driver:
         self.running: dict[Future[Records], _Job] = {}
         self.held: list[_Job] = []
         self.looked = time.monotonic()
+        self.merge_at = 0.0
 
     def run(self, show: Callable[[Progress], None], stopping: Callable[[], bool]) -> Progress:
         while self.waiting or self.running or self.held:
@@ -112,6 +115,7 @@ class _Driver:
                     self._finish(future, self.running.pop(future))
             elif self.held:
                 time.sleep(WAIT_SECONDS)
+        self.store.ingest()
         self.progress.running = []
         show(self.progress)
         return self.progress
@@ -157,7 +161,7 @@ class _Driver:
         """Store what a unit's worker returned, or see to another attempt."""
         error = future.exception()
         if error is None:
-            self.store.append(_complete(future.result(), job.unit, self.invocation), name=job.unit.name)
+            self._store(_complete(future.result(), job.unit, self.invocation), job.unit.name)
             self.progress.models_done += len(job.unit.cells)
             self.progress.seconds_done += job.unit.seconds
         elif job.attempts < ATTEMPTS:
@@ -166,6 +170,15 @@ class _Driver:
             self.progress.failures.append((job.unit, f"{type(error).__name__}: {error}".splitlines()[0]))
         if self.leases is not None:
             self.leases.release(_runs(job.unit))
+
+    def _store(self, records: Records, name: str) -> None:
+        """Make a unit safe on the disk, and take what waits there into the database where that is due."""
+        began = time.monotonic()
+        due = began >= self.merge_at
+        self.store.append(records, name=name, take_in=due)
+        if due:
+            now = time.monotonic()
+            self.merge_at = now + (now - began) / MERGING_SHARE
 
 
 def _runs(unit: Unit) -> list[str]:

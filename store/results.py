@@ -78,12 +78,13 @@ class Store:
         """
         return self._take_in_if_free(APPEND_WAIT)
 
-    def append(self, records: Records, *, name: str) -> int:
+    def append(self, records: Records, *, name: str, take_in: bool = True) -> int:
         """Store a finished unit and return the number of runs that are new in the database.
 
         When this returns the unit is safe on the disk: in the database, or, if another program holds that, in the
         spool (0 is returned then) until the next append. Rows of runs that the store has already are dropped, except
-        pruning and integer checks that those lack. `name` shows in the spool file's name.
+        pruning and integer checks that those lack. `name` shows in the spool file's name. With `take_in` False the unit
+        stays in the spool: a merge costs as much for many units as for one.
 
         Raises:
             MinarchError: the unit could not be written, or it is safe in the spool and the database cannot be written.
@@ -93,7 +94,7 @@ class Store:
             spool.write(self.spool, records, name)
         except OSError as error:
             raise files.system_fault(error, self.spool) from error
-        return self.ingest(REPEATED_WAIT if held_before else APPEND_WAIT)
+        return self.ingest(REPEATED_WAIT if held_before else APPEND_WAIT) if take_in else 0
 
     def ingest(self, wait: float = APPEND_WAIT) -> int:
         """Take waiting spool files into the database and return the number of new runs.

@@ -267,9 +267,23 @@ def asked(found: Next, design_id: str) -> Results[Asked]:
         )
         for where, n in sorted(counts.items())
     ]
-    notes = tuple(
-        f"{scope}: {'no answer yet' if where is None else in_words(where)}"
-        + (f"; open: {found.undecided[scope]}" if scope in found.undecided else "")
-        for scope, where in found.answers.items()
-    )
-    return Results(Asked, tuple(rows), (*notes, *found.notes))
+    return Results(Asked, tuple(rows), (*_standing(found), *found.notes))
+
+
+def _standing(found: Next) -> tuple[str, ...]:
+    """Return the smallest networks so far, a line, and what is open beside the question of the look."""
+    if not found.answers:
+        return ()
+    if found.done:
+        reasons = (f"{scope}: {why}" for scope, why in found.undecided.items())
+        return (f"smallest: {_answers(found, 'none')}", *reasons)
+    known = f"smallest so far: {_answers(found, 'none yet')}" if any(found.answers.values()) else "no answer yet"
+    others = dict.fromkeys(why for why in found.undecided.values() if why != found.look.question)
+    return (known, *(f"also open: {why}" for why in others))
+
+
+def _answers(found: Next, none: str) -> str:
+    """Return the answer of each family in words, then that of all."""
+    words = {scope: in_words(where) if where else None for scope, where in found.answers.items()}
+    overall = f"; of all {words.pop('all') or none}" if "all" in words else ""
+    return "; ".join(name or f"{family_facts(scope).title} {none}" for scope, name in words.items()) + overall
