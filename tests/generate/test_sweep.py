@@ -77,6 +77,20 @@ def test_a_sweep_stores_every_run_with_its_rows(digits: Dataset, tmp_path: Path)
     assert runs.filter(pl.col("best_epoch") > 2).is_empty()
 
 
+def test_short_units_are_merged_together(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generate.sweep.MERGING_SHARE", 1e-6)  # The next merge is due after hours.
+    store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=4)
+    held: list[tuple[int, int, int]] = []
+
+    def look(progress: Progress) -> None:
+        if progress.models_done:
+            merged = store.query("SELECT count(*) AS n FROM runs")["n"].item()
+            held.append((progress.models_done, merged, len(store.run_ids())))
+
+    run_sweep(units, store, Inline(), new_invocation(), show=look)
+    assert held == [(2, 2, 2), (4, 2, 4), (6, 2, 6), (8, 8, 8)]
+
+
 def test_a_unit_that_fails_is_tried_again(digits: Dataset, tmp_path: Path) -> None:
     failed: list[Unit] = []
 
