@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import e
 
 import numpy as np
 from scipy.stats import norm
@@ -92,7 +93,7 @@ def edge_looks(kind: str, seeds: range, *, rivals: int = 4, margin: float = 0.01
         rng = np.random.default_rng([seed, 3])
         noise = rng.standard_normal((rivals + 1, LOOKS[-1]))
         if kind == "lognormal":
-            noise = (np.exp(0.5) - np.exp(noise)) / np.sqrt((np.e - 1) * np.e)
+            noise = (np.exp(0.5) - np.exp(noise)) / np.sqrt((e - 1) * e)
         accuracy = 0.9 + 0.006 * noise
         accuracy[1] += margin
         passed = [worst_rival_p(accuracy[:, :n], 0, margin, rng=rng) <= LEVEL for n in LOOKS]
