@@ -222,7 +222,7 @@ class Search:
             if "shapes" in phases
             else {},
             quantized=dict.fromkeys(quantized, n),
-            question=FIRST_QUESTIONS[phases[0]],
+            question="which claims can be tested?" if self.spec.goal == "claims" else FIRST_QUESTIONS[phases[0]],
         )
 
     def _looks(self) -> list[LookSpec]:

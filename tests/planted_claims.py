@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import get_args
 
 import numpy as np
 
-from analyze.paper.claims import evaluate
+from analyze.paper.claims import evaluate, tested
 from analyze.paper.claims.evidence import Evidence, locate
+from analyze.paper.claims.looks import Cell, Kind, Looked, next_of_claims
 from analyze.paper.claims.rows import ClaimVerdict
 from analyze.paper.figures import LARGEST_ACCURACY, TABLE_ONE
 from analyze.questions.candidates import cells_of
+from analyze.questions.designs import Planned
+from analyze.questions.next import places
 from analyze.questions.pruning import Curves
 from analyze.questions.quantization import Pairs
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.shapes import Topologies
-from analyze.stats.result import FloatArray
+from analyze.stats.result import FloatArray, IntArray
 from analyze.stats.safety import MARGIN
-from analyze.study import Selection
+from analyze.stats.spending import FIRST_DECISION, LOOKS
+from analyze.study import ArchitectureKey, Selection
 from analyze.sweeps import Sweep
+from store.designs import DesignSpec, LookSpec, Place, ladder
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
 
@@ -394,3 +401,154 @@ def _topologies(world: World, dataset: str, rng: np.random.Generator, replicates
         parameters=tuple(np.array([1.2, 0.8, 1.0]) * size * PER_UNIT[dataset, "dnn"] for size in LADDER),
         accuracy=tuple(means[i][:, None] + sds[i] * drawn[i] for i in range(len(LADDER))),
     )
+
+
+CLAIMED = {dataset: f"data-of-{dataset}" for dataset in DATASETS}
+
+
+def claims_design(dataset: str) -> DesignSpec:
+    """Return the design of `generate all --repeats auto --for claims` on a planted dataset."""
+    return DesignSpec(
+        fingerprint=CLAIMED[dataset],
+        protocols=dict.fromkeys(DEPTHS, "p"),
+        ladders=tuple(
+            ladder(family, depth, GRIDS[family], 1.0) for family, depths in DEPTHS.items() for depth in depths
+        ),
+        looks=LOOKS,
+        resolution=None,
+        phases=("shapes", "convergence", "quantization"),
+        goal="claims",
+    )
+
+
+def cut(whole: Evidence, n: int, counts: Mapping[Cell, int] | None = None, like: Evidence | None = None) -> Evidence:
+    """Return the evidence of the first n replicates, and of no more than `counts` of each cell.
+
+    Boundaries are those of `like`, which takes long to find.
+    """
+
+    def kept(dataset: str, kind: Kind, family: str, depth: int, capacities: Iterable[int]) -> IntArray:
+        known = (Cell(dataset, kind, Place(family, depth, int(capacity))) for capacity in capacities)
+        return np.array([min(n, n if counts is None else counts.get(cell, 0)) for cell in known], dtype=np.int64)
+
+    def blank(table: FloatArray, at: IntArray) -> FloatArray:
+        return np.where(np.arange(int(at.max())) < at[:, None], table[:, : int(at.max())], np.nan)
+
+    sweeps, pairs, topologies, curves = [], [], [], {}
+    for sweep in (entry.sweep for entry in whole.located):
+        at = kept(sweep.dataset, "equal widths", sweep.family, sweep.depth, sweep.capacities)
+        sweeps.append(
+            replace(
+                sweep,
+                accuracy=blank(sweep.accuracy, at),
+                last_train=blank(sweep.last_train, at),
+                last_test=blank(sweep.last_test, at),
+            )
+        )
+        for capacity, replicates in zip(sweep.capacities, at, strict=True):
+            key = ArchitectureKey(sweep.key, int(capacity))
+            seen = tuple(range(int(replicates)))
+            curves[key] = replace(whole.curves[key], accuracy=whole.curves[key].accuracy[: len(seen)], replicates=seen)
+    for pair in whole.pairs:
+        at = kept(pair.dataset, "8 bits", pair.family, pair.depth, pair.capacities)
+        most = int(at.max())
+        pairs.append(
+            replace(
+                pair,
+                replicates=tuple(range(most)),
+                present=np.arange(most) < at[:, None],
+                fp32=blank(pair.fp32, at),
+                int8=blank(pair.int8, at),
+            )
+        )
+    for shaped in whole.topologies:
+        at = kept(shaped.dataset, "topologies", shaped.family, shaped.depth, shaped.capacities)
+        tables = (blank(table, np.full(len(table), m)) for table, m in zip(shaped.accuracy, at, strict=True))
+        topologies.append(replace(shaped, accuracy=tuple(tables)))
+    if like is None:
+        located = tuple(locate(sweep, *sweep_regimes(sweep, seed=0), seed=0) for sweep in sweeps)
+    else:
+        located = tuple(replace(entry, sweep=sweep) for entry, sweep in zip(like.located, sweeps, strict=True))
+    return replace(
+        whole,
+        located=located,
+        cells=tuple(cells_of(sweeps, [entry.stability for entry in located])),
+        curves=curves,
+        pairs=tuple(pairs),
+        topologies=tuple(topologies),
+    )
+
+
+@dataclass
+class ClaimsByLooks:
+    """What designs for the claims end with: the rows, and the trainings that 30 replicates of everything would take."""
+
+    rows: tuple[ClaimVerdict, ...]
+    early: tuple[ClaimVerdict, ...]
+    trainings: int
+    everything: int
+
+
+def claims_by_looks(world: World, seed: int) -> ClaimsByLooks:
+    """Return what designs for the claims end with in a planted store, each dataset in turn until none asks.
+
+    `early` are the rows after the first look that may decide.
+
+    Raises:
+        RuntimeError: they do not end within 40 looks.
+    """
+    whole = evidence_of(world, np.random.default_rng([seed, 16]), LOOKS[-1])
+    specs = {dataset: claims_design(dataset) for dataset in DATASETS}
+    looks: dict[str, list[LookSpec]] = {dataset: [] for dataset in DATASETS}
+    counts = {
+        Cell(dataset, kind, place): LOOKS[0]
+        for dataset, design in specs.items()
+        for one in design.ladders
+        for place in places(one)
+        for kind in get_args(Kind)
+    }
+    at: dict[int, Evidence] = {}
+    rows_at: list[tuple[Evidence, Sequence[ClaimVerdict]]] = []
+
+    def first(n: int) -> Evidence:
+        if n not in at:
+            at[n] = whole if n == LOOKS[-1] else cut(whole, n)
+        return at[n]
+
+    def tested_once(evidence: Evidence) -> Sequence[ClaimVerdict]:
+        # Rows of whole looks do not depend on what else was trained.
+        for known, rows in rows_at:
+            if known is evidence:
+                return rows
+        rows_at.append((evidence, tested(evidence)))
+        return rows_at[-1][1]
+
+    def looked() -> Looked:
+        planned = {name: Planned(name, specs[name], tuple(looks[name])) for name in DATASETS}
+        most = max(counts.values())
+        full = cut(whole, most, counts, first(most))
+        rows_at.append((full, tested_once(first(most))))
+        return Looked(full, first, planned, tested_once)
+
+    early: tuple[ClaimVerdict, ...] = ()
+    for _ in range(40):
+        asked = False
+        for dataset in DATASETS:
+            now = looked()
+            if max(counts.values()) == FIRST_DECISION:
+                early = now.rows
+            found = next_of_claims(now, dataset)
+            asked = asked or not found.done
+            looks[dataset].append(found.look)
+            asked_of: dict[Kind, Mapping[Place, int]] = {
+                "equal widths": found.look.asked,
+                "topologies": found.look.topologies,
+                "8 bits": found.look.quantized,
+            }
+            for kind, places_of in asked_of.items():
+                for place, n in places_of.items():
+                    counts[Cell(dataset, kind, place)] = n
+        if not asked:
+            real = now.counts
+            return ClaimsByLooks(now.rows, early, sum(real.values()), LOOKS[-1] * len(real))
+    raise RuntimeError("no end within 40 looks")

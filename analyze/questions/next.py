@@ -59,7 +59,18 @@ def next_look(store: str | Path, design_id: str, *, seed: int = 0) -> Next:
     """
     study = Study.read(store, lenient=True, seed=seed, tables=SEARCHED)
     planned = design_named(study, design_id)
+    if planned.spec.goal == "claims":
+        return of_claims(store, planned, seed=seed)
     return look_again(study.among(planned.runs), planned)
+
+
+def of_claims(store: str | Path, planned: Planned, *, seed: int) -> Next:
+    """Return what a design for the claims needs next; of its own dataset it looks at the runs of its protocols only."""
+    from analyze.paper.claims import next_claims
+
+    study = Study.read(store, lenient=True, seed=seed, tables=(*SEARCHED, "pruning"))
+    others = f"dataset_fingerprint <> '{planned.spec.fingerprint}'"
+    return next_claims(study.among(f"{others} OR ({planned.runs})"), planned.design_id)
 
 
 def design_named(study: Study, design_id: str) -> Planned:

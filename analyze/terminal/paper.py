@@ -69,7 +69,8 @@ def claims_table(results: Results[ClaimVerdict]) -> RenderableType:
         return stacked([])
     counts = Counter[str](row.verdict for row in results)
     total = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
-    parts: list[RenderableType] = [f"{total}; family-wise error rate at most 5%", ""]
+    looks = "".join(dict.fromkeys(f" over looks at {row.planned_looks} replicates" for row in results if row.design))
+    parts: list[RenderableType] = [f"{total}; family-wise error rate at most 5%{looks}", ""]
     for (number, title), rows in groupby(results, key=lambda row: (row.claim, row.title)):
         members = list(rows)
         unit = SCALES[members[0].unit]

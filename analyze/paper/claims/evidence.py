@@ -199,6 +199,12 @@ def shared(tables: Sequence[Mapping[int, float]]) -> FloatArray | None:
     return np.array([[table[replicate] for replicate in replicates] for table in tables])
 
 
+def compared_datasets(evidence: Evidence, family: str) -> tuple[str, ...]:
+    """Return the easiest and the hardest of the paper's datasets that the store has of a family, if it has two."""
+    have = [name for name in evidence.datasets if name in DATASETS and (name, family) in evidence.scopes]
+    return (have[0], have[-1]) if len(have) > 1 else ()
+
+
 def across(
     evidence: Evidence,
     question: Question,
@@ -210,10 +216,9 @@ def across(
     One row where the store has fewer than two of them; none if datasets were named.
     """
     hard = [dataset for dataset in evidence.datasets if dataset in DATASETS]
-    families = [f for f in evidence.chosen.families or FAMILIES if sum((d, f) in evidence.scopes for d in hard) > 1]
+    families = [family for family in evidence.chosen.families or FAMILIES if compared_datasets(evidence, family)]
     for family in families:
-        have = [dataset for dataset in hard if (dataset, family) in evidence.scopes]
-        yield test(evidence, question.row(None, family), have[0], have[-1])
+        yield test(evidence, question.row(None, family), *compared_datasets(evidence, family))
     if not families and not evidence.chosen.datasets:
         lacking = [dataset for dataset in DATASETS if dataset not in hard] or DATASETS
         row = question.row(None, None)

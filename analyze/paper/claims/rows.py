@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from analyze.paper.figures import DATASETS
 from analyze.stats.contrasts import Contrast
-from analyze.stats.sides import Judgement, Sides, Verdict, judge
+from analyze.stats.sides import UNDECIDED, Judgement, Sides, Verdict, judge
 from analyze.texts import Command, phrase
 from store.families import FAMILIES, family_facts, family_rank
 
@@ -68,6 +68,9 @@ class ClaimVerdict:
     verdict: Verdict = "not_testable"
     detail: str | None = None
     to_test: str | None = None
+    design: str | None = None
+    look: int | None = None
+    planned_looks: str | None = None
     method: str
     protocol_id: str | None = None
     dataset_fingerprint: str | None = None
@@ -165,12 +168,15 @@ def command(
     )
 
 
-def judged(rows: Sequence[ClaimVerdict]) -> tuple[ClaimVerdict, ...]:
-    """Return the rows in order, those that have evidence with their verdicts, adjusted for one another."""
+def judged(rows: Sequence[ClaimVerdict], *, waiting: int = 0) -> tuple[ClaimVerdict, ...]:
+    """Return the rows in order, those that have evidence with their verdicts, adjusted for one another.
+
+    `waiting` are rows without evidence that count too, for they may have some later.
+    """
     titles = list(dict.fromkeys(row.title for row in rows))
     ordered = sorted(rows, key=lambda row: (row.claim, titles.index(row.title), _place(row)))
     tested = [Sides(row.p_for, row.p_against) for row in ordered if row.p_for is not None and row.p_against is not None]
-    verdicts = iter(judge(tested))
+    verdicts = iter(judge([*tested, *[UNDECIDED] * waiting]))
     return tuple(row if row.p_for is None else _with(row, next(verdicts)) for row in ordered)
 
 
