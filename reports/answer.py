@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from analyze.questions.reach import reach_in_words
+from analyze.stats.safety import MARGIN
 from reports.charts.vocabulary import FAMILIES, count, dataset_name, percent, points
 from reports.provenance import duration
 from store.families import family_facts
@@ -36,6 +38,19 @@ def answers(findings: Findings) -> list[Mapping[str, object]]:
         }
         for row in _rows(findings)
     ]
+
+
+def margin(findings: Findings) -> str:
+    """Return the accuracy that may be lost against the best, in words."""
+    lost = next(iter(findings.recommendations["max_drop"]), MARGIN)
+    return "a point" if isclose(lost, MARGIN) else f"{100 * lost:g} points"
+
+
+def target(findings: Findings) -> str:
+    """Return in words which accuracy trainings are to reach."""
+    if findings.min_accuracy is not None:
+        return f"an accuracy of {100 * findings.min_accuracy:g}%"
+    return f"the median accuracy of the family's best stable network minus {margin(findings)}"
 
 
 def remarks(findings: Findings) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import polars as pl
 
@@ -29,7 +30,8 @@ from analyze import (
     shape_thresholds,
     table_one,
 )
-from analyze.sweeps import sweeps
+from analyze.questions.designs import designs
+from analyze.sweeps import Sweep, sweeps
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
 from store.advice import Advice
@@ -119,6 +121,7 @@ class Findings:
 
     `families` is the choice of the user, empty for all; `recommendations`, `table_one` and `claims` are those of
     `analyze`, `claims` None where they were not asked for. `advice` writes commands that add to the store.
+    `min_accuracy` is what a search asked for.
     """
 
     subjects: tuple[Subject, ...]
@@ -132,6 +135,7 @@ class Findings:
     invocations: pl.DataFrame
     protocols: pl.DataFrame
     advice: Advice
+    min_accuracy: float | None = None
 
     @property
     def datasets(self) -> list[str]:
@@ -159,7 +163,8 @@ def load(
     """Return what a report on the store at `path` shows, of these datasets and families (all where none is named).
 
     A family that some of the datasets lack is no error: the report says so in its place. Testing the paper's claims
-    takes longer than all else.
+    takes longer than all else. The answer is that to the question of the newest search among these runs, else to the
+    default one of `recommend`.
 
     Raises:
         MinarchError: there is no store, it has no runs, or none of a dataset, of the families or of the protocol.
@@ -171,9 +176,10 @@ def load(
     if found.missing and (protocol or not found.content):
         raise MinarchError(found.missing)
     facts = in_order(study.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
-    recommendations = recommend(study).frame()
+    limits = _limits(study, found.content)
+    recommendations = recommend(study, **limits).frame()
     return Findings(
-        subjects=_subjects(study, facts, recommendations),
+        subjects=_subjects(study, facts, recommendations, limits),
         families=tuple(families),
         notes=regimes(study).notes,
         recommendations=recommendations,
@@ -184,7 +190,23 @@ def load(
         invocations=study.query(queries.INVOCATIONS),
         protocols=study.query(queries.PROTOCOLS),
         advice=study.advice,
+        min_accuracy=limits.get("min_accuracy"),
     )
+
+
+class Limits(TypedDict, total=False):
+    """What the smallest network has to satisfy, as `recommend` takes it."""
+
+    max_drop: float
+    min_accuracy: float | None
+
+
+def _limits(study: Study, found: Sequence[Sweep]) -> Limits:
+    """Return what the newest search asked that covers any of these sweeps, nothing where there is none."""
+    for planned in designs(study):
+        if planned.spec.goal == "answer" and any(planned.covers(sweep.key, "convergence") for sweep in found):
+            return Limits(max_drop=planned.spec.max_drop, min_accuracy=planned.spec.min_accuracy)
+    return Limits()
 
 
 def _models(study: Study, path: Path, datasets: Sequence[str], families: Sequence[str]) -> pl.DataFrame:
@@ -210,7 +232,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort([*order, *keys], maintain_order=True)
 
 
-def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame) -> tuple[Subject, ...]:
+def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame, limits: Limits) -> tuple[Subject, ...]:
     """Return one subject per dataset and family of the regimes, with exactly the runs that those were found on."""
     boundaries = regimes(study).frame()
     frames = {
@@ -223,7 +245,7 @@ def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame) 
         "gaps": quantization(study).frame(),
         "safety": pruning(study).frame(),
         "crossings": depth_crossings(study).frame(),
-        "reach": _marked(reach(study).frame(), recommendations),
+        "reach": _marked(reach(study, **limits).frame(), recommendations),
         "shape_thresholds": shape_thresholds(study).frame().join(varied, on=IDENTITY, how="semi"),
         "shape_components": shape_components(study).frame().join(varied, on=IDENTITY, how="semi"),
     }

@@ -39,6 +39,8 @@ def render(findings: Findings) -> str:
         "rendered_on": datetime.now(UTC).strftime("%-d %B %Y"),
         **provenance.headline(findings),
         "answers": answered,
+        "margin": answer.margin(findings),
+        "target": answer.target(findings),
         "remarks": answer.remarks(findings),
         "reliability": _reliability(findings, figures, data),
         "several": any(row["overall"] for row in answered),

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from reports.figures import FIGURES, View
 from reports.findings import Findings, load
 from reports.page import render
 from reports.provenance import duration
+from store.designs import DesignSpec, ladder
 from store.families import family_facts
 from store.records import Records
 from store.results import Store
@@ -165,6 +167,34 @@ def test_the_report_of_other_data_opens_with_answer_and_curves(few: Store, repor
     assert '<details class="folded"><summary>' in folded
     assert folded.index("<details") < folded.index('class="counts"')
     assert 'class="folded"' not in of_paper
+
+
+@pytest.mark.parametrize(
+    ("least", "reached"),
+    [(None, "best stable network minus 3 points."), (0.6, "an accuracy of 60%.")],
+)
+def test_the_answer_is_that_of_the_search(least: float | None, reached: str, tmp_path: Path) -> None:
+    store = plant(tmp_path / "s.duckdb", datasets=("digits",), replicates=10)
+    found = store.query("SELECT DISTINCT dataset_fingerprint, protocol_id FROM runs").row(0, named=True)
+    sweeps = store.query("SELECT depth, list(DISTINCT capacity) FROM runs GROUP BY ALL ORDER BY ALL").rows()
+    before = render(load(store.path))
+    spec = DesignSpec(
+        fingerprint=found["dataset_fingerprint"],
+        protocols={"dnn": found["protocol_id"]},
+        ladders=tuple(ladder("dnn", depth, sizes) for depth, sizes in sweeps),
+        looks=(5, 10),
+        max_drop=0.03,
+        min_accuracy=least,
+    )
+    store.append(Records(designs=(spec.record(datetime(2026, 1, 1)),)), name="design")
+    findings = load(store.path)
+    assert set(findings.recommendations["max_drop"]) == {0.03}
+    assert set(findings.recommendations["design"]) == {spec.design_id}
+    page = render(findings)
+    assert "within a point of accuracy" in before
+    assert "within 3 points of accuracy" in page
+    assert reached not in before
+    assert reached in page
 
 
 def test_one_of_a_thing_is_said_in_the_singular(tmp_path: Path) -> None:
