@@ -15,7 +15,8 @@ from functools import partial
 from statistics import mean, stdev
 
 from tests import planted
-from tests.planted_claims import WORLDS, claims_tally
+from tests.planted_auto import AutoTally, grid_tally, pairs_tally, topologies_tally
+from tests.planted_claims import WORLDS, claims_looked_tally, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
@@ -291,6 +292,42 @@ def search(seeds: range) -> Iterator[str]:
         yield ""
 
 
+def auto(seeds: range) -> Iterator[str]:
+    """Yield the lines on sweeps with `--repeats auto`."""
+    noises = (("normal", normal), ("exponential, long tail downwards", skewed))
+    effort = "trainings, of 30 of everything"
+    yield from header("shapes: replicates", "equivalent at the margin", "different", "alike ones shown", effort)
+    for name, noise in noises:
+        t = topologies_tally(noise, seeds)
+        yield row(name, *_shown(t, t.stores), average(t.trainings))
+    yield ""
+    yield from header("8 bits: replicates", "within at the margin", "beyond", "free ones shown", effort)
+    for name, noise in noises:
+        t = pairs_tally(noise, seeds)
+        yield row(name, *_shown(t, 3 * t.stores), average(t.trainings))
+    yield ""
+    yield from header(
+        "equal widths: replicates", "correlation", "too small", "boundary not covered", "with the smallest", effort
+    )
+    for name, noise in noises:
+        for correlation in (0.0, 0.8):
+            t = grid_tally(noise, correlation, seeds)
+            shares = (share(t.wrong, t.stores), share(t.wrong_other, 2 * t.stores), share(t.decided, t.decidable))
+            yield row(name, correlation, *shares, average(t.trainings))
+    yield ""
+    yield from header("claims are", "tables with a wrong verdict", "true or false ones decided")
+    for name in ("at the edge", "at the edge, skewed"):
+        c = claims_looked_tally(WORLDS[name], seeds)
+        yield row(name, share(c.tables_wrong, c.stores), share(c.decided, c.decidable, stores=c.stores))
+    yield ""
+
+
+def _shown(tally: AutoTally, tests: int) -> Iterator[str]:
+    yield share(tally.wrong, tests)
+    yield share(tally.wrong_other, tests)
+    yield share(tally.decided, tally.decidable, stores=tally.stores)
+
+
 METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "stability": stability,
     "overfitting": overfitting,
@@ -304,6 +341,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "reach": reach,
     "claims": claims,
     "search": search,
+    "auto": auto,
 }
 
 

@@ -109,15 +109,10 @@ class _Driver:
 
     def search(self, datasets: Sequence[tuple[str, Dataset]], stopping: Callable[[], bool]) -> None:
         """Search every dataset; where claims compare datasets, each again until no other has opened a question."""
-        asked = True
-        while asked:
-            asked = False
-            for source, dataset in datasets:
-                looked = self._search(source, dataset, stopping)
-                if looked is None:
-                    return
-                asked = asked or looked
-            asked = asked and self.wanted.goal == "claims" and len(datasets) > 1
+        again = True
+        while again:
+            looked = [self._search(source, dataset, stopping) for source, dataset in datasets]
+            again = self.wanted.goal == "claims" and len(datasets) > 1 and None not in looked and any(looked)
 
     def _search(self, source: str, dataset: Dataset, stopping: Callable[[], bool]) -> bool | None:
         """Look and train in turn until nothing is left to ask; return whether a look asked, None if time is used up."""

@@ -192,20 +192,32 @@ class ClaimsTally:
     decidable: int = 0
     decided: int = 0
 
+    def add(self, world: World, table: Sequence[ClaimVerdict]) -> None:
+        """Count one table."""
+        rows = [row for row in table if row.verdict != "not_testable"]
+        errors = sum(wrong(world, row) for row in rows)
+        definite = [row for row in rows if any(truth(world, row))]
+        self.stores += 1
+        self.tables_wrong += errors > 0
+        self.rows += len(rows)
+        self.rows_wrong += errors
+        self.decidable += len(definite)
+        self.decided += sum(row.verdict != "inconclusive" for row in definite)
+
 
 def claims_tally(world: World, replicates: int, seeds: range) -> ClaimsTally:
     """Return how the tables of planted stores are judged; `decidable` rows are those whose claim is true or false."""
     tally = ClaimsTally()
     for seed in seeds:
-        rows = [row for row in verdicts(world, seed, replicates) if row.verdict != "not_testable"]
-        errors = sum(wrong(world, row) for row in rows)
-        definite = [row for row in rows if any(truth(world, row))]
-        tally.stores += 1
-        tally.tables_wrong += errors > 0
-        tally.rows += len(rows)
-        tally.rows_wrong += errors
-        tally.decidable += len(definite)
-        tally.decided += sum(row.verdict != "inconclusive" for row in definite)
+        tally.add(world, verdicts(world, seed, replicates))
+    return tally
+
+
+def claims_looked_tally(world: World, seeds: Iterable[int]) -> ClaimsTally:
+    """Return how the tables are judged that designs for the claims end with."""
+    tally = ClaimsTally()
+    for seed in seeds:
+        tally.add(world, claims_by_looks(world, seed).rows)
     return tally
 
 

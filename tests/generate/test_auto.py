@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from generate import searching
 from generate.datasets import load_dataset
 from generate.plan import Request
 from generate.search import SearchRequest, design_of
 from store.advice import Advice
+from store.designs import Goal
 from store.families import FAMILIES
 from store.results import Store
 
@@ -125,6 +128,23 @@ def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path) -> None:
     assert driver.returncode == 130
     (line,) = [line for line in errors.splitlines() if line.startswith("generate:")]
     assert "the same command goes on from there" in line
+
+
+@pytest.mark.parametrize(("goal", "passes"), [("claims", 3), ("answer", 1)])
+def test_datasets_take_turns_while_claims_ask(goal: Goal, passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    asked = iter([True, True, False, True, False, False])
+
+    def searched(self: object, source: str, dataset: object, stopping: object) -> bool:
+        calls.append(source)
+        return next(asked)
+
+    monkeypatch.setattr(searching._Driver, "_search", searched)
+    wanted = SearchRequest(resolution=None, goal=goal)
+    nothing = cast(Any, None)
+    driver = searching._Driver(Request(phase="all"), wanted, nothing, nothing, nothing, nothing)
+    driver.search([("a", nothing), ("b", nothing)], lambda: False)
+    assert calls == ["a", "b"] * passes
 
 
 def test_eight_bits_of_nothing_are_refused_in_a_line(tmp_path: Path) -> None:
