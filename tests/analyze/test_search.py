@@ -13,6 +13,7 @@ import pytest
 from analyze import recommend
 from analyze.questions import search as analyze_search
 from analyze.questions.designs import Planned
+from analyze.questions.next import asked
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.search import Next, plan_next
 from store.designs import DesignSpec, LookSpec, Place, ladder, read_design, read_look
@@ -172,3 +173,21 @@ def test_replicates_that_were_added_in_steps_are_warned_of(tmp_path: Path) -> No
         connection.execute(f"UPDATE invocations SET request = {request}")
         connection.execute("UPDATE runs SET invocation_id = 'later' WHERE replicate >= 5")
     assert "replicates were added in steps, to 5, then 10" in recommend(path).notes[0]
+
+
+def standing(done: bool, answers: dict[str, Place | None], undecided: dict[str, str]) -> tuple[str, ...]:
+    look = LookSpec(held={}, asked={}, question="which?")
+    return asked(Next(done, look, 1, answers, undecided, {}), "d").notes
+
+
+def test_a_look_says_which_networks_are_the_smallest_so_far_and_what_else_is_open() -> None:
+    cnn, dnn = Place("cnn", 1, 3), Place("dnn", 2, 20)
+    none: dict[str, Place | None] = {"dnn": None, "cnn": None, "all": None}
+    assert standing(False, none, dict.fromkeys(none, "which?")) == ("no answer yet",)
+    assert standing(False, {**none, "cnn": cnn, "all": cnn}, {"cnn": "which?", "dnn": "more?", "all": "more?"}) == (
+        "smallest so far: DNN none yet; CNN 3 channels; of all CNN 3 channels",
+        "also open: more?",
+    )
+    assert standing(True, {"dnn": dnn}, {}) == ("smallest: DNN 2 hidden layers, 20 wide",)
+    assert standing(True, {"dnn": None}, {"dnn": "none is stable"}) == ("smallest: DNN none", "dnn: none is stable")
+    assert standing(True, {}, {}) == ()

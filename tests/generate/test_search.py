@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ from generate.cli import generate
 from generate.datasets import load_dataset
 from generate.plan import Request
 from generate.search import Clock, SearchRequest, coarse, design_of
+from generate.searching import _propose_epochs
 from store.families import FAMILIES
 from store.results import Store
 
@@ -140,6 +142,18 @@ def test_a_search_begins_with_few_sizes() -> None:
     assert coarse(FAMILIES["dnn"].capacities) == (1, 2, 5, 10, 20, 50)
     assert coarse(FAMILIES["cnn"].capacities) == (1, 2, 4, 8, 16, 32)
     assert coarse(FAMILIES["vit"].capacities) == (1, 2, 4, 8, 16)
+
+
+def test_where_epochs_are_short_more_of_them_are_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    digits = load_dataset("digits", None)
+    own = replace(digits, name="own")
+    request = Request(phase="convergence")
+    _propose_epochs(request, "digits", digits)  # 100 epochs are its default.
+    _propose_epochs(replace(request, epochs=20), "own", own)
+    assert capsys.readouterr().err == ""
+    _propose_epochs(request, "own", own)
+    said = capsys.readouterr().err
+    assert said.startswith("generate: an epoch of own has 13 steps, and 20 epochs are few; --epochs 100 ")
 
 
 def test_a_design_depends_on_the_question_and_the_data_only() -> None:
