@@ -79,14 +79,19 @@ def designs(study: Study) -> tuple[Planned, ...]:
     )
 
 
-def covering(study: Study, sweeps: Iterable[SweepKey], *phases: Trained) -> Planned | None:
-    """Return the newest design that trains all of these sweeps, None if there is none.
+def coverings(study: Study, sweeps: Iterable[SweepKey], *phases: Trained) -> list[Planned]:
+    """Return the designs that train all of these sweeps, the newest first; `phases` as in `covers`.
 
-    One that asks about equal widths comes before one that trained them as topologies only. `phases` as in `covers`.
+    Those that ask about equal widths come before those that train them as topologies only.
     """
     keys = list(sweeps)
     found = [planned for planned in designs(study) if all(planned.covers(key, *phases) for key in keys)]
-    return next((planned for planned in found if "convergence" in planned.spec.phases), found[0] if found else None)
+    return sorted(found, key=lambda planned: "convergence" not in planned.spec.phases)
+
+
+def covering(study: Study, sweeps: Iterable[SweepKey], *phases: Trained) -> Planned | None:
+    """Return the first of `coverings`, None if there is none."""
+    return next(iter(coverings(study, sweeps, *phases)), None)
 
 
 def held(accuracy: FloatArray) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
-from analyze.questions.designs import Planned, covering
+from analyze.questions.designs import Planned, coverings
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
 from analyze.questions.guess import Guess, best_guess, continued, within_design
 from analyze.questions.pruning import Pruning, pruned_architecture
@@ -215,9 +215,9 @@ def extended(study: Study) -> list[tuple[str, str]]:
 
 def _design(study: Study, cells: Sequence[Cell], limits: Limits) -> Planned | None:
     """Return the newest design that was made for the question asked of these architectures, None without one."""
-    planned = covering(study, {cell.key.sweep for cell in cells})
     asked = (limits.max_drop, limits.min_accuracy)
-    return planned if planned and (planned.spec.max_drop, planned.spec.min_accuracy) == asked else None
+    found = coverings(study, {cell.key.sweep for cell in cells})
+    return next((one for one in found if (one.spec.max_drop, one.spec.min_accuracy) == asked), None)
 
 
 def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned) -> Recommendation:

@@ -205,6 +205,18 @@ def test_shapes_and_gaps_are_tested_by_the_looks_of_their_design(tmp_path: Path)
     assert [row.design for row in recommend(looked)] == [only_design(looked)]
 
 
+def test_the_design_of_the_question_is_found_though_a_newer_one_asks_another(tmp_path: Path) -> None:
+    path = planted_store(tmp_path / "two.duckdb", 10, spec("convergence"))
+    (first,) = Store(path).query("SELECT design_id, spec FROM designs").iter_rows(named=True)
+    other = replace(read_design(first), max_drop=0.05)
+    look = LookSpec(held={}, asked={}).record(other.design_id, 0, WHEN)
+    later = WHEN.replace(year=WHEN.year + 1)
+    Store(path).append(Records(designs=(other.record(later),), looks=(look,)), name="another")
+    assert {row.design for row in recommend(path)} == {first["design_id"]}
+    assert {row.design for row in recommend(path, max_drop=0.05)} == {other.design_id}
+    assert {row.design for row in recommend(path, max_drop=0.02)} == {None}
+
+
 def test_a_design_looks_at_the_runs_of_its_own_protocol(tmp_path: Path) -> None:
     path = planted_store(tmp_path / "two.duckdb", 5, spec("convergence"))
     accuracy = np.full((len(WIDTHS), 20), 0.5)
