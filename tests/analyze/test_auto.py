@@ -227,8 +227,8 @@ def test_a_design_looks_at_the_runs_of_its_own_protocol(tmp_path: Path) -> None:
 
 
 def test_phases_ask_in_order(tmp_path: Path) -> None:
-    design = replace(spec("shapes"), phases=("shapes", "convergence", "quantization"))
-    path = planted_store(tmp_path / "all.duckdb", 30, design)
+    design = replace(spec("shapes"), phases=("shapes", "convergence", "quantization"), looks=(5, 10))
+    path = planted_store(tmp_path / "all.duckdb", 10, design)
     found = next_look(path, only_design(path))
     assert found.done
     assert [note.partition(":")[0] for note in found.notes] == ["topologies, 2 hidden layers", "8 bits"]

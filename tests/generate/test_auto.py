@@ -78,6 +78,7 @@ def test_every_look_was_stored_before_what_it_asked_for(swept: tuple[str, Path])
     assert store.query("SELECT max(replicate) + 1 FROM runs").item() == most
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_nothing_more(swept: tuple[str, Path]) -> None:
     phase, path = swept
     before, looks = Store(path).query(ROWS), Store(path).query(LOOKS)
