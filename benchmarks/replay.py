@@ -38,7 +38,7 @@ RESOLUTION = 0.1
 """Of a search that is asked for none, in parameters."""
 ABOVE = {"cnn": 0, "dnn": 2}
 """How often a search of the digits doubles the largest size that it begins with, at most."""
-WITHIN = {"cnn": (2, 16), "dnn": (20, 100)}
+WITHIN = {"cnn": (2, 32), "dnn": (20, 200)}
 """Between which sizes its answer lies, so that it may ask for others there."""
 SECONDS = """
 SELECT family, depth, capacity, avg(seconds) AS seconds FROM runs SEMI JOIN equal_widths USING (run_id)
