@@ -36,7 +36,7 @@ REPLICATES = LOOKS[-1]
 FIRST_SEED = 930_000
 RESOLUTION = 0.1
 """Of a search that is asked for none, in parameters."""
-ABOVE = {"cnn": 0, "dnn": 2}
+ABOVE = {"cnn": 1, "dnn": 2}
 """How often a search of the digits doubles the largest size that it begins with, at most."""
 WITHIN = {"cnn": (2, 32), "dnn": (20, 200)}
 """Between which sizes its answer lies, so that it may ask for others there."""

@@ -69,6 +69,7 @@ def test_real_cifar10_is_decoded_once(data_dir: Path, cache_home: Path, monkeypa
     first = load_dataset("cifar10", data_dir, download=False)
     facts = first.facts()
     assert first.image == ImageShape(32, 32, 3, 10)
+    assert (first.seed_key, first.seeding) == ("cifar10", "dataset name")
     assert [facts.train_images, facts.test_images] == [50_000, 10_000]
     assert facts.chance_accuracy == pytest.approx(0.1)
     assert float(first.train_images.double().mean()) == pytest.approx(120.7, abs=0.5)
