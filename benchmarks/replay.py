@@ -36,7 +36,7 @@ REPLICATES = LOOKS[-1]
 FIRST_SEED = 930_000
 RESOLUTION = 0.1
 """Of a search that is asked for none, in parameters."""
-ABOVE = {"cnn": 1, "dnn": 2}
+ABOVE = {"cnn": 1, "dnn": 3}
 """How often a search of the digits doubles the largest size that it begins with, at most."""
 WITHIN = {"cnn": (2, 32), "dnn": (20, 200)}
 """Between which sizes its answer lies, so that it may ask for others there."""
@@ -44,6 +44,10 @@ SECONDS = """
 SELECT family, depth, capacity, avg(seconds) AS seconds FROM runs SEMI JOIN equal_widths USING (run_id)
 WHERE precision = 'fp32' GROUP BY ALL
 """
+
+
+class NotInStoreError(Exception):
+    """A replay asked for a size that the store does not have."""
 
 
 @dataclass
@@ -59,13 +63,13 @@ class Replay:
         """Give out replicates 0 to n - 1 of an architecture, in the order of this replay.
 
         Raises:
-            MinarchError: the store lacks the architecture.
+            NotInStoreError: the store lacks the architecture.
         """
         if not any(
             (sweep.family, sweep.depth) == (place.family, place.depth) and place.capacity in sweep.capacities
             for sweep in self.whole
         ):
-            raise MinarchError(f"the store lacks {place}: --train adds what a search may ask for")
+            raise NotInStoreError(place)
         self.count[place] = max(self.count.get(place, 0), replicates)
 
     def sweeps(self) -> list[Sweep]:
@@ -154,11 +158,12 @@ def _depths(family: str) -> Sequence[int]:
 
 @dataclass
 class Tally:
-    """Answers of replays by scope: how many there were, equal to that of all replicates, too small; and their cost."""
+    """Answers of replays by scope, what their trainings cost, and the sizes for which others had to be left."""
 
     answers: dict[str, list[Place | None]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     trainings: list[int] = field(default_factory=list)
+    left: list[object] = field(default_factory=list)
 
     def add(self, found: Searched, count: Mapping[Place, int], cost: Mapping[Place, float]) -> None:
         """Count one replay."""
@@ -183,7 +188,10 @@ def replays(store: Path, seeds: Collection[int]) -> str:
     tally, spec = Tally(), design(whole, LOOKS)
     for seed in seeds:
         replay = Replay(whole, spec, np.random.default_rng([seed, 21]).permutation(REPLICATES))
-        tally.add(search(replay, seed=seed), replay.count, cost)
+        try:
+            tally.add(search(replay, seed=seed), replay.count, cost)
+        except NotInStoreError as error:
+            tally.left.append(error.args[0])
     grid = {where: cost[where] for family in FAMILIES for where in _grid(family, cost)}
     full = REPLICATES * sum(grid.values())
     times = len(tally.seconds)
@@ -200,6 +208,7 @@ def replays(store: Path, seeds: Collection[int]) -> str:
         f"{times} replays: {average(tally.trainings, 0)} trainings, {average(tally.seconds, 0)} s of training;"
         f" {REPLICATES} replicates of the grid ({len(grid)} architectures) take {full:.0f} s:"
         f" {np.mean(tally.seconds) / full:.3f} of it",
+        *([f"{len(tally.left)} more asked for sizes that the store lacks: {set(tally.left)}"] if tally.left else []),
     ]
     return "\n".join(lines)
 
