@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
 
 from generate.families import FAMILIES
-from store.options import store_option
+from store.options import PlainPath, store_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -274,7 +273,7 @@ def sweep_options(command: Command) -> Command:
             ),
             click.option(
                 "--data-dir",
-                type=click.Path(path_type=Path, file_okay=False),
+                type=PlainPath(file_okay=False),
                 envvar="MINARCH_DATA",
                 show_envvar=True,
                 help="Folder with the datasets' files.",

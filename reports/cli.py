@@ -9,7 +9,7 @@ import click
 
 from store import console
 from store.families import FAMILIES
-from store.options import datasets_option, families_option, protocol_option, store_option
+from store.options import PlainPath, datasets_option, families_option, protocol_option, store_option
 
 FORMATS = ("svg", "png", "pdf", "html", "json")
 
@@ -36,7 +36,7 @@ def cli() -> None:
 @cli.command()
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     default="report.html",
     show_default=True,
     help="The file to write.",
@@ -69,9 +69,7 @@ def render(
 @cli.command()
 @click.argument("name", metavar="NAME")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True, help="What to write.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; default: NAME.FORMAT here."
-)
+@click.option("--out", type=PlainPath(dir_okay=False), help="The file to write; default: NAME.FORMAT here.")
 @store_option
 @click.option("--dataset", metavar="NAME", help="Needed where the store has several.")
 @click.option("--family", type=click.Choice(tuple(FAMILIES)), help="Needed where the dataset has several.")
@@ -113,7 +111,7 @@ def figure(
 @cli.command("open")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     default="report.html",
     show_default=True,
     help="The file to write and show.",

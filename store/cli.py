@@ -10,7 +10,7 @@ import click
 
 from store import signals
 from store.console import run, standard_input
-from store.options import chosen_format, format_option, out_option, store_option
+from store.options import PlainPath, chosen_format, format_option, out_option, store_option
 from store.words import counted
 
 LEAST_MEMORY, MOST_MEMORY = 32 * 10**6, 10**15
@@ -106,7 +106,7 @@ def sql(query: str, store_path: Path, format_: str | None, out: Path | None, mem
 
 
 @group.command("export")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PlainPath())
 @store_option
 def export_(directory: Path, store_path: Path) -> None:
     """Write the store as Parquet files.
@@ -123,7 +123,7 @@ def export_(directory: Path, store_path: Path) -> None:
 
 
 @group.command("import")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PlainPath())
 @store_option
 @click.option(
     "--on-conflict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -10,10 +11,26 @@ from store.families import FAMILIES
 
 FORMATS = ("table", "json", "csv", "parquet")
 
+
+class PlainPath(click.Path):
+    """A path that a file can have: `click.Path` ends in a traceback at a NUL."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path, or fail where it holds a NUL."""
+        if "\0" in os.fspath(value):
+            self.fail("a path holds no NUL", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 store_option = click.option(
     "--store",
     "store_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     envvar="MINARCH_STORE",
     default=Path("results.duckdb"),
     show_default=True,
@@ -37,7 +54,7 @@ format_option = click.option(
 )
 out_option = click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Write to this file, not to the screen.",
 )
 
