@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -50,7 +51,7 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     if not plan.units:
         click.echo(f"nothing to do: {store_path} holds all of {counted(plan.models, 'model')} asked for")
         return
-    free = shutil.disk_usage(store_path.resolve().parent).free
+    free = shutil.disk_usage(Path(os.path.realpath(store_path)).parent).free
     if free < plan.disk_bytes:
         raise MinarchError(f"{plan.disk_bytes / 1e6:.0f} MB are needed for {store_path}, {free / 1e6:.0f} MB are free")
     console = Console(stderr=True)

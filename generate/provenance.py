@@ -43,6 +43,11 @@ def new_invocation(request: Mapping[str, object] | None = None) -> Invocation:
     )
 
 
+def _absolute(folder: Path) -> str:
+    """Return the path from the root, links followed; one that leads back to itself as it is: `Path.resolve` raises."""
+    return os.path.realpath(folder)
+
+
 def _torch_version() -> str:
     """Return `torch.__version__` from the file that it comes from: the driver need not wait for all of PyTorch."""
     found = find_spec("torch")
@@ -59,13 +64,13 @@ def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> d
     spec = asdict(request)
     spec["datasets"] = [
         {
-            "source": source if source in DATASETS else str(Path(source).expanduser().resolve()),
+            "source": source if source in DATASETS else _absolute(Path(source).expanduser()),
             "dataset": dataset.name,
             "fingerprint": dataset.fingerprint,
         }
         for source, dataset in datasets
     ]
-    spec["data_dir"] = None if request.data_dir is None else str(request.data_dir.resolve())
+    spec["data_dir"] = None if request.data_dir is None else _absolute(request.data_dir)
     spec["settings"] = by_family(request.settings, request.families)
     spec["sparsities"] = None if request.sparsities == SPARSITIES else request.sparsities
     return spec

@@ -37,3 +37,10 @@ def test_settings_are_recorded_with_their_families(digits: Dataset) -> None:
         "cnn.learning_rate=0.01",
         "vit.learning_rate=0.01",
     ]
+
+
+def test_a_folder_that_leads_back_to_itself_is_recorded_as_it_is(digits: Dataset, tmp_path: Path) -> None:
+    round_ = tmp_path / "round"
+    round_.symlink_to(round_)
+    spec = request_spec(Request(phase="convergence", data_dir=round_), [("digits", digits)])
+    assert spec["data_dir"] == str(round_)
