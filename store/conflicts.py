@@ -13,6 +13,7 @@ CIRCUMSTANCES: dict[str, tuple[str, ...]] = {
     "datasets": ("dataset",),
     "runs": ("invocation_id", "dataset", "engine", "seconds", "created_at"),
     "integer_checks": ("seconds",),
+    "post_training": ("seconds",),
 }
 # A run's rows are compared where the run, or its results of that kind, are stored.
 _STORED = {
@@ -20,6 +21,7 @@ _STORED = {
     "epochs": "runs",
     "pruning": "pruning",
     "integer_checks": "integer_checks",
+    "post_training": "post_training",
 }
 _NAMED = 3
 

@@ -15,7 +15,8 @@ import duckdb
 
 from store.errors import MinarchError
 from store.families import FAMILIES, layered_families
-from store.records import Engine, Precision, Status
+from store.precisions import PRECISIONS
+from store.records import Engine, PruningMethod, Status
 from store.tables import KEYS
 
 # No loss in single precision is larger.
@@ -56,6 +57,10 @@ def _seconds() -> Rule:
     return Rule("seconds", "seconds BETWEEN 0 AND 1e10", "0 to 1e10")
 
 
+def _bits(column: str) -> Rule:
+    return Rule(column, f"{column} BETWEEN 2 AND 8", "2 to 8")
+
+
 def _word(column: str, known: Iterable[str]) -> Rule:
     words = tuple(known)
     return Rule(column, f"{column} IN ({_listed(words)})", f"one of {', '.join(words)}", in_schema=False)
@@ -78,7 +83,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _fraction("chance_accuracy"),
     ),
     "runs": (
-        _word("precision", typing.get_args(Precision)),
+        _word("precision", PRECISIONS),
         _word("engine", typing.get_args(Engine)),
         _word("status", typing.get_args(Status)),
         _at_least(1, "depth"),
@@ -97,9 +102,21 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "labels": (Rule("shape", "regexp_full_match(shape, '[-+=]*')", "one of +, -, = per step between hidden layers"),),
     "epochs": (_at_least(1, "epoch"), *_metrics(*_METRICS)),
-    "pruning": (_fraction("sparsity"), *_metrics("test_accuracy", "test_loss"), _at_least(0, "nonzero")),
+    "pruning": (
+        _word("method", typing.get_args(PruningMethod)),
+        _fraction("sparsity"),
+        *_metrics("test_accuracy", "test_loss"),
+        _at_least(0, "nonzero"),
+        _at_least(0, "finetune_epochs"),
+    ),
     "integer_checks": (_fraction("test_accuracy"), _seconds()),
     "looks": (_at_least(0, "number"),),
+    "post_training": (
+        _bits("weight_bits"),
+        _bits("activation_bits"),
+        *_metrics("test_accuracy", "test_loss"),
+        _seconds(),
+    ),
 }
 
 
@@ -118,12 +135,13 @@ def rules(table: str) -> tuple[Rule, ...]:
 
 
 def check(connection: duckdb.DuckDBPyConnection, table: str, rows: str) -> None:
-    """Accept rows that can be; `rows` names a relation with the columns of `table`.
+    """Accept rows that can be; `rows` names a relation with the columns of `table`, or those of an earlier version.
 
     Raises:
         DomainError: a value lies outside of its column's domain.
     """
-    held = rules(table)
+    columns = {name for name, *_ in connection.execute(f"DESCRIBE {rows}").fetchall()}
+    held = [rule for rule in rules(table) if rule.column in columns]
     if not held:
         return
     counts = ", ".join(f"count(*) FILTER (NOT ({rule.holds}))" for rule in held)
@@ -134,13 +152,15 @@ def check(connection: duckdb.DuckDBPyConnection, table: str, rows: str) -> None:
 
 
 def check_store(connection: duckdb.DuckDBPyConnection) -> None:
-    """Accept an open store whose rows can be.
+    """Accept an open store, of any version, whose rows can be.
 
     Raises:
         DomainError: a value lies outside of its column's domain.
     """
+    there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     for table in RULES:
-        check(connection, table, table)
+        if table in there:
+            check(connection, table, table)
 
 
 def _complaint(connection: duckdb.DuckDBPyConnection, table: str, rows: str, rule: Rule, count: int) -> str:

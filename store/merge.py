@@ -17,7 +17,7 @@ INDEPENDENT = ("protocols", "datasets", "invocations", "designs", "looks")
 # Rows that come with their run, and only with it: another writer's must not mix with those already there.
 WITH_RUN = ("labels", "epochs")
 # Results that a stored run may still lack.
-LATER = ("pruning", "integer_checks")
+LATER = ("pruning", "integer_checks", "post_training")
 # What a run's columns name.
 NAMED = {"protocol_id": "protocols", "dataset_fingerprint": "datasets", "invocation_id": "invocations"}
 

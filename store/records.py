@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Precision = Literal["fp32", "int8"]
+from store.precisions import Precision as Precision
+
+PruningMethod = Literal["magnitude", "random", "layerwise", "units"]
 Engine = Literal["torch", "kernel"]
 Status = Literal["ok", "diverged"]
 
@@ -111,13 +113,30 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """A trained model after pruning `sparsity` (a fraction) of its prunable weights."""
+    """A trained model after pruning `sparsity` (a fraction) of its prunable weights, or of its hidden units.
+
+    `nonzero` counts the prunable weights left, `finetune_epochs` those trained after pruning.
+    """
 
     run_id: str
     sparsity: float
     test_accuracy: float | None
     test_loss: float | None
     nonzero: int
+    method: PruningMethod = "magnitude"
+    finetune_epochs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostTraining:
+    """A model trained in fp32 after quantization to so many bits, without training on."""
+
+    run_id: str
+    weight_bits: int
+    activation_bits: int
+    test_accuracy: float | None
+    test_loss: float | None
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +182,4 @@ class Records:
     integer_checks: tuple[IntegerCheck, ...] = ()
     designs: tuple[Design, ...] = ()
     looks: tuple[Look, ...] = ()
+    post_training: tuple[PostTraining, ...] = ()

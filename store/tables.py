@@ -28,10 +28,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "runs": ("run_id",),
     "labels": ("run_id", "shape"),
     "epochs": ("run_id", "epoch"),
-    "pruning": ("run_id", "sparsity"),
+    "pruning": ("run_id", "sparsity", "method", "finetune_epochs"),
     "integer_checks": ("run_id",),
     "designs": ("design_id",),
     "looks": ("design_id", "number"),
+    "post_training": ("run_id", "weight_bits", "activation_bits"),
 }
 
 
@@ -53,11 +54,13 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 TABLES = tuple(SCHEMAS)
 # Tables that exports of earlier versions lack.
-ADDED_TABLES = ("designs", "looks")
-# Columns that earlier versions lack.
-ADDED: dict[str, tuple[str, ...]] = {
-    name: tuple(
-        field.name for field in dataclasses.fields(typing.get_args(rows)[0]) if field.default is not dataclasses.MISSING
-    )
+ADDED_TABLES = ("designs", "looks", "post_training")
+# Columns that earlier versions lack, with what their rows have there.
+ADDED: dict[str, dict[str, object]] = {
+    name: {
+        field.name: field.default
+        for field in dataclasses.fields(typing.get_args(rows)[0])
+        if field.default is not dataclasses.MISSING
+    }
     for name, rows in typing.get_type_hints(Records).items()
 }

@@ -193,10 +193,10 @@ def _read_table(path: Path, table: str, most: int) -> pa.Table:
     except (pa.ArrowException, duckdb.Error, parquet.TooLargeError, OSError, UnicodeError) as error:
         raise MinarchError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
-    for column in ADDED[table]:
+    for column, value in ADDED[table].items():
         if column not in rows.column_names:
             field = SCHEMAS[table].field(column)
-            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+            rows = rows.append_column(field, pa.repeat(pa.scalar(value, field.type), len(rows)))
     return rows
 
 

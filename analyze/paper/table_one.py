@@ -40,7 +40,7 @@ GROUP BY ALL
 LOSSES = f"""
 SELECT {ARCHITECTURE}, sparsity, count(*) AS n,
        avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
-FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+FROM magnitude_pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
 WHERE r.precision = 'fp32' AND r.status = 'ok'
 GROUP BY ALL
 ORDER BY ALL

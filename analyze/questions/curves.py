@@ -29,7 +29,7 @@ _POINTS: Mapping[Over, str] = {
     "sparsity": f"""
         SELECT {_RUN}, '' AS shape, r.precision, p.sparsity, r.status,
                coalesce(p.test_accuracy, d.chance_accuracy) AS accuracy
-        FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+        FROM magnitude_pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
              JOIN datasets d USING (dataset_fingerprint)
         WHERE r.precision = 'fp32'""",
     "precision": f"""
@@ -38,7 +38,8 @@ _POINTS: Mapping[Over, str] = {
         SEMI JOIN (SELECT * FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32') f
             USING (protocol_id, dataset_fingerprint, family, hidden_sizes, replicate)
         SEMI JOIN (SELECT * FROM runs WHERE precision = 'int8') q
-            USING (protocol_id, dataset_fingerprint, family, hidden_sizes, replicate)""",
+            USING (protocol_id, dataset_fingerprint, family, hidden_sizes, replicate)
+        WHERE r.precision IN ('fp32', 'int8')""",
     "topology": f"""
         SELECT {_RUN}, l.shape, r.precision, 0::DOUBLE AS sparsity, r.status, {_ACCURACY} AS accuracy
         FROM runs r JOIN labels l USING (run_id) JOIN datasets d USING (dataset_fingerprint)

@@ -33,7 +33,7 @@ Sufficiency = Literal["enough", "more", "out_of_reach", "insufficient"]
 LOSSES = f"""
 SELECT r.protocol_id, r.dataset, r.dataset_fingerprint, r.family, r.depth, r.capacity, p.sparsity, count(*) AS n,
        avg(r.test_accuracy - p.test_accuracy) AS mean, stddev_samp(r.test_accuracy - p.test_accuracy) AS sd
-FROM pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
+FROM magnitude_pruning p JOIN runs r USING (run_id) SEMI JOIN equal_widths USING (run_id)
      JOIN datasets d USING (dataset_fingerprint)
 WHERE r.precision = 'fp32' AND r.status = 'ok' AND p.sparsity > 0
       AND r.test_accuracy >= d.chance_accuracy + {DEAD_MARGIN}

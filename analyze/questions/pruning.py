@@ -44,7 +44,7 @@ WITH chosen AS (
     FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' AND status = 'ok'
 ), curves AS (
     SELECT run_id, list(sparsity ORDER BY sparsity) AS sparsities, list(test_accuracy ORDER BY sparsity) AS accuracy
-    FROM pruning SEMI JOIN chosen USING (run_id) GROUP BY run_id
+    FROM magnitude_pruning SEMI JOIN chosen USING (run_id) GROUP BY run_id
 )
 SELECT chosen.* EXCLUDE (run_id), d.chance_accuracy AS chance, sparsities, accuracy
 FROM chosen JOIN curves USING (run_id) JOIN datasets d USING (dataset_fingerprint)

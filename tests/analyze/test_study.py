@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import duckdb
+import polars
 import pytest
 
 import analyze
+from analyze.paper import table_one
+from analyze.questions import power
 from analyze.questions.regimes import boundaries
 from analyze.study import Study
 from store.errors import MinarchError
@@ -53,6 +60,50 @@ def test_questions_of_one_study_read_the_store_once_and_share_boundaries(
         assert question(study).rows, question
     assert len(opened) == 1
     assert len(located) == len(boundaries(study)) == 5
+
+
+CUTS = """
+INSERT INTO runs
+SELECT runs.* REPLACE (run_id || '-' || p AS run_id, p AS precision, 0.9 * test_accuracy AS test_accuracy)
+FROM runs, unnest(['int4', 'w2a8']) AS lower(p) WHERE precision = 'int8';
+INSERT INTO labels SELECT labels.* REPLACE (run_id || '-' || p AS run_id)
+FROM labels, unnest(['int4', 'w2a8']) AS lower(p) WHERE run_id IN (SELECT run_id FROM runs WHERE precision = 'int8');
+INSERT INTO pruning SELECT pruning.* REPLACE (m AS method, e AS finetune_epochs, 0.5 * test_accuracy AS test_accuracy)
+FROM pruning, (VALUES ('random', 0), ('layerwise', 0), ('magnitude', 5), ('units', 5)) AS ways(m, e);
+INSERT INTO pruning SELECT r.run_id, s, 0.3, 1.0, 5, 'magnitude', 0
+FROM runs r, unnest([0.0, 0.05, 0.5, 1.0]) AS grid(s) WHERE precision <> 'fp32';
+INSERT INTO post_training SELECT run_id, 4, 8, 0.2, 1.0, 1.0 FROM runs WHERE precision = 'fp32';
+"""
+
+
+@pytest.fixture(scope="module")
+def enriched(path: Path) -> Path:
+    """The same store with runs in fewer bits, and with rows of other ways to prune and quantize."""
+    other = path.with_name("enriched") / path.name
+    other.parent.mkdir()
+    shutil.copy(path, other)
+    with duckdb.connect(other) as connection:
+        connection.execute(CUTS)
+    return other
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        analyze.pruning,
+        analyze.quantization,
+        *(partial(analyze.curves, over=over) for over in ("size", "sparsity", "precision", "topology")),
+        lambda study: study.query(power.LOSSES),
+        lambda study: study.query(table_one.LOSSES),
+        *(pytest.param(question, marks=pytest.mark.slow) for question in (*QUESTIONS, analyze.recommend)),
+    ],
+)
+def test_fewer_bits_and_other_ways_to_prune_change_no_answer(question: Any, path: Path, enriched: Path) -> None:
+    before, after = (question(Study.read(store)) for store in (path, enriched))
+    if isinstance(before, polars.DataFrame):
+        assert before.equals(after)
+    else:
+        assert repr(after.rows).replace(str(enriched), str(path)) == repr(before.rows)
 
 
 def _counted(module: str, name: str, calls: list[object]) -> object:

@@ -16,9 +16,11 @@ from store.records import (
     IntegerCheck,
     Invocation,
     Label,
+    PostTraining,
     Precision,
     Protocol,
     Pruned,
+    PruningMethod,
     Records,
     Run,
 )
@@ -144,6 +146,38 @@ def make_pruning(run: Run, sparsities: Sequence[float] = SPARSITIES) -> tuple[Pr
             nonzero=round(run.parameters * (1 - sparsity)),
         )
         for sparsity in sparsities
+    )
+
+
+def make_cuts(run: Run, methods: Sequence[tuple[PruningMethod, int]]) -> tuple[Pruned, ...]:
+    """Return rows of other ways to prune a run, half of it, with so many epochs of fine-tuning each."""
+    best = run.test_accuracy or 0.0
+    return tuple(
+        Pruned(
+            run_id=run.run_id,
+            sparsity=0.5,
+            test_accuracy=best / 2,
+            test_loss=3.0,
+            nonzero=run.parameters // 2,
+            method=method,
+            finetune_epochs=epochs,
+        )
+        for method, epochs in methods
+    )
+
+
+def make_post_training(run: Run) -> tuple[PostTraining, ...]:
+    """Return what a run is worth after quantization without training, at three widths of its weights."""
+    return tuple(
+        PostTraining(
+            run_id=run.run_id,
+            weight_bits=bits,
+            activation_bits=8,
+            test_accuracy=(run.test_accuracy or 0.0) * bits / 8,
+            test_loss=8 / bits,
+            seconds=0.1,
+        )
+        for bits in (8, 6, 4)
     )
 
 

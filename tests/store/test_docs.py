@@ -11,7 +11,7 @@ import pytest
 from store import cli
 from store.results import Store
 from tests.store import schema_markdown
-from tests.store.build import PROTOCOL, grid, make_records, make_run, make_store
+from tests.store.build import PROTOCOL, grid, make_cuts, make_post_training, make_records, make_run, make_store
 
 PAGE = schema_markdown.PAGE.read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
@@ -20,7 +20,10 @@ QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     shaped = [make_run((10, second), replicate=r) for second in (5, 20) for r in range(3)]
-    records = make_records([*grid(), *shaped])
+    records = make_records([*grid(precisions=("fp32", "int8", "w4a8")), *shaped])
+    cuts = tuple(row for run in records.runs for row in make_cuts(run, [("random", 0), ("magnitude", 5), ("units", 0)]))
+    after = tuple(row for run in records.runs if run.precision == "fp32" for row in make_post_training(run))
+    records = replace(records, pruning=(*records.pruning, *cuts), post_training=after)
     protocol = replace(PROTOCOL, spec='{"training":{"learning_rate":0.001}}')
     path: Path = tmp_path_factory.mktemp("docs") / "a.duckdb"
     return make_store(path, replace(records, protocols=(protocol,)))

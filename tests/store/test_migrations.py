@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from store import merge, migrations, spool
 from store.errors import MinarchError
 from store.migrations import Migration
-from store.records import Label
+from store.records import Label, Records
 from store.results import Store
-from store.tables import ADDED_TABLES, TABLES
+from store.tables import ADDED, ADDED_TABLES, TABLES
 from tests.store.build import make_records, make_run, make_store
 
 NEXT = Migration(migrations.latest() + 1, "add_note", "ALTER TABLE runs ADD COLUMN note VARCHAR")
@@ -60,22 +61,54 @@ def test_an_older_store_is_brought_up_to_date(way: str, tmp_path: Path, monkeypa
     assert store.info().schema_version == NEXT.number
 
 
-def test_a_store_of_version_1_keeps_its_rows(tmp_path: Path) -> None:
-    path = tmp_path / "a.duckdb"
-    rows = spool.read(spool.write(tmp_path / "spool", make_records(), "unit"))
+def of_version(path: Path, version: int, records: Records) -> dict[str, list[tuple[object, ...]]]:
+    """Make a store of an earlier version with what it can hold of these records; return its tables."""
+    rows = spool.read(spool.write(path.with_name("spool"), records, "unit"))
     with duckdb.connect(path) as connection:
-        migrations.apply(connection, migrations.packaged()[:1])
-        known = {name: content for name, content in rows.items() if name not in ADDED_TABLES}
-        merge.merge(connection, {**known, "invocations": rows["invocations"].drop_columns(["request"])})
-        before = {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in known}
+        migrations.apply(connection, migrations.packaged()[:version])
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        known = {
+            name: content.select([column for column, *_ in connection.execute(f"DESCRIBE {name}").fetchall()])
+            for name, content in rows.items()
+            if name in tables
+        }
+        merge.merge(connection, known)
+        return {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in known}
+
+
+@pytest.mark.parametrize("version", range(1, migrations.latest()))
+def test_a_store_of_an_earlier_version_keeps_its_rows(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    before = of_version(path, version, make_records([make_run(), make_run(precision="int8")]))
+    assert len(before["pruning"]) == 3
+    before["pruning"] = [(*row, "magnitude", 0) for row in before["pruning"]]
+    if version < 2:
+        before["invocations"] = [(*row, None) for row in before["invocations"]]
     after = {table: Store(path).query(f"FROM {table} ORDER BY ALL").rows() for table in TABLES}
-    assert [after.pop(table) for table in ADDED_TABLES] == [[], []]
-    assert {table: len(found) for table, found in after.items()} == {t: len(content) for t, content in known.items()}
-    assert after.pop("invocations") == [(*row, None) for row in before.pop("invocations")]
+    new = [table for table in TABLES if table not in before]
+    assert [after.pop(table) for table in new] == [[] for _ in new]
     assert {t: [list(row) for row in found] for t, found in after.items()} == {
         t: [list(row) for row in found] for t, found in before.items()
     }
     assert Store(path).info().schema_version == migrations.latest()
+
+
+def test_units_that_an_earlier_version_left_in_the_spool_are_taken_in(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb", make_records([make_run((3,))]))
+    earlier = spool.write(tmp_path / "elsewhere", make_records([make_run((4,))]), "unit")
+    rows = {name: content for name, content in spool.read(earlier).items() if name not in ADDED_TABLES}
+    table = pl.DataFrame(
+        {
+            name: [pl.from_arrow(content.drop_columns([*ADDED[name]])).to_struct()]  # type: ignore[union-attr]
+            for name, content in rows.items()
+        }
+    )
+    store.spool.mkdir(exist_ok=True)
+    table.write_parquet(store.spool / "0-unit.parquet")
+    spool.write(store.spool, make_records([make_run((5,))]), "unit")
+    assert store.ingest() == 2
+    found = store.query("SELECT DISTINCT method, finetune_epochs, count(*) FROM pruning GROUP BY ALL").rows()
+    assert found == [("magnitude", 0, 9)]
 
 
 def test_a_store_from_before_the_view_of_equal_widths_gets_it(tmp_path: Path) -> None:
@@ -83,10 +116,8 @@ def test_a_store_from_before_the_view_of_equal_widths_gets_it(tmp_path: Path) ->
     runs = [make_run((10,)), make_run((10, 10)), make_run((10, 20)), make_run((4,), family="cnn"), make_run((1, 1, 1))]
     cut_short = Label(run_id=runs[1].run_id, shape="+", degenerate=True)
     records = make_records(runs)
-    rows = spool.read(spool.write(tmp_path / "spool", replace(records, labels=(*records.labels, cut_short)), "unit"))
+    of_version(path, 2, replace(records, labels=(*records.labels, cut_short)))
     with duckdb.connect(path) as connection:
-        migrations.apply(connection, migrations.packaged()[:2])
-        merge.merge(connection, {name: content for name, content in rows.items() if name not in ADDED_TABLES})
         connection.execute("UPDATE labels SET degenerate = true WHERE run_id = ?", [runs[4].run_id])
     found = Store(path).query("FROM equal_widths").get_column("run_id").to_list()
     assert sorted(found) == sorted(runs[n].run_id for n in (0, 1, 3)), "no wider layer, none that the end cut short"

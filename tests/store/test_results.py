@@ -26,7 +26,9 @@ from tests.store.build import (
     INVOCATION,
     PROTOCOL,
     grid,
+    make_cuts,
     make_epochs,
+    make_post_training,
     make_pruning,
     make_records,
     make_run,
@@ -361,3 +363,35 @@ def test_views(tmp_path: Path) -> None:
     curve = store.query("SELECT sparsity, mean_loss_of_accuracy, n FROM pruning_curves ORDER BY sparsity").rows()
     assert [row[0] for row in curve] == [0.0, 0.5, 1.0]
     assert curve[2] == pytest.approx((1.0, sum(accuracies) / 3 - 0.1, 3))
+
+
+def test_views_of_pruning_see_what_they_saw_before_there_were_other_ways(tmp_path: Path) -> None:
+    runs = grid(widths=(5,), depths=(1, 2), replicates=3, precisions=("fp32", "int8", "int4"))
+    records = make_records(runs)
+    cuts = tuple(row for run in runs for row in make_cuts(run, [("random", 0), ("magnitude", 5), ("units", 0)]))
+    quantized = tuple(row for run in runs if run.precision != "fp32" for row in make_pruning(run))
+    plain = make_store(tmp_path / "a.duckdb", records)
+    rich = make_store(tmp_path / "b.duckdb", replace(records, pruning=(*cuts, *records.pruning, *quantized)))
+    for view in ("magnitude_pruning", "pruning_curves"):
+        found = rich.query(f"FROM {view} ORDER BY ALL")
+        assert found.height > 0
+        assert found.rows() == plain.query(f"FROM {view} ORDER BY ALL").rows()
+    ways = rich.query("SELECT precision, method, finetune_epochs, sum(n) AS n FROM cuts GROUP BY ALL").rows()
+    curves = {(precision, "magnitude", 0, 18) for precision in ("fp32", "int8", "int4")}
+    assert set(ways) == curves | {
+        (precision, method, epochs, 6)
+        for precision in ("fp32", "int8", "int4")
+        for method, epochs in (("random", 0), ("magnitude", 5), ("units", 0))
+    }
+
+
+def test_a_run_with_rows_of_pruning_gets_no_others(tmp_path: Path) -> None:
+    run = make_run()
+    records = make_records([run])
+    store = make_store(tmp_path / "a.duckdb", records)
+    richer = (*records.pruning, *make_cuts(run, [("random", 0), ("magnitude", 5)]))
+    store.append(replace(records, pruning=richer, post_training=make_post_training(run)), name="again")
+    assert store.query("SELECT DISTINCT method, finetune_epochs FROM pruning").rows() == [("magnitude", 0)]
+    assert store.query("FROM post_training").height == 3
+    store.append(replace(records, post_training=make_post_training(replace(run, test_accuracy=0.1))), name="again")
+    assert store.query("SELECT max(test_accuracy) FROM post_training").item() == 0.9

@@ -13,8 +13,8 @@ import pytest
 from store import spool
 from store.errors import MinarchError
 from store.results import Store
-from store.tables import SCHEMAS, TABLES
-from tests.store.build import INVOCATION, grid, make_records, make_run, make_store
+from store.tables import ADDED, ADDED_TABLES, SCHEMAS, TABLES
+from tests.store.build import INVOCATION, grid, make_cuts, make_post_training, make_records, make_run, make_store
 
 Spoil = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -23,7 +23,10 @@ Spoil = Callable[[pl.DataFrame], pl.DataFrame]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     path = tmp_path_factory.mktemp("store") / "a.duckdb"
     diverged = make_run((2,), replicate=9, test_accuracy=None, status="diverged")
-    return make_store(path, make_records([*grid(widths=(2, 5), replicates=2), diverged]))
+    records = make_records([*grid(widths=(2, 5), replicates=2), diverged])
+    cuts = tuple(row for run in records.runs for row in make_cuts(run, [("random", 0), ("magnitude", 5), ("units", 5)]))
+    after = tuple(row for run in records.runs if run.precision == "fp32" for row in make_post_training(run))
+    return make_store(path, replace(records, pruning=(*records.pruning, *cuts), post_training=after))
 
 
 def contents(store: Store) -> dict[str, set[str]]:
@@ -49,13 +52,31 @@ def test_an_import_rebuilds_the_store(store: Store, tmp_path: Path) -> None:
     assert contents(copy) == contents(store)
 
 
-def test_an_export_of_an_earlier_version_is_taken_in(store: Store, tmp_path: Path) -> None:
+def test_an_export_of_an_earlier_version_is_taken_in(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb", make_records(grid(widths=(2, 5), replicates=2)))
     counts = store.export(tmp_path / "out")
-    path = tmp_path / "out" / "invocations.parquet"
-    pl.read_parquet(path).drop("request").write_parquet(path)
+    for table, columns in ADDED.items():
+        path = tmp_path / "out" / f"{table}.parquet"
+        pl.read_parquet(path).drop(columns).write_parquet(path)
+    for table in ADDED_TABLES:
+        (tmp_path / "out" / f"{table}.parquet").unlink()
     copy = Store(tmp_path / "copy.duckdb")
     assert copy.import_(tmp_path / "out") == counts
     assert contents(copy) == contents(store)
+    assert copy.query("SELECT DISTINCT method, finetune_epochs FROM pruning").rows() == [("magnitude", 0)]
+    assert sum(store.import_(tmp_path / "out").values()) == 0
+
+
+def test_an_earlier_export_contradicts_no_rows_of_other_methods(tmp_path: Path) -> None:
+    run = make_run()
+    records = make_records([run])
+    make_store(tmp_path / "a.duckdb", records).export(tmp_path / "out")
+    path = tmp_path / "out" / "pruning.parquet"
+    pl.read_parquet(path).drop(ADDED["pruning"]).write_parquet(path)
+    cuts = make_cuts(run, [("random", 0), ("magnitude", 5)])
+    richer = make_store(tmp_path / "b.duckdb", replace(records, pruning=(*records.pruning, *cuts)))
+    assert sum(richer.import_(tmp_path / "out").values()) == 0
+    assert richer.query("FROM pruning").height == 5
 
 
 def test_a_request_survives_an_export(tmp_path: Path) -> None:
@@ -87,6 +108,7 @@ def test_stores_merge(tmp_path: Path) -> None:
         "integer_checks": 0,
         "designs": 0,
         "looks": 0,
+        "post_training": 0,
     }
     rows = left.query("SELECT capacity, test_accuracy FROM runs ORDER BY 1").rows()
     assert rows == [(2, 0.9), (3, 0.9), (5, 0.8)]
@@ -178,6 +200,12 @@ def cast(column: str, kind: type[pl.DataType] | pl.DataType) -> Spoil:
         ("protocols", put("spec", "{"), "protocols: column spec has the value {, which does not fit JSON"),
         ("runs", lambda f: pl.concat([f, f.head(1)]), "runs: two rows have the same run_id ("),
         ("epochs", lambda f: pl.concat([f, f.head(1)]), "epochs: two rows have the same run_id, epoch ("),
+        (
+            "pruning",
+            lambda f: f.with_columns(method=pl.lit("random"), finetune_epochs=pl.lit(0, pl.Int32)),
+            "pruning: two rows have the same run_id, sparsity, method, finetune_epochs (",
+        ),
+        ("post_training", put("weight_bits", None), "post_training: column weight_bits has no value in 1 rows"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(
@@ -190,7 +218,7 @@ def test_what_does_not_fit_is_refused_by_name(
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in TABLES)
-    assert target.query(f"SELECT {counts}").row(0) == (1, 1, 1, 1, 1, 3, 3, 0, 0, 0), "all of an export, or nothing"
+    assert target.query(f"SELECT {counts}").row(0) == (1, 1, 1, 1, 1, 3, 3, 0, 0, 0, 0), "all of an export, or nothing"
 
 
 @pytest.mark.parametrize(
