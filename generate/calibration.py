@@ -19,7 +19,7 @@ from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol, digest, protocol_id
 from store.errors import MinarchError
 from store.files import cache_folder
-from store.records import Precision
+from store.precisions import Precision, bits_of
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
@@ -77,7 +77,7 @@ def _measure_in(workers: Workers, *what: Any) -> float:
 
 
 def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engine: EngineChoice, device: str) -> float:
-    protocol, quantized = kind[0], kind[1] == "int8"
+    protocol, bits = kind[0], bits_of(kind[1])
     import torch
 
     from generate.engine.choose import build_pack
@@ -86,7 +86,7 @@ def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engi
     family, size = family_named(protocol.family), protocol.training.batch_size
     images = torch.zeros(size, image.channels, image.height, image.width, dtype=torch.uint8)
     labels = torch.zeros(size, dtype=torch.int64)
-    pack = build_pack(sample, image, protocol, engine=engine, device=device, quantized=quantized)
+    pack = build_pack(sample, image, protocol, engine=engine, device=device, bits=bits)
     nominal = sum(
         training_flops(a, image, protocol) / family.flops_per_second * size
         + STEP_SECONDS
@@ -100,7 +100,7 @@ def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engi
         start = time.perf_counter()
         pack.step(images, labels)
         durations.append(time.perf_counter() - start)
-    return min(durations) / (nominal * QUANTIZATION_COST if quantized else nominal)
+    return min(durations) / (nominal * QUANTIZATION_COST if bits else nominal)
 
 
 def _memory(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engine: EngineChoice, device: str) -> Path:

@@ -23,6 +23,7 @@ from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
+from store.precisions import bits_of
 from store.records import Epoch, IntegerCheck, Label, Pruned, Records, Run
 
 CALIBRATION_IMAGES = 1000
@@ -47,10 +48,8 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
         raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
     dataset = replace(dataset, name=unit.dataset.name)
     architectures = [cell.architecture for cell in unit.cells]
-    quantized = unit.precision == "int8"
-    pack = build_pack(
-        architectures, dataset.image, unit.protocol, engine=unit.engine, device=unit.device, quantized=quantized
-    )
+    bits = bits_of(unit.precision)
+    pack = build_pack(architectures, dataset.image, unit.protocol, engine=unit.engine, device=unit.device, bits=bits)
     for model, architecture in enumerate(architectures):
         pack.load(
             model,
@@ -71,7 +70,7 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     trained = train(pack, split, dataset=dataset.seed_key, replicate=unit.replicate)
     seconds = time.perf_counter() - began
     records = _records(unit, invocation_id, dataset, pack, trained, seconds)
-    if not quantized:
+    if bits is None:
         return replace(records, pruning=_pruning(unit, dataset, pack))
     return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
 

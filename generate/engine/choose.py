@@ -10,6 +10,7 @@ from generate.engine.pack import Pack
 from generate.families import family_named
 from generate.protocol import FamilyProtocol
 from store.errors import MinarchError
+from store.precisions import Bits
 
 EngineChoice = Literal["auto", "kernel", "torch"]
 ENGINES: tuple[EngineChoice, ...] = ("auto", "kernel", "torch")
@@ -22,11 +23,11 @@ def build_pack(
     *,
     engine: EngineChoice = "auto",
     device: str = "cpu",
-    quantized: bool = False,
+    bits: Bits | None = None,
 ) -> Pack:
     """Return an untrained pack for architectures of the protocol's family, on the engine asked for.
 
-    With `quantized` it trains under fake quantization.
+    With `bits` it trains under fake quantization.
 
     `auto` takes the kernels on the CPU in float32, where the family has some that compute what the protocol says and
     Numba works on this machine, and PyTorch otherwise.
@@ -49,8 +50,8 @@ def build_pack(
     if engine == "torch" or obstacle or family.kernel_pack is None:
         from generate.engine.plain.pack import TorchPack
 
-        return TorchPack(architectures, image, protocol, device=device, quantized=quantized)
-    pack: Pack = family.kernel_pack(architectures, image, protocol, quantized=quantized)
+        return TorchPack(architectures, image, protocol, device=device, bits=bits)
+    pack: Pack = family.kernel_pack(architectures, image, protocol, bits=bits)
     return pack
 
 

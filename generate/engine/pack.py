@@ -77,9 +77,9 @@ class Pack(ABC):
         return {**self.tensors(model), **observed}
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
-        """Return the quantizers of one model as writable rows: lowest and highest value observed, scale, zero point.
+        """Return the quantizers of one model, writable rows as in `quantize.rows`; empty without quantization.
 
-        Names: `input`; a layer's name for its outputs; NAME.weight for its weights. Empty without quantization.
+        Names: `input`; a layer's name for its outputs; NAME.weight for its weights.
         """
         del model
         return {}

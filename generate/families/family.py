@@ -64,7 +64,7 @@ class Family:
         depth: `(sizes, protocol)` to the number of layers that `facts` names.
         cells: `(name, design)` to the cells of the design.
         obstacle: `(sizes, image, protocol)` to why there is no such network on such images, or an empty string.
-        kernel_pack: `(architectures, image, protocol, quantized=)` to a pack on compiled kernels; None: there are none.
+        kernel_pack: `(architectures, image, protocol, bits=)` to a pack on compiled kernels; None: there are none.
         kernel_settings: the only values of the protocol's fields that the kernels compute with.
         quantized_forward: `(module, images, rounded)` to logits under fake quantization; None: as in
             `engine.plain.quantization.hooked_forward`.

@@ -18,6 +18,7 @@ from generate.engine.plain.modules import build_module
 from generate.families import protocol_for
 from generate.families.cnn import CnnProtocol
 from generate.protocol import Training
+from store.precisions import Bits
 from tests.generate.reference import initialised
 
 with warnings.catch_warnings():
@@ -25,12 +26,25 @@ with warnings.catch_warnings():
     from torch.ao import quantization
 
 
-def configuration() -> Any:
-    """Return what torch.ao trains with by default for QNNPACK: observers and rounding of weights and activations."""
+EIGHT = Bits(8, 8)
+
+
+def configuration(bits: Bits = EIGHT) -> Any:
+    """Return what torch.ao trains with by default for QNNPACK: observers and rounding of weights and activations.
+
+    Other bits than 8 take the same classes with other ranges.
+    """
     toolbox: Any = quantization
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return toolbox.get_default_qat_qconfig("qnnpack")
+        default = toolbox.get_default_qat_qconfig("qnnpack")
+    if bits == EIGHT:
+        return default
+    half = 2 ** (bits.weights - 1)
+    return toolbox.QConfig(
+        activation=default.activation.with_args(quant_min=0, quant_max=2**bits.activations - 1),
+        weight=default.weight.with_args(quant_min=-half, quant_max=half - 1),
+    )
 
 
 class QuantizedDnn(nn.Module):
@@ -52,14 +66,14 @@ class QuantizedDnn(nn.Module):
         return logits
 
 
-def prepared(architecture: Architecture, image: ImageShape) -> QuantizedDnn:
+def prepared(architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> QuantizedDnn:
     """Return the module ready for quantization-aware training."""
     model = QuantizedDnn(architecture, image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # These functions carry no annotations.
         toolbox: Any = quantization
-        model.qconfig = configuration()
+        model.qconfig = configuration(bits)
         pairs = [[f"blocks.{k}.0", f"blocks.{k}.1"] for k in range(len(model.blocks) - 1)]
         if pairs:
             toolbox.fuse_modules_qat(model, pairs, inplace=True)
@@ -95,7 +109,7 @@ def observe(model: nn.Module, *, on: bool) -> None:
 class QuantizedCnn(nn.Module):
     """The CNN with QNNPACK's default quantization-aware configuration, by torch.ao's own tools."""
 
-    def __init__(self, architecture: Architecture, image: ImageShape) -> None:
+    def __init__(self, architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> None:
         super().__init__()
         plain = Cnn(architecture.hidden_sizes, image, CnnProtocol())
         self.quantize = quantization.QuantStub()
@@ -104,7 +118,7 @@ class QuantizedCnn(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             toolbox: Any = quantization
-            self.qconfig = configuration()
+            self.qconfig = configuration(bits)
             toolbox.fuse_modules_qat(self, [["convolution.0", "convolution.1"]], inplace=True)
             toolbox.prepare_qat(self, inplace=True)
 
@@ -147,13 +161,13 @@ class QuantizedVit(nn.Module):
         return logits
 
 
-def quantized_vit(module: nn.Module) -> QuantizedVit:
+def quantized_vit(module: nn.Module, bits: Bits = EIGHT) -> QuantizedVit:
     """Return the plain vision transformer, copied, ready for quantization-aware training."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         toolbox: Any = quantization
         model: Any = QuantizedVit(module)
-        model.qconfig = configuration()
+        model.qconfig = configuration(bits)
         norms: list[Any] = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
         for norm in norms:
             norm.qconfig = None
@@ -172,24 +186,24 @@ def quantizers_of(oracle: QuantizedVit) -> dict[str, Any]:
     return found
 
 
-def quantized(plain: nn.Module, architecture: Architecture, image: ImageShape) -> nn.Module:
+def quantized(plain: nn.Module, architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> Any:
     """Return the plain module with its parameters, ready for quantization-aware training."""
     if architecture.family == "vit":
-        return quantized_vit(plain)
+        return quantized_vit(plain, bits)
     if architecture.family == "cnn":
-        cnn = QuantizedCnn(architecture, image)
+        cnn = QuantizedCnn(architecture, image, bits)
         cnn.load(plain.state_dict())
         return cnn
-    dnn = prepared(architecture, image)
+    dnn = prepared(architecture, image, bits)
     load(dnn, plain.state_dict())
     return dnn
 
 
-def train_oracle(architecture: Architecture, dataset: Dataset, *, epochs: int, seed: int) -> float:
+def train_oracle(architecture: Architecture, dataset: Dataset, *, epochs: int, seed: int, bits: Bits = EIGHT) -> float:
     """Train one model as torch.ao's users would and return the test accuracy of its best validation epoch."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = quantized(initialised(architecture, dataset, generator), architecture, dataset.image)
+    model = quantized(initialised(architecture, dataset, generator), architecture, dataset.image, bits)
     order = torch.randperm(len(dataset.train_images), generator=generator)
     held_out = round(len(order) / 10)
     validation, training = order[:held_out], order[held_out:]

@@ -17,13 +17,13 @@ from generate.protocol import Training
 from tests.generate.test_cnn import CIFAR, DIGITS, MNIST, SMALL, batch
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
-from tests.generate.quantized_reference import QuantizedCnn, observe, state_of
+from tests.generate.quantized_reference import EIGHT, QuantizedCnn, observe, state_of
 
 TRAINING = Training()
 
 
 def quantized_pack(channels: Sequence[int], image: ImageShape) -> CnnKernelPack:
-    pack = CnnKernelPack([Architecture("cnn", (count,)) for count in channels], image, CnnProtocol(), quantized=True)
+    pack = CnnKernelPack([Architecture("cnn", (count,)) for count in channels], image, CnnProtocol(), bits=EIGHT)
     for model, architecture in enumerate(pack.architectures):
         pack.load(model, initial_tensors(architecture, image, CnnProtocol(), dataset="random", replicate=0))
     return pack

@@ -23,7 +23,7 @@ from generate.protocol import Training
 pytest.importorskip("torch.ao.quantization")
 from torch.ao import quantization
 
-from tests.generate.quantized_reference import layers_of, load, prepared
+from tests.generate.quantized_reference import EIGHT, layers_of, load, prepared
 
 SIZES: dict[str, list[tuple[int, ...]]] = {"dnn": [(10,), (50, 50)], "cnn": [(2,), (6,)], "vit": [(4,), (12,)]}
 
@@ -31,7 +31,7 @@ SIZES: dict[str, list[tuple[int, ...]]] = {"dnn": [(10,), (50, 50)], "cnn": [(2,
 def trained(family: str, digits: Dataset, epochs: int) -> Pack:
     training = Training(epochs=epochs)
     architectures = [Architecture(family, sizes) for sizes in SIZES[family]]
-    pack = build_pack(architectures, digits.image, protocol_for(family, training), quantized=True)
+    pack = build_pack(architectures, digits.image, protocol_for(family, training), bits=EIGHT)
     for model, architecture in enumerate(architectures):
         protocol = protocol_for(family, training)
         pack.load(model, initial_tensors(architecture, digits.image, protocol, dataset="digits", replicate=0))

@@ -15,6 +15,7 @@ from generate.engine.initialise import initial_tensors
 from generate.engine.training import split_data, train
 from generate.families import protocol_for
 from generate.protocol import Compute, Training
+from store.precisions import Bits
 from tests.generate.reference import train_plainly
 
 FORMATS: tuple[Compute, ...] = ("float32", "bf16")
@@ -35,7 +36,7 @@ def engine_accuracies(
     replicates: int,
     compute: Compute = "float32",
     *,
-    quantized: bool = False,
+    bits: Bits | None = None,
 ) -> np.ndarray:
     """Return test accuracies [replicates, models] of the best validation epoch."""
     training = Training(epochs=epochs, compute=compute)
@@ -43,7 +44,7 @@ def engine_accuracies(
     data = (mnist.train_images, mnist.train_labels, mnist.test_images, mnist.test_labels)
     found = []
     for replicate in range(replicates):
-        pack = build_pack(architectures, mnist.image, protocol_for(family, training), quantized=quantized)
+        pack = build_pack(architectures, mnist.image, protocol_for(family, training), bits=bits)
         for model, architecture in enumerate(architectures):
             protocol = protocol_for(family, training)
             values = initial_tensors(architecture, mnist.image, protocol, dataset="mnist", replicate=replicate)
@@ -100,7 +101,7 @@ def compare_quantized(family: str, size: int, mnist: Dataset, epochs: int, repli
     pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
     from tests.generate.quantized_reference import train_oracle
 
-    ours = engine_accuracies(family, [(size,)], mnist, epochs, replicates, quantized=True)[:, 0]
+    ours = engine_accuracies(family, [(size,)], mnist, epochs, replicates, bits=Bits(8, 8))[:, 0]
     architecture = Architecture(family, (size,))
     plain = np.array([train_oracle(architecture, mnist, epochs=epochs, seed=r) for r in range(replicates)])
     print("int8", family, size, "engine", np.sort(ours).round(4), "torch.ao", np.sort(plain).round(4))

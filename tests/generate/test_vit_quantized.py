@@ -13,15 +13,17 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import normalise
 from generate.engine.plain.modules import build_module
-from generate.engine.quantize.observer import SCALE, ZERO_POINT, reset_quantizer, update_quantizer
+from generate.engine.quantize.observer import update_quantizer
+from generate.engine.quantize.rows import FIRST, SCALE, ZERO_POINT, new_quantizers
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.pack import VitKernelPack
 from generate.engine.vit.rounding import clip_weight_gradients, quantize, quantize_weights
 from generate.families.vit import VitProtocol
 from generate.protocol import Training
+from store.precisions import Bits
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
-from tests.generate.quantized_reference import QuantizedVit, configuration, observe, quantized_vit, quantizers_of
+from tests.generate.quantized_reference import EIGHT, QuantizedVit, configuration, observe, quantized_vit, quantizers_of
 
 TRAINING = Training()
 IMAGE = ImageShape(8, 8, 1, 10)
@@ -40,7 +42,7 @@ def oracles_and_pack() -> tuple[list[QuantizedVit], VitKernelPack]:
         torch.manual_seed(width)
         oracles.append(quantized_vit(build_module(Architecture("vit", (width,)), IMAGE, VitProtocol())))
     architectures = [Architecture("vit", (width,)) for width in WIDTHS]
-    return oracles, VitKernelPack(architectures, IMAGE, VitProtocol(), quantized=True)
+    return oracles, VitKernelPack(architectures, IMAGE, VitProtocol(), bits=EIGHT)
 
 
 def synchronise(pack: VitKernelPack, oracles: list[QuantizedVit]) -> None:
@@ -62,7 +64,8 @@ def test_quantizers_and_gradients_equal_torch_ao_over_twenty_steps() -> None:
             F.cross_entropy(oracle(normalise(images, TRAINING)), labels).backward()  # type: ignore[no-untyped-call]
             expected = quantizers_of(oracle)
             assert pack.quantizers(model).keys() == expected.keys()
-            for name, (low, high, scale, zero_point) in pack.quantizers(model).items():
+            for name, row in pack.quantizers(model).items():
+                low, high, scale, zero_point = row[:FIRST]
                 observer = expected[name].activation_post_process
                 extent = max(abs(observer.min_val.item()), abs(observer.max_val.item()))
                 assert low.item() == pytest.approx(observer.min_val.item(), abs=1e-4 * extent)
@@ -141,16 +144,16 @@ def test_a_diverged_model_shows_nan() -> None:
     assert loss[[0, 1, 3]].isfinite().all()
 
 
+@pytest.mark.parametrize("bits", [8, 4, 2])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_fake_quantization_equals_torch_bit_for_bit(symmetric: bool) -> None:
+def test_fake_quantization_equals_torch_bit_for_bit(symmetric: bool, bits: int) -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):
-        config = configuration()
+        config = configuration(Bits(bits, bits))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             oracle = config.weight() if symmetric else config.activation()
-        quantizers = np.zeros(4, dtype=np.float32)
-        reset_quantizer(quantizers, 0)
+        quantizers = new_quantizers([".weight" if symmetric else ""], Bits(bits, bits))[0]
         scale, centre, count = 10 ** rng.uniform(-7, 2), rng.choice([0, 1, -5]), int(rng.choice([1, 2, 50]))
         for _ in range(4):
             values = (scale * (rng.standard_normal(count) + centre)).astype(np.float32)

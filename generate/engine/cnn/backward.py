@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from generate.engine.cnn.forward import EIGHT, FOUR, MANY, ONE, TEN, THREE, TWO, class_blocks
-from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Layout, Work
+from generate.engine.cnn.layout import TILE, Layout, Work
 from generate.engine.simd.compile import part
 from generate.engine.simd.memory import Floats
 from generate.engine.simd.tiles import (
@@ -118,7 +118,7 @@ def _backward_classes(
         error = combine(work.errors, errors, rows)
         used = (value,)
         if rounding is not None:
-            used = round_rows(used, rounding.inverse, rounding.scale, HIGHEST_LEVEL)
+            used = round_rows(used, rounding.inverse, rounding.scale, rounding.last)
         sums = add_scaled(sums, work.errors, errors, used)
         if k > 0:
             error = error + load(work.partial, image * LANES)
@@ -126,7 +126,7 @@ def _backward_classes(
             error = where_positive(value, error)
             if rounding is not None:
                 level = round_even(value * rounding.inverse)
-                error = where_greater(level, splat(HIGHEST_LEVEL), splat(np.float32(0)), error)
+                error = where_greater(level, splat(rounding.last), splat(np.float32(0)), error)
             store(work.activations, place, error)
             bias_sum = bias_sum + error
         else:

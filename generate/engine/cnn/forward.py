@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.cnn.layout import HIGHEST_LEVEL, TILE, Integers, Layout, Work
+from generate.engine.cnn.layout import TILE, Integers, Layout, Work
 from generate.engine.simd.compile import part
 from generate.engine.simd.memory import Floats
 from generate.engine.simd.tiles import (
@@ -116,7 +116,7 @@ def _score(
         for vector in range(0, layout.vectors * LANES, LANES):
             columns = load_rows(work.activations, source + vector, layout.line, TWO)
             if rounding is not None:
-                columns = round_rows(columns, rounding.inverse, rounding.scale, HIGHEST_LEVEL)
+                columns = round_rows(columns, rounding.inverse, rounding.scale, rounding.last)
             sums = add_products(sums, parameters, weights + vector, layout.row, columns)
         store_tile(work.scores, target, LANES, stride, TWO, sums)
         source += 2 * layout.line

@@ -67,13 +67,11 @@ class Work(NamedTuple):
 
 
 class Rounding(NamedTuple):
-    """How activations are rounded to the levels 0 .. 255: 1 / scale, and scale."""
+    """How activations are rounded to the levels 0 .. last: 1 / scale, scale, and the last level."""
 
     inverse: np.float32
     scale: np.float32
-
-
-HIGHEST_LEVEL = np.float32(255)
+    last: np.float32
 
 
 def layouts_of(channels: Sequence[int], image: ImageShape) -> list[Layout]:

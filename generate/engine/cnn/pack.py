@@ -18,14 +18,15 @@ from generate.engine.simd.adam import adam_settings
 from generate.engine.simd.memory import Floats
 from generate.engine.simd.vector import LANES
 from generate.protocol import FamilyProtocol
+from store.precisions import Bits
 from store.records import Engine
 
 
 class CnnKernelPack(Pack):
     """CNNs trained by compiled kernels, on one thread.
 
-    With `quantized` they are trained with fake quantization of the input, the weights, the rectified convolution and
-    the logits, as PyTorch's default configuration for QNNPACK does; evaluation uses the quantizers as they are.
+    With `bits` they are trained with fake quantization of the input, the weights, the rectified convolution and the
+    logits, as PyTorch's default configuration for QNNPACK does; evaluation uses the quantizers as they are.
 
     Parameters, gradient and Adam's moments are flat buffers, model after model, as `layout` says. What
     `tensors` returns are views of them, so `refresh` has nothing to do.
@@ -39,7 +40,7 @@ class CnnKernelPack(Pack):
         image: ImageShape,
         protocol: FamilyProtocol,
         *,
-        quantized: bool = False,
+        bits: Bits | None = None,
     ) -> None:
         super().__init__(architectures, image, protocol)
         self._layouts = layouts_of([architecture.capacity for architecture in self.architectures], image)
@@ -49,7 +50,7 @@ class CnnKernelPack(Pack):
         self._work = working_memory(self._layouts, self.training.batch_size)
         self._inputs = input_memory(self._layouts[0], self.training.batch_size)
         self._images = np.zeros(self.training.batch_size * image.values + LANES, np.float32)
-        self._quantization = Quantization(len(self.architectures), size) if quantized else None
+        self._quantization = Quantization(len(self.architectures), size, bits) if bits else None
         self._steps = 0
 
     def tensors(self, model: int) -> dict[str, Tensor]:
@@ -57,7 +58,7 @@ class CnnKernelPack(Pack):
         return self._views(self._state.parameters, model)
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
-        """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
+        """Return the quantizers of one model as writable views, rows as in `quantize.rows`.
 
         They are `input`, one for the outputs of each layer, named as the layer, and one for its weights, named as the
         parameter; none if the pack is not quantized.

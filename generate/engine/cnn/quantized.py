@@ -1,4 +1,4 @@
-"""The CNN kernels with fake quantization: weights, rectified convolution and logits rounded to 8 bits and back.
+"""The CNN kernels with fake quantization: weights, rectified convolution and logits rounded to few bits and back.
 
 Semantics are those of `torch.fused_moving_avg_obs_fake_quant`. The range of a whole minibatch is known only once its
 convolution is done, so activations stay as they are in memory and are rounded whenever they are loaded. They are not
@@ -26,7 +26,8 @@ from generate.engine.cnn.kernel import (
     update,
 )
 from generate.engine.cnn.layout import TILE, Integers, Layout, Rounding, Table, Work
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
+from generate.engine.quantize.observer import extremes, update_quantizer
+from generate.engine.quantize.rows import COLUMNS, FIRST, LAST, SCALE, ZERO_POINT
 from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.adam import ADAM, Adam
 from generate.engine.simd.compile import kernel, part
@@ -79,17 +80,18 @@ def _observe_activations(
 
 @part
 def _round_logits(count: int, layout: Layout, work: Work, quantizers: Floats, quantizer: int, observe: bool) -> None:
-    """Round the logits, in place, to the levels 0 .. 255 and back; keep in the scores which were inside."""
+    """Round the logits, in place, to few levels and back; keep in the scores which were inside."""
     if observe:
         low, high = extremes(work.errors, 0, count, layout.error_row, layout.classes, _INFINITY, -_INFINITY)
         update_quantizer(quantizers, quantizer, low, high, False)
     scale, zero = quantizers[quantizer * COLUMNS + SCALE], quantizers[quantizer * COLUMNS + ZERO_POINT]
+    first, last = quantizers[quantizer * COLUMNS + FIRST], quantizers[quantizer * COLUMNS + LAST]
     inverse = np.float32(1) / scale
     for image in range(count):
         for index in range(image * layout.error_row, image * layout.error_row + layout.classes):
             level = np.rint(work.errors[index] * inverse) + zero
-            work.scores[index] = 1 if 0 <= level <= 255 else 0
-            level = np.float32(0) if level < 0 else np.float32(255) if level > 255 else level
+            work.scores[index] = 1 if first <= level <= last else 0
+            level = first if level < first else last if level > last else level
             work.errors[index] = (level - zero) * scale
 
 
@@ -120,8 +122,8 @@ def run_quantized(
                 low, high = _observe_activations(images, some, layout, work, low, high)
         if observe:
             update_quantizer(quantizers, first + CONVOLUTION, low, high, False)
-        scale = quantizers[(first + CONVOLUTION) * COLUMNS + SCALE]
-        rounding = Rounding(np.float32(1) / scale, scale)
+        row = (first + CONVOLUTION) * COLUMNS
+        rounding = Rounding(np.float32(1) / quantizers[row + SCALE], quantizers[row + SCALE], quantizers[row + LAST])
         for images in range(0, count, TILE):
             score(images, min(TILE, count - images), rounded, layout, work, rounding)
         add_lanes(count, rounded, layout, work)

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generate.engine.quantize.rows import new_quantizers
+from store.precisions import Bits
+
 QUANTIZER_NAMES = ("input", "convolution", "linear", "convolution.weight", "linear.weight")
 """Quantizers of a model: of the input, of the outputs of the layers (after ReLU), of their weights."""
 
@@ -19,24 +22,20 @@ class Quantization:
     Importing the kernels takes seconds where they are not cached; packs in float32 are spared that.
 
     Attributes:
-        values: lowest and highest value, scale and zero point of the quantizers [models x quantizers x 4].
+        values: rows of the quantizers, as in `quantize.rows` [models x quantizers x 6].
     """
 
-    def __init__(self, models: int, parameters: int) -> None:
-        from generate.engine.quantize.observer import COLUMNS, reset_quantizer
-
-        self.values = np.zeros(models * len(QUANTIZER_NAMES) * COLUMNS, np.float32)
-        for quantizer in range(models * len(QUANTIZER_NAMES)):
-            reset_quantizer(self.values, quantizer)
+    def __init__(self, models: int, parameters: int, bits: Bits) -> None:
+        self.values = new_quantizers(QUANTIZER_NAMES * models, bits).ravel()
         self._rounded = np.zeros(parameters, np.float32)
         self._models = models
 
     def rows(self, model: int) -> Tensor:
-        """Return the quantizers of one model as a writable view [quantizers, 4]."""
+        """Return the quantizers of one model as a writable view [quantizers, 6]."""
         return torch.from_numpy(self.values).view(self._models, len(QUANTIZER_NAMES), -1)[model]
 
     def named(self, model: int) -> dict[str, Tensor]:
-        """Return the quantizers of one model by name, as writable views [4]."""
+        """Return the quantizers of one model by name, as writable views [6]."""
         return dict(zip(QUANTIZER_NAMES, self.rows(model), strict=True))
 
     def observe_input(self, values: Tensor) -> None:

@@ -14,17 +14,18 @@ from generate.engine.dnn import kernel as kernels
 from generate.engine.dnn.backward import UPDATE_ROWS
 from generate.engine.dnn.layout import State, Work
 from generate.engine.pack import Pack, Tally, normalise
-from generate.engine.quantize.observer import COLUMNS, reset_quantizer
+from generate.engine.quantize.rows import COLUMNS, new_quantizers
 from generate.engine.quantize.tensors import fake_quantize, observe_input
 from generate.engine.simd.adam import adam_settings
 from generate.engine.simd.memory import aligned_zeros, whole_vectors
 from generate.engine.simd.vector import LANES
 from generate.protocol import FamilyProtocol
+from store.precisions import Bits
 from store.records import Engine
 
 
 class DnnKernelPack(Pack):
-    """Fully connected networks trained in lockstep by `dnn.kernel`; with fake quantization if `quantized`."""
+    """Fully connected networks trained in lockstep by `dnn.kernel`; with fake quantization if given `bits`."""
 
     engine: Engine = "kernel"
 
@@ -34,10 +35,10 @@ class DnnKernelPack(Pack):
         image: ImageShape,
         protocol: FamilyProtocol,
         *,
-        quantized: bool = False,
+        bits: Bits | None = None,
     ) -> None:
         super().__init__(architectures, image, protocol)
-        self._quantized = quantized
+        self._quantized = bits is not None
         layers, first, floats = [], [0], 0
         for architecture in architectures:
             for inputs, outputs in pairwise((image.values, *architecture.hidden_sizes, image.classes)):
@@ -48,13 +49,12 @@ class DnnKernelPack(Pack):
         self._layers = np.array(layers, dtype=np.int64)
         self._first = np.array(first, dtype=np.int64)
         self._parameters, self._moments1, self._moments2 = (torch.zeros(floats) for _ in range(3))
-        self._quantizers = torch.zeros((1 + 2 * len(layers)) * COLUMNS)
-        for quantizer in range(1 + 2 * len(layers)):
-            reset_quantizer(self._quantizers.numpy(), quantizer)
+        names = ["input", *(name for k in range(len(layers)) for name in (f"{k}.weight", f"{k}"))]
+        self._quantizers = torch.from_numpy(new_quantizers(names, bits or Bits(8, 8))).flatten()
         # All models observe the same input, but each is selected with what was known of it at an epoch of its own.
         self._input_quantizers = self._quantizers[:COLUMNS].repeat(len(architectures), 1)
         self._steps = 0
-        weights = torch.zeros(floats) if quantized else self._parameters
+        weights = torch.zeros(floats) if bits else self._parameters
         buffers = (self._parameters, self._moments1, self._moments2, weights, self._quantizers)
         self._state = State(*(buffer.numpy() for buffer in buffers))
         self._work = self._working_memory()

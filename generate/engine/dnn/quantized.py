@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from generate.engine.dnn.layout import BOOL, FLOATS, INPUTS, INT, INTS, OUTPUTS, ROW, STATE, VOID, WEIGHTS, WORK
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
+from generate.engine.quantize.observer import extremes, update_quantizer
+from generate.engine.quantize.rows import COLUMNS, FIRST, LAST, SCALE, ZERO_POINT
 from generate.engine.quantize.weights import round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.vector import (
@@ -49,14 +50,14 @@ def quantize_outputs(
         update_quantizer(state.quantizers, quantizer, low, high, False)
     scale = state.quantizers[quantizer * COLUMNS + SCALE]
     zero = splat(state.quantizers[quantizer * COLUMNS + ZERO_POINT])
-    inverse, first, last = splat(np.float32(1) / scale), splat(np.float32(0)), splat(np.float32(255))
-    above, below = splat(np.float32(255.5)), splat(np.float32(-0.5))
-    passes = splat(np.float32(1))
+    lowest, highest = state.quantizers[quantizer * COLUMNS + FIRST], state.quantizers[quantizer * COLUMNS + LAST]
+    inverse, first, last = splat(np.float32(1) / scale), splat(lowest), splat(highest)
+    nothing, passes = splat(np.float32(0)), splat(np.float32(1))
     for b in range(at, at + outputs * lanes, LANES):
         value = load(hidden, b)
         level = round_even(value * inverse) + zero
-        inside = where_greater(level, above, first, where_greater(below, level, first, passes))
-        store(gate, b, where_greater(value, first, inside, first) if relu else inside)
+        inside = where_greater(level, last, nothing, where_greater(first, level, nothing, passes))
+        store(gate, b, where_greater(value, nothing, inside, nothing) if relu else inside)
         store(hidden, b, (minimum(last, maximum(first, level)) - zero) * scale)
 
 

@@ -15,6 +15,7 @@ from generate.architectures import ImageShape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
+from generate.engine.quantize.rows import SCALE, ZERO_POINT
 from generate.families.cnn import CnnProtocol
 
 
@@ -62,7 +63,7 @@ def integer_model(protocol: CnnProtocol, values: Values, calibration: Tensor) ->
     kernels = levels(parameters["convolution.weight"].contiguous(), quantizers["convolution.weight"], torch.qint8)
     bias = parameters["convolution.bias"].contiguous()
     packed = operators.conv2d_prepack(kernels, bias, [protocol.stride] * 2, [protocol.padding] * 2, [1, 1], 1)
-    scale, zero_point = float(quantizers["convolution"][2]), int(quantizers["convolution"][3])
+    scale, zero_point = float(quantizers["convolution"][SCALE]), int(quantizers["convolution"][ZERO_POINT])
     linear = IntegerLinear("linear", values)
 
     def run(images: Tensor) -> Tensor:

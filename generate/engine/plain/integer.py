@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from generate.engine.quantize.rows import SCALE, ZERO_POINT
+
 CHUNK = 1000
 """Images run at a time."""
 LEVELS = 255
@@ -25,8 +27,8 @@ IntegerModel = Callable[[Tensor], Tensor]
 class Values(NamedTuple):
     """What training left of one model.
 
-    `parameters` are named as in its module's `state_dict`; `quantizers` hold per name a row (lowest, highest, scale,
-    zero point): `input`, and for each layer its output under the layer's name and its weights under NAME.weight.
+    `parameters` are named as in its module's `state_dict`; `quantizers` hold per name a row as in `quantize.rows`:
+    `input`, and for each layer its output under the layer's name and its weights under NAME.weight.
     """
 
     parameters: Mapping[str, Tensor]
@@ -77,7 +79,7 @@ def integer_accuracy(build: Callable[[], IntegerModel], images: Tensor, labels: 
 
 def levels(values: Tensor, quantizer: Tensor, kind: torch.dtype) -> Tensor:
     """Return floats as integers of a kind, by the scale and zero point of a quantizer."""
-    return torch.quantize_per_tensor(values, float(quantizer[2]), int(quantizer[3]), kind)
+    return torch.quantize_per_tensor(values, float(quantizer[SCALE]), int(quantizer[ZERO_POINT]), kind)
 
 
 class IntegerLinear:
@@ -89,7 +91,7 @@ class IntegerLinear:
         operators: Any = torch.ops.quantized
         self._packed = operators.linear_prepack(weight, parameters[f"{name}.bias"].contiguous())
         self._run = operators.linear_relu if relu else operators.linear
-        self._scale, self._zero_point = float(quantizers[name][2]), int(quantizers[name][3])
+        self._scale, self._zero_point = float(quantizers[name][SCALE]), int(quantizers[name][ZERO_POINT])
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the layer's outputs."""

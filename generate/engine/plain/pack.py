@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from generate.architectures import Architecture, ImageShape
 from generate.engine.pack import Pack, Tally, normalise
 from generate.engine.plain.modules import build_module
-from generate.engine.plain.quantization import hooked_forward, new_quantizers, rounded_by
+from generate.engine.plain.quantization import hooked_forward, quantizers_for, rounded_by
 from generate.families import family_named
 from generate.protocol import FamilyProtocol
+from store.precisions import Bits
 from store.records import Engine
 
 EVALUATION_BATCH = 500
@@ -28,7 +29,7 @@ class TorchPack(Pack):
         image: the input and the number of classes.
         protocol: how they are trained; `compute="bf16"` runs the forward passes under autocast.
         device: where the models live, such as `"cpu"` or `"cuda"`. Images and labels may come from elsewhere.
-        quantized: train under fake quantization; evaluation then uses the quantizers as they are.
+        bits: train under fake quantization to so many; evaluation then uses the quantizers as they are.
     """
 
     engine: Engine = "torch"
@@ -40,13 +41,13 @@ class TorchPack(Pack):
         protocol: FamilyProtocol,
         *,
         device: str = "cpu",
-        quantized: bool = False,
+        bits: Bits | None = None,
     ) -> None:
         super().__init__(architectures, image, protocol)
         self._device = torch.device(device)
         self._models = [build_module(a, image, protocol).to(self._device) for a in self.architectures]
         self._quantized_forward = family_named(protocol.family).quantized_forward or hooked_forward
-        self._quantizers = [new_quantizers(model, self._device) if quantized else {} for model in self._models]
+        self._quantizers = [quantizers_for(model, self._device, bits) if bits else {} for model in self._models]
         self._optimizer = torch.optim.Adam(
             [parameter for model in self._models for parameter in model.parameters()],
             lr=self.training.learning_rate,
@@ -60,7 +61,7 @@ class TorchPack(Pack):
         return {name: value.detach() for name, value in self._models[model].named_parameters()}
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
-        """Return the quantizers of one model as writable rows: lowest and highest value observed, scale, zero point."""
+        """Return the quantizers of one model as writable rows."""
         return self._quantizers[model]
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:

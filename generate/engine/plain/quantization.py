@@ -13,20 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from generate.engine.quantize.rows import FIRST, SCALE, ZERO_POINT, new_quantizers
+from store.precisions import Bits
+
 AVERAGING = 0.01
 
 Rounded = Callable[[str, Tensor], Tensor]
 """Rounds values with the quantizer of that name."""
 
 
-def new_quantizers(module: nn.Module, device: torch.device) -> dict[str, Tensor]:
-    """Return quantizers that have observed nothing: of the `input`, of every layer's outputs and of its weights.
-
-    Each is a row of lowest and highest value observed, scale, zero point.
-    """
+def quantizers_for(module: nn.Module, device: torch.device, bits: Bits) -> dict[str, Tensor]:
+    """Return quantizers that have observed nothing: of the `input`, of every layer's outputs and of its weights."""
     names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    unused = torch.tensor([torch.inf, -torch.inf, 1, 0], device=device)
-    return {name: unused.clone() for name in ("input", *names, *(f"{name}.weight" for name in names))}
+    names = ["input", *names, *(f"{name}.weight" for name in names)]
+    return dict(zip(names, torch.from_numpy(new_quantizers(names, bits)).to(device), strict=True))
 
 
 def rounded_by(quantizers: dict[str, Tensor], *, observe: bool) -> Rounded:
@@ -60,19 +60,18 @@ def hooked_forward(module: nn.Module, images: Tensor, rounded: Rounded) -> Tenso
 
 
 def fake_quantize(values: Tensor, quantizer: Tensor, *, symmetric: bool, observe: bool) -> Tensor:
-    """Return values rounded to 8 bits and back; gradients pass where they are in range.
+    """Return values rounded to the quantizer's levels and back; gradients pass where they are in range.
 
-    The quantizer first observes the values if asked to. Weights are symmetric in -128 .. 127, activations affine in
-    0 .. 255.
+    The quantizer first observes the values if asked to. Weights are symmetric, activations affine.
     """
     operator: Any = torch.fused_moving_avg_obs_fake_quant
-    low, high, scale = quantizer[0].clone(), quantizer[1].clone(), quantizer[2:3].clone()
-    zero_point = quantizer[3:].to(torch.int32)
+    low, high, scale = quantizer[0].clone(), quantizer[1].clone(), quantizer[SCALE : SCALE + 1].clone()
+    zero_point = quantizer[ZERO_POINT : ZERO_POINT + 1].to(torch.int32)
+    levels = [int(level) for level in quantizer[FIRST:].tolist()]
     observing, rounding = (torch.tensor([on], dtype=torch.int64, device=values.device) for on in (observe, True))
-    levels = (-128, 127) if symmetric else (0, 255)
     result: Tensor = operator(
         values, observing, rounding, low, high, scale, zero_point, AVERAGING, *levels, -1, False, symmetric
     )
     if observe:
-        quantizer.copy_(torch.stack([low, high, scale[0], zero_point[0].to(low.dtype)]))
+        quantizer[:FIRST].copy_(torch.stack([low, high, scale[0], zero_point[0].to(low.dtype)]))
     return result

@@ -1,1 +1,1 @@
-"""Fake quantization to 8 bits: observers, and the rounding of tensors."""
+"""Fake quantization to few bits: observers, and the rounding of tensors."""

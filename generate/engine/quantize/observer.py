@@ -2,7 +2,7 @@
 
 What `torch.fused_moving_avg_obs_fake_quant` computes, per tensor: the observed range moves towards that of the
 minibatch and gives scale and zero point; values become (clamp(round(x / scale) + zero point) - zero point) x scale.
-A quantizer is a row of floats: lowest and highest value observed, scale, zero point.
+Quantizers are rows as in `rows`.
 """
 
 from __future__ import annotations
@@ -12,54 +12,44 @@ from typing import Any
 
 import numpy as np
 
+from generate.engine.quantize.rows import COLUMNS, FIRST, HIGH, LAST, LOW, SCALE, ZERO_POINT
 from generate.engine.simd.compile import kernel, part
 from generate.engine.simd.vector import LANES, largest, load, maximum, minimum, smallest, splat
 
-LOW, HIGH, SCALE, ZERO_POINT, COLUMNS = range(5)
-"""Places in the row of a quantizer, and its length."""
-
 AVERAGING = 0.01
 _SMALLEST_SCALE = np.float32(6.1e-5)
-
-
-@kernel("void(float32[::1], int64)")
-def reset_quantizer(quantizers: Any, row: int) -> None:
-    """Make a quantizer one that has observed nothing."""
-    quantizers[row * COLUMNS + LOW] = np.inf
-    quantizers[row * COLUMNS + HIGH] = -np.inf
-    quantizers[row * COLUMNS + SCALE] = 1.0
-    quantizers[row * COLUMNS + ZERO_POINT] = 0.0
 
 
 @kernel("void(float32[::1], int64, float32, float32, boolean)")
 def update_quantizer(quantizers: Any, row: int, low: Any, high: Any, symmetric: bool) -> None:
     """Move the observed range towards [low, high] and set scale and zero point.
 
-    Weights are `symmetric` in -128 .. 127, activations affine in 0 .. 255. The zero point of a symmetric tensor whose
-    values have one sign is not 0, as in PyTorch.
+    Weights are `symmetric`, activations affine. The zero point of a symmetric tensor whose values have one sign is not
+    0, as in PyTorch.
     """
     state = quantizers[row * COLUMNS : (row + 1) * COLUMNS]
     averaging = np.float32(AVERAGING)
     low, high = np.float32(low), np.float32(high)
     state[LOW] = low if math.isinf(state[LOW]) else state[LOW] + averaging * (low - state[LOW])
     state[HIGH] = high if math.isinf(state[HIGH]) else state[HIGH] + averaging * (high - state[HIGH])
-    first, last = (-128, 127) if symmetric else (0, 255)
+    first, last = state[FIRST], state[LAST]
+    steps = last - first
     low, high = state[LOW], state[HIGH]
     both = low < 0 and high > 0
     if symmetric and both:
-        extent = max(np.float64(abs(low / np.float32(-128))), np.float64(abs(high / np.float32(127))))
-        low, high = np.float32(extent * -128), np.float32(extent * 127)
+        extent = max(np.float64(abs(low / first)), np.float64(abs(high / last)))
+        low, high = np.float32(extent * first), np.float32(extent * last)
     low, high = min(low, np.float32(0)), max(high, np.float32(0))
-    rounded = np.float32((np.float64(high) - low) / 255)
+    rounded = np.float32((np.float64(high) - low) / steps)
     if rounded == 0 or math.isinf(np.float32(1) / rounded):
         rounded = np.float32(0.1)
     if rounded < _SMALLEST_SCALE:
         growth = _SMALLEST_SCALE / rounded
         rounded = _SMALLEST_SCALE
         if low == 0:
-            high = _SMALLEST_SCALE * np.float32(255)
+            high = _SMALLEST_SCALE * steps
         elif high == 0:
-            low = -_SMALLEST_SCALE * np.float32(255)
+            low = -_SMALLEST_SCALE * steps
         else:
             low, high = low * growth, high * growth
     scale = np.float64(rounded)

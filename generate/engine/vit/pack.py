@@ -23,6 +23,7 @@ from generate.engine.vit.forward import pack_patches
 from generate.engine.vit.layout import Shape, group_space, model_weights, scratch_space
 from generate.engine.vit.quantizers import QUANTIZER_NAMES, Quantization, quantized_stop
 from generate.families.vit import PatchGrid, VitProtocol
+from store.precisions import Bits
 from store.records import Engine
 
 EVALUATION_CHUNK = 16 * LANES
@@ -35,7 +36,7 @@ _NO_MASKS = np.zeros(0, dtype=np.uint16)
 class VitKernelPack(Pack):
     """Vision transformers of any widths; parameters are slices of one flat vector, in `state_dict` order.
 
-    With `quantized` they are trained with fake quantization of the input, of every linear layer's weights and of its
+    With `bits` they are trained with fake quantization of the input, of every linear layer's weights and of its
     outputs, as PyTorch's default configuration for QNNPACK does; evaluation then uses the quantizers as they are.
     """
 
@@ -47,7 +48,7 @@ class VitKernelPack(Pack):
         image: ImageShape,
         protocol: VitProtocol,
         *,
-        quantized: bool = False,
+        bits: Bits | None = None,
     ) -> None:
         super().__init__(architectures, image, protocol)
         grid = protocol.patches(image)
@@ -63,7 +64,7 @@ class VitKernelPack(Pack):
         self._table = normalise(torch.arange(256, dtype=torch.uint8), self.training).numpy()
         self._pixels = _patch_pixels(image, grid)
         self._space = aligned_zeros(0)
-        self._quantization = Quantization(self._shapes) if quantized else None
+        self._quantization = Quantization(self._shapes, bits) if bits else None
         self._tensor_shapes = [tensor_shapes(architecture, image, protocol) for architecture in self.architectures]
 
     def tensors(self, model: int) -> dict[str, Tensor]:
@@ -71,7 +72,7 @@ class VitKernelPack(Pack):
         return self._views(self._weights, model)
 
     def quantizers(self, model: int) -> dict[str, Tensor]:
-        """Return the quantizers of one model as writable views: lowest and highest value, scale, zero point.
+        """Return the quantizers of one model as writable views, rows as in `quantize.rows`.
 
         They are `input`, one for the outputs of each linear layer, named as the layer, and one for its weights, named
         as the parameter; none if the pack is not quantized.

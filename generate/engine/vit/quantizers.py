@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generate.engine.quantize.rows import FIRST, LAST, SCALE, ZERO_POINT, new_quantizers
 from generate.engine.simd.vector import LANES
 from generate.engine.vit.layout import Shape, model_weights
+from store.precisions import Bits
 
 LAYERS = (
     "embedding",
@@ -36,20 +38,15 @@ class Quantization:
     Importing the kernels takes seconds where they are not cached; packs in float32 are spared that.
     """
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
-        from generate.engine.quantize.observer import COLUMNS, reset_quantizer
-
-        self._quantizers = np.zeros((len(shapes), len(QUANTIZER_NAMES) * COLUMNS), dtype=np.float32)
-        for quantizers in self._quantizers:
-            for row in range(len(QUANTIZER_NAMES)):
-                reset_quantizer(quantizers, row)
+    def __init__(self, shapes: Sequence[Shape], bits: Bits) -> None:
+        self._quantizers = new_quantizers(QUANTIZER_NAMES * len(shapes), bits).reshape(len(shapes), -1)
         self._rounded = np.zeros(max(model_weights(shape).end for shape in shapes), dtype=np.float32)
         self._table: Any = None
         self._table_for: tuple[float, float] | None = None
         self._masks = np.zeros(0, dtype=np.uint16)
 
     def rows(self, model: int) -> Tensor:
-        """Return the quantizers of one model as a writable view [rows, 4]."""
+        """Return the quantizers of one model as a writable view [rows, 6]."""
         return torch.from_numpy(self._quantizers[model]).view(len(QUANTIZER_NAMES), -1)
 
     def observe(self, low: float, high: float) -> None:
@@ -61,11 +58,9 @@ class Quantization:
 
     def table(self, model: int, values: Any) -> Any:
         """Return what each byte of an image stands for to one model, quantized; a new object if that changed."""
-        from generate.engine.quantize.observer import SCALE, ZERO_POINT
-
-        scale, zero_point = self._quantizers[model, SCALE], self._quantizers[model, ZERO_POINT]
+        scale, zero_point, first, last = self._quantizers[model, [SCALE, ZERO_POINT, FIRST, LAST]]
         if self._table_for != (scale, zero_point):
-            levels = np.clip(np.rint(values * (np.float32(1) / scale)) + zero_point, 0, 255)
+            levels = np.clip(np.rint(values * (np.float32(1) / scale)) + zero_point, first, last)
             self._table, self._table_for = ((levels - zero_point) * scale).astype(np.float32), (scale, zero_point)
         return self._table
 

@@ -1,4 +1,4 @@
-"""Fake quantization of vision transformers: rounding to 8 bits and back, by the quantizers of `quantize.observer`."""
+"""Fake quantization of vision transformers: rounding to few bits and back, by the quantizers of `quantize.observer`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from generate.engine.quantize.observer import COLUMNS, SCALE, ZERO_POINT, extremes, update_quantizer
+from generate.engine.quantize.observer import extremes, update_quantizer
+from generate.engine.quantize.rows import COLUMNS, FIRST, LAST, SCALE, ZERO_POINT
 from generate.engine.quantize.weights import clip_gradient, round_weights
 from generate.engine.simd.compile import kernel
 from generate.engine.simd.math import within
@@ -93,7 +94,7 @@ def quantize(
     keep_apart()
     scale, zero_point = quantizers[row * COLUMNS + SCALE], quantizers[row * COLUMNS + ZERO_POINT]
     inverse, offset, step = splat(np.float32(1) / scale), splat(zero_point), splat(scale)
-    first, last = splat(np.float32(0)), splat(np.float32(255))
+    first, last = splat(quantizers[row * COLUMNS + FIRST]), splat(quantizers[row * COLUMNS + LAST])
     for k in range(count):
         place = (x + k) * LANES
         level = round_even(load(space, place) * inverse) + offset
