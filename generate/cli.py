@@ -9,8 +9,15 @@ import click
 
 from generate.families import FAMILIES
 from generate.families.settings import check_settings
-from generate.options import AUTO, auto_options, search_options, sweep_options, worker_options
-from generate.protocol import SPARSITIES
+from generate.options import (
+    AUTO,
+    auto_options,
+    precision_option,
+    search_options,
+    sweep_options,
+    worker_options,
+)
+from generate.protocol import PRECISIONS, SPARSITIES
 from generate.requirements import require_training
 from store.console import run
 from store.errors import MinarchError
@@ -43,14 +50,16 @@ def generate() -> None:
 
 @generate.command("all")
 @sweep_options
+@precision_option
 @auto_options
 @worker_options
 def all_(**options: Any) -> None:
-    """Every phase and family: all topologies of the DNN, the CNN, the ViT; phase 2 pruned, and once more in 8 bits.
+    """Every phase and family: all topologies of the DNN, the CNN, the ViT; phase 2 pruned, and once more in few bits.
 
     \b
-    Example:
+    Examples:
       generate all --dataset mnist --repeats 30 --data-dir data
+      generate all --precision int8,int4,int2
     """
     _sweep("all", options)
 
@@ -87,14 +96,16 @@ def convergence(**options: Any) -> None:
 
 @generate.command()
 @sweep_options
+@precision_option
 @auto_options
 @worker_options
 def quantization(**options: Any) -> None:
-    """Quantization-aware training in 8 bits of the networks of phase 2, paired with their fp32 runs by replicate.
+    """Quantization-aware training in few bits of the networks of phase 2, paired with their fp32 runs by replicate.
 
     \b
-    Example:
+    Examples:
       generate quantization --dataset mnist --family cnn
+      generate quantization --dataset mnist --precision int4,w4a8,w2a8
     """
     _sweep("quantization", options)
 
@@ -102,6 +113,7 @@ def quantization(**options: Any) -> None:
 @generate.command()
 @click.argument("phase", type=click.Choice(PHASES), default="all")
 @sweep_options
+@precision_option
 @auto_options
 def plan(phase: str, **options: Any) -> None:
     """Show what a phase would run: cells, models, units of work, estimated time.
@@ -110,6 +122,8 @@ def plan(phase: str, **options: Any) -> None:
     Example:
       generate plan convergence --dataset paper --repeats 10
     """
+    if phase in ("shapes", "convergence") and options["precisions"] != PRECISIONS:
+        raise click.UsageError("--precision goes with the phases all and quantization", click.get_current_context())
     store_path: Path = options.pop("store_path")
     wanted = _auto(options)
     request = _request(phase, options)
@@ -191,6 +205,10 @@ def _auto(options: dict[str, Any]) -> SearchRequest | None:
             raise click.UsageError(f"{option} goes with --repeats auto", context)
         return None
     options["repeats"] = None
+    if options.get("precisions", PRECISIONS) != PRECISIONS:
+        raise click.UsageError(
+            "--precision goes with a number of repeats; --repeats auto decides about int8 alone", context
+        )
     require_training()
     from generate.search import SearchRequest
 

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar
 import click
 
 from generate.families import FAMILIES
+from generate.protocol import PRECISIONS
 from store.options import PlainPath, store_option
+from store.precisions import QUANTIZED, Precision
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,6 +62,23 @@ class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in new
         if not all(0 <= number <= 1 for number in numbers):
             self.fail(f"{value!r} is not a list of numbers from 0 to 1, separated by commas", param, ctx)
         return tuple(sorted(numbers | {0.0}))
+
+
+class PrecisionList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Precisions of quantization-aware training, separated by commas; repeats are dropped, the order is that of all."""
+
+    name = "P,P,..."
+
+    def convert(
+        self, value: str | tuple[Precision, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Precision, ...]:
+        """Return the precisions, or fail with what is allowed."""
+        if isinstance(value, tuple):
+            return value
+        given = value.split(",")
+        if not set(given) <= set(QUANTIZED):
+            self.fail(f"{value!r} is not a list of {', '.join(QUANTIZED)}, separated by commas", param, ctx)
+        return tuple(precision for precision in QUANTIZED if precision in given)
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -283,6 +302,19 @@ def sweep_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def precision_option(command: Command) -> Command:
+    """Add the option that says in which bits quantization-aware training is done."""
+    return click.option(
+        "--precision",
+        "precisions",
+        type=PrecisionList(),
+        default=PRECISIONS,
+        show_default="int8",
+        help=f"Bits of quantization-aware training, of {', '.join(QUANTIZED)}: int4 has 4 bits for weights and"
+        " activations, w4a8 4 for weights and 8 for activations.",
+    )(command)
 
 
 def worker_options(command: Command) -> Command:

@@ -14,19 +14,15 @@ from generate.datasets import Dataset, default_epochs
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
 from generate.families.settings import with_settings
-from generate.protocol import SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
+from generate.protocol import PRECISIONS, SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
 from store.records import Precision
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
 
 Phase = Literal["all", "shapes", "convergence", "quantization"]
-PRECISIONS: dict[Phase, tuple[Precision, ...]] = {
-    "all": ("fp32", "int8"),
-    "shapes": ("fp32",),
-    "convergence": ("fp32",),
-    "quantization": ("int8",),
-}
+QUANTIZING: tuple[Phase, ...] = ("all", "quantization")
+"""Phases that train under fake quantization."""
 UNIT_SECONDS = 60.0
 """Nominal length of a unit: a crash loses little, and models enough share a minibatch."""
 ROW_BYTES = 200
@@ -39,7 +35,8 @@ UNIT_PARAMETERS = 2_000_000
 class Request:
     """What a user asks for; None stands for the protocol's own value.
 
-    `settings` of the protocols are as in `generate.families.settings`.
+    `precisions` are those of quantization-aware training, in the phases that do it; `settings` of the protocols are as
+    in `generate.families.settings`.
     """
 
     phase: Phase
@@ -52,6 +49,7 @@ class Request:
     patience: int | None = None
     sparsities: tuple[float, ...] = SPARSITIES
     integer_checks: int = 1
+    precisions: tuple[Precision, ...] = PRECISIONS
     seed: int = 0
     compute: Compute = "float32"
     settings: tuple[str, ...] = ()
@@ -74,8 +72,9 @@ class DatasetRef:
 class Unit:
     """Models of one family trained in lockstep by one worker: the smallest thing that is done or not done.
 
-    After training in fp32 the models of phase 2 are pruned at every one of `sparsities`; after training in int8, with
-    `integer_check`, they are converted to integers and tested again. `seconds` is the nominal cost of `generate.cost`.
+    After training in fp32 the models of phase 2 are pruned at every one of `sparsities`, and quantized; after training
+    in int8, with `integer_check`, they are converted to integers and tested again. `seconds` is the nominal cost of
+    `generate.cost`.
     """
 
     dataset: DatasetRef
@@ -183,6 +182,12 @@ def cells_for(request: Request, name: str, dataset: str) -> list[Cell]:
     )
 
 
+def precisions_for(request: Request) -> tuple[Precision, ...]:
+    """Return the precisions that the phase of a request trains in, fp32 first."""
+    whole: tuple[Precision, ...] = () if request.phase == "quantization" else ("fp32",)
+    return (*whole, *request.precisions) if request.phase in QUANTIZING else whole
+
+
 def repeats_for(request: Request, family: str) -> int:
     """Return the number of replicates: the request's, or the paper's for this family."""
     return request.repeats or family_named(family).facts.replicates
@@ -207,7 +212,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
             designed = cells_for(request, family, source)
             protocol = protocol_of(request, family, source, dataset.seeding)
             cells += _labels_asked_for(request, designed)
-            for precision, replicate in product(PRECISIONS[request.phase], range(repeats_for(request, family))):
+            for precision, replicate in product(precisions_for(request), range(repeats_for(request, family))):
                 found = [cell for cell in designed if precision == "fp32" or cell.architecture.in_phase_2]
                 missing = [
                     cell
@@ -224,7 +229,7 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                         precision=precision,
                         cells=pack,
                         sparsities=request.sparsities,
-                        integer_check=replicate < request.integer_checks,
+                        integer_check=precision == "int8" and replicate < request.integer_checks,
                         engine=request.engine,
                         device=request.device,
                         seconds=seconds,
@@ -250,7 +255,7 @@ def _packs(
     seconds, parameters = 0.0, 0
     for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image, protocol)):
         cost = model_seconds(cell.architecture, image, protocol, *counts)
-        if precision == "int8":
+        if precision != "fp32":
             cost *= QUANTIZATION_COST
         elif cell.architecture.in_phase_2:
             cost += pruning_seconds(cell.architecture, image, protocol, counts[1], sparsities)

@@ -17,12 +17,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from store.errors import MinarchError
+from store.precisions import Precision
 
 Compute = Literal["float32", "bf16"]
 Seeding = Literal["dataset name", "fingerprint"]
 """What random numbers are drawn from, beside the base seed and the replicate."""
 
 SPARSITIES = tuple(round(step / 20, 2) for step in range(21))
+PRECISIONS: tuple[Precision, ...] = ("int8",)
+"""Of quantization-aware training, unless others are asked for."""
 
 
 def require_text(spec: object, **allowed: str | tuple[str, ...]) -> None:

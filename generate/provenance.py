@@ -18,7 +18,7 @@ from pathlib import Path
 from generate.datasets import DATASETS, Dataset
 from generate.families.settings import by_family
 from generate.plan import Request
-from generate.protocol import SPARSITIES, canonical_json
+from generate.protocol import PRECISIONS, SPARSITIES, canonical_json
 from store.records import Invocation
 
 
@@ -73,6 +73,7 @@ def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> d
     spec["data_dir"] = None if request.data_dir is None else _absolute(request.data_dir)
     spec["settings"] = by_family(request.settings, request.families)
     spec["sparsities"] = None if request.sparsities == SPARSITIES else request.sparsities
+    spec["precisions"] = None if request.precisions == PRECISIONS else request.precisions
     return spec
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from store.families import FAMILIES, family_facts, layered_families
+from store.precisions import QUANTIZED
 from store.results import Store
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ Phase = Literal["all", "shapes", "convergence", "quantization", "search"]
 # What `generate` does unless told otherwise, beside what `store.families` says; a test holds these to the protocol.
 EPOCHS = 20
 DIGITS_EPOCHS = 100
+DEFAULT_PRECISION = "int8"
 DEFAULT_STORE = "results.duckdb"
 
 _RUNS = """
 SELECT dataset, dataset_fingerprint, family, protocol_id, len(list_distinct(hidden_sizes)) < 2 AS equal,
-       list(DISTINCT capacity) AS capacities, list(DISTINCT depth) AS depths, max(replicate) + 1 AS repeats,
-       count(*) AS runs
+       list(DISTINCT capacity) AS capacities, list(DISTINCT depth) AS depths,
+       list(DISTINCT precision) AS precisions, max(replicate) + 1 AS repeats, count(*) AS runs
 FROM runs GROUP BY ALL ORDER BY runs DESC, dataset, dataset_fingerprint, family, protocol_id, equal
 """
 _ASKED = "SELECT request, argv FROM invocations ORDER BY started_at DESC, invocation_id"
@@ -48,7 +50,7 @@ Values = dict[str, str | tuple[str, ...] | None]
 
 @dataclass(frozen=True)
 class Stored:
-    """Runs of one dataset, family and protocol, all of equal widths or none: which sizes and replicates there are."""
+    """Runs of one dataset, family and protocol, all of equal widths or none: sizes, precisions and replicates."""
 
     dataset: str
     fingerprint: str
@@ -57,6 +59,7 @@ class Stored:
     equal: bool
     capacities: tuple[int, ...]
     depths: tuple[int, ...]
+    precisions: tuple[str, ...]
     repeats: int
 
 
@@ -103,7 +106,8 @@ class Advice:
             datasets: names as in the store; none: all of the store.
             families: none: those that the store has of the dataset.
             protocol: the one to continue; None: the one with most runs.
-            values: `capacities`, `depths`, `repeats`, `epochs`, `patience`; those left out are as in the store.
+            values: `capacities`, `depths`, `precision`, `repeats`, `epochs`, `patience`; those left out are as in the
+                store, `precision` with int8.
 
         Where datasets or families take other options than one another, several commands are joined by `&&`.
         """
@@ -193,6 +197,7 @@ class Advice:
             "epochs": _unless(training.get("epochs"), DIGITS_EPOCHS if digits else EPOCHS),
             "patience": _unless(training.get("patience"), None),
             "sparsities": _unless(request.get("sparsities"), None) if phase in ("all", "convergence") else None,
+            "precision": _precisions(family, rows, requests) if phase in ("all", "quantization") else None,
             "integer-check": _unless(request.get("integer_checks"), 1) if phase in ("all", "quantization") else None,
             "seed": _unless(training.get("seed"), 0),
             "engine": _unless(request.get("engine"), "auto"),
@@ -226,8 +231,8 @@ def advice_from(store: Path | str, query: Callable[[str], polars.DataFrame]) -> 
     return Advice(
         store=Path(store),
         runs=tuple(
-            Stored(dataset, fingerprint, family, protocol, equal, tuple(capacities), tuple(depths), repeats)
-            for dataset, fingerprint, family, protocol, equal, capacities, depths, repeats, _ in query(
+            Stored(dataset, data, family, protocol, equal, tuple(capacities), tuple(depths), tuple(precisions), repeats)
+            for dataset, data, family, protocol, equal, capacities, depths, precisions, repeats, _ in query(
                 _RUNS
             ).iter_rows()
         ),
@@ -280,6 +285,15 @@ def _sizes(
     if shapes and name == "depths":
         sizes, plain = sizes - {1}, plain - {1}  # One topology only.
     return None if sizes in (set(), plain) else _text(sorted(sizes))
+
+
+def _precisions(family: str, rows: Sequence[Stored], requests: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the precisions under fake quantization that the store has or that were asked for, and int8."""
+    found = {DEFAULT_PRECISION, *(precision for row in rows for precision in row.precisions)}
+    for request in requests:
+        if family in request.get("families", FAMILIES):
+            found |= set(request.get("precisions") or ())
+    return None if found <= {"fp32", DEFAULT_PRECISION} else _text(p for p in QUANTIZED if p in found)
 
 
 def _together(values: Mapping[str, Values]) -> Values | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,18 @@ from generate.datasets import Dataset
 from generate.families import FAMILIES
 from generate.families.counts import training_flops
 from generate.families.dnn import DnnProtocol
-from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, make_plan
+from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, Unit, make_plan, run_id
 from generate.protocol import Training
+from store.precisions import QUANTIZED
 
 
 def ids(request: Request, digits: Dataset, stored: frozenset[str] = frozenset()) -> list[str]:
     plan = make_plan(request, [("digits", digits)], stored)
     return [unit.run_id(cell.architecture) for unit in plan.units for cell in unit.cells]
+
+
+def ids_of(unit: Unit) -> list[str]:
+    return [unit.run_id(cell.architecture) for cell in unit.cells]
 
 
 def test_the_whole_digits_sweep(digits: Dataset) -> None:
@@ -64,6 +70,31 @@ def test_quantization_is_the_rest_of_all(digits: Dataset) -> None:
     assert shapes | convergence | quantization == whole
     assert not quantization & (shapes | convergence)
     assert len(quantization) == len(convergence) == 60
+
+
+def test_precisions_are_runs_of_their_own_and_int8_keeps_its_ids(digits: Dataset) -> None:
+    request = Request(phase="quantization", repeats=2)
+    eight = make_plan(request, [("digits", digits)], frozenset())
+    all_bits = replace(request, precisions=QUANTIZED)
+    plan = make_plan(all_bits, [("digits", digits)], frozenset())
+    assert plan.models == 5 * eight.models == 5 * 120
+    assert {unit.precision for unit in plan.units} == set(QUANTIZED)
+    found = {unit.precision: {*ids_of(unit)} for unit in eight.units}
+    assert found["int8"] < set(ids(all_bits, digits))
+    assert {unit.precision for unit in plan.units if unit.integer_check} == {"int8"}
+    # The time of eight bits is counted for each.
+    assert sum(unit.seconds for unit in plan.units) == pytest.approx(5 * sum(unit.seconds for unit in eight.units))
+    architecture = Architecture("dnn", (10,))
+    assert [run_id(DnnProtocol(), "data", architecture, precision, 0) for precision in ("int8", "int4")] == [
+        "47f5442ed27881df",
+        "f522c468882ee27f",
+    ]
+
+
+def test_other_phases_train_in_fp32_alone(digits: Dataset) -> None:
+    for phase, expected in (("shapes", {"fp32"}), ("convergence", {"fp32"}), ("all", {"fp32", "int4"})):
+        plan = make_plan(Request(phase=phase, repeats=1, precisions=("int4",)), [("digits", digits)], frozenset())  # type: ignore[arg-type]
+        assert {unit.precision for unit in plan.units} == expected
 
 
 def test_shapes_has_no_cnn_and_no_vit(digits: Dataset) -> None:

@@ -39,6 +39,14 @@ def test_settings_are_recorded_with_their_families(digits: Dataset) -> None:
     ]
 
 
+def test_precisions_are_recorded_where_they_are_not_the_usual(digits: Dataset) -> None:
+    usual, few = (
+        request_spec(request, [("digits", digits)])["precisions"]
+        for request in (Request(phase="all"), Request(phase="all", precisions=("int8", "w4a8")))
+    )
+    assert (usual, few) == (None, ("int8", "w4a8"))
+
+
 def test_a_folder_that_leads_back_to_itself_is_recorded_as_it_is(digits: Dataset, tmp_path: Path) -> None:
     round_ = tmp_path / "round"
     round_.symlink_to(round_)

@@ -14,9 +14,11 @@ import pytest
 
 from generate.cli import PHASES, generate
 from generate.datasets import DATASETS, default_epochs
+from generate.protocol import PRECISIONS
 from store import advice
 from store.advice import load_advice
 from store.families import FAMILIES
+from store.precisions import Precision
 from store.records import Protocol
 from store.results import Store
 from tests.store.build import INVOCATION, make_records, make_run, make_store
@@ -53,6 +55,7 @@ def test_defaults_are_the_protocols() -> None:
     for name in (*DATASETS, "folder"):
         assert default_epochs(name) == (advice.DIGITS_EPOCHS if name == "digits" else advice.EPOCHS)
     assert {*PHASES, "search"} == set(get_args(advice.Phase))
+    assert (advice.DEFAULT_PRECISION,) == PRECISIONS
 
 
 def test_a_command_carries_what_was_asked_for(tmp_path: Path) -> None:
@@ -169,6 +172,31 @@ def test_other_folders_of_data_and_engines(tmp_path: Path) -> None:
     options = parsed(found.command("convergence", "mnist"))
     assert (options["data_dir"], options["engine"], options["sparsities"]) == (Path("/some/data"), "torch", (0.0, 0.5))
     assert parsed(found.command("quantization", "mnist"))["integer_checks"] == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "expected"),
+    [
+        (("fp32", "int8"), None, None),
+        (("fp32",), None, None),
+        (("fp32", "w2a8", "int4"), None, ("int8", "int4", "w2a8")),
+        (("fp32",), ["int2"], ("int8", "int2")),
+        (("fp32", "int4"), ["int8", "int2"], ("int8", "int4", "int2")),
+    ],
+)
+def test_precisions_that_are_stored_or_were_asked_for_go_on(
+    stored: tuple[Precision, ...], wanted: list[str] | None, expected: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    request = asked(Path("digits"), phase="all", precisions=wanted)
+    runs = [make_run((2,), precision=precision) for precision in stored]
+    records = make_records(runs, invocation=replace(INVOCATION, request=request))
+    found = load_advice(make_store(tmp_path / "s.duckdb", records).path)
+    for phase in ("all", "quantization"):
+        line = found.command(phase, "digits", "dnn")
+        assert ("--precision" in line) == (expected is not None)
+        assert parsed(line)["precisions"] == (expected or ("int8",))
+    assert "--precision" not in found.command("convergence", "digits", "dnn")
+    assert parsed(found.command("quantization", "digits", "dnn", precision=("int4",)))["precisions"] == ("int4",)
 
 
 def test_shapes_leave_out_the_depth_that_has_one_topology(tmp_path: Path) -> None:
