@@ -2,6 +2,10 @@ from .paper.claims import ClaimVerdict as ClaimVerdict
 from .paper.claims import claims as claims
 from .paper.table_one import TableOneFigure as TableOneFigure
 from .paper.table_one import table_one as table_one
+from .questions.bits import BitStep as BitStep
+from .questions.bits import FewestBits as FewestBits
+from .questions.bits import bit_steps as bit_steps
+from .questions.bits import bits as bits
 from .questions.candidates import Candidate as Candidate
 from .questions.curves import CurvePoint as CurvePoint
 from .questions.curves import EpochPoint as EpochPoint

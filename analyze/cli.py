@@ -198,6 +198,32 @@ def quantization(asked: Request, shown: str | None) -> None:
 
 
 @analyze.command()
+@click.option("--steps", is_flag=True, help="Instead: what every step down the bits costs.")
+@number_option("max_drop", "Non-inferiority margin: the loss of accuracy to rule out, a fraction.", default=0.01)
+@common_options
+def bits(asked: Request, steps: bool, max_drop: float) -> None:
+    """Find the fewest bits that are safe, and from which on accuracy is lost.
+
+    For each architecture of equal widths, down the bits (int8, w4a8, int4, w2a8, int2 under quantization-aware
+    training; 8, 6, 4 bits of weights after training): the last step that is non-inferior to fp32 within --max-drop,
+    each tested only where those before passed, and the first one whose interval is above zero. Paired by replicate;
+    needs 5.
+
+    \b
+    Examples:
+      analyze bits --dataset mnist --max-drop 0.02
+      analyze bits --steps --format csv
+    """
+    from analyze.questions import bits as asking
+    from analyze.terminal import bit_steps_table, bits_table
+
+    if steps:
+        emit(asking.bit_steps(*asked.what, max_drop=max_drop, seed=asked.seed), asked.destination, bit_steps_table)
+        return
+    emit(asking.bits(*asked.what, max_drop=max_drop, seed=asked.seed), asked.destination, bits_table)
+
+
+@analyze.command()
 @number_option(
     "max_drop", "Non-inferiority margin, a fraction of accuracy: against the best, of pruning, of 8 bits.", default=0.01
 )

@@ -24,6 +24,7 @@ SHORTAGES: Mapping[Needed, str | Callable[[int], str]] = {
         "needed replicates shared by the topologies: run ", quoted(Command("shapes", repeats=need))
     ),
     "living pairs": lambda need: f"needed replicates alive in both; run with --repeats {need} or more",
+    "living replicates": lambda need: f"needed replicates alive in fp32: run with --repeats {need} or more",
     "sizes": "needed sizes: run more --capacities",
     "comparable sizes": "needed sizes can be tested: run more --capacities",
     "sizes with topologies": lambda _: phrase(

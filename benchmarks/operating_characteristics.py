@@ -16,6 +16,7 @@ from statistics import mean, stdev
 
 from tests import planted
 from tests.planted_auto import AutoTally, grid_tally, pairs_tally, topologies_tally
+from tests.planted_bits import EDGE, FLAT, LADDER, descent_tally
 from tests.planted_claims import WORLDS, claims_looked_tally, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_means import KINDS, LEVELS, rejections
@@ -171,6 +172,19 @@ def drops(seeds: range) -> Iterator[str]:
         t = rare_tally(replicates, seeds)
         counts = (t.covered, t.warned, t.missed_unwarned, t.trends, t.trends_unwarned)
         yield row(replicates, *(share(count, t.stores) for count in counts))
+    yield ""
+
+
+def bits(seeds: range) -> Iterator[str]:
+    """Yield the lines on the fewest safe bits and on the onset of loss."""
+    yield from header("losses", "R", "unsafe bits called safe", "false onset", "exactly found", "its onset found")
+    for kind in ("normal", "skewed"):
+        for replicates in REPLICATES:
+            edge, flat, known = (descent_tally(truth, kind, replicates, seeds) for truth in (EDGE, FLAT, LADDER))
+            unsafe, false = share(edge.unsafe, edge.networks), share(flat.false_onsets, flat.networks)
+            yield row(
+                kind, replicates, unsafe, false, share(known.exact, known.networks), share(known.onsets, known.networks)
+            )
     yield ""
 
 
@@ -336,6 +350,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "pruning": pruning,
     "quantization": quantization,
     "drops": drops,
+    "bits": bits,
     "shapes": shapes,
     "recommend": recommend,
     "reach": reach,

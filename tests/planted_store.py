@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,11 @@ from store.records import (
     IntegerCheck,
     Invocation,
     Label,
+    PostTraining,
     Precision,
     Protocol,
     Pruned,
+    PruningMethod,
     Records,
     Run,
 )
@@ -32,12 +34,23 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlantedCut:
+    """Accuracies of one size after pruning in one way, shape (replicates, sparsities), NaN where there is no row."""
+
+    capacity: int
+    accuracy: FloatArray
+    sparsities: Sequence[float]
+    method: PruningMethod = "magnitude"
+    finetune_epochs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlantedSweep:
     """One sweep to write: accuracies of shape (sizes, replicates), NaN where there is no run, -1 where it diverged.
 
     `last_train` and `last_test` default to the accuracy; `curves` and `pruned`, accuracies of shape (replicates,
     sparsities), have one entry per size, or none; `converted` are accuracies of integer models, NaN where there is
-    none.
+    none; `post_training` has accuracies like those by bits of the weights; `cuts` are other ways to prune.
     """
 
     accuracy: FloatArray
@@ -56,6 +69,8 @@ class PlantedSweep:
     pruned: Sequence[FloatArray] = ()
     converted: FloatArray | None = None
     sparsities: Sequence[float] = SPARSITIES
+    post_training: Mapping[int, FloatArray] = field(default_factory=dict)
+    cuts: Sequence[PlantedCut] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -120,8 +135,9 @@ def records(sweep: PlantedSweep) -> Records:
         runs=tuple(runs),
         labels=tuple(labels),
         epochs=tuple(_epochs(sweep)),
-        pruning=tuple(_pruning(sweep)),
+        pruning=(*_pruning(sweep), *_cuts(sweep)),
         integer_checks=tuple(_checks(sweep)),
+        post_training=tuple(_post_training(sweep)),
     )
 
 
@@ -159,6 +175,40 @@ def _checks(sweep: PlantedSweep) -> Iterator[IntegerCheck]:
         if not np.isnan(accuracy):
             run_id = sweep.run_id(sweep.capacities[size], replicate)
             yield IntegerCheck(run_id=run_id, test_accuracy=_possible(accuracy), seconds=0.1)
+
+
+def _cuts(sweep: PlantedSweep) -> Iterator[Pruned]:
+    for cut in sweep.cuts:
+        weights = parameters(cut.capacity, sweep.depth) - sweep.depth * cut.capacity - 10
+        for (replicate, column), value in np.ndenumerate(cut.accuracy):
+            if np.isnan(value):
+                continue
+            sparsity = cut.sparsities[column]
+            left = max(1, cut.capacity - round(sparsity * cut.capacity))
+            without = parameters(left, sweep.depth) - sweep.depth * left - 10
+            yield Pruned(
+                run_id=sweep.run_id(cut.capacity, replicate),
+                sparsity=sparsity,
+                test_accuracy=_possible(value),
+                test_loss=None,
+                nonzero=without if cut.method == "units" else weights - round(sparsity * weights),
+                method=cut.method,
+                finetune_epochs=cut.finetune_epochs,
+            )
+
+
+def _post_training(sweep: PlantedSweep) -> Iterator[PostTraining]:
+    for weight_bits, accuracy in sweep.post_training.items():
+        for (size, replicate), value in np.ndenumerate(accuracy):
+            if not np.isnan(value):
+                yield PostTraining(
+                    run_id=sweep.run_id(sweep.capacities[size], replicate),
+                    weight_bits=weight_bits,
+                    activation_bits=8,
+                    test_accuracy=_possible(value),
+                    test_loss=None,
+                    seconds=0.1,
+                )
 
 
 def _possible(accuracy: float) -> float:

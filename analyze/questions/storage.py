@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from store.families import family_facts
 
 FLOAT_BYTES = 4
+FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -20,21 +21,31 @@ class Storage:
     weights: int
     others: int
 
+    def stored(self, weight_bits: int, kept: int | None = None) -> int:
+        """Return the bytes with so many bits per weight.
+
+        `kept` weights are stored with a bit for each of all that says whether it is kept; None: all are, without such
+        a mask. The mask is counted whether or not it pays.
+        """
+        mask = 0 if kept is None else -(-self.weights // 8)
+        weights = self.weights if kept is None else kept
+        return mask - (-weights * weight_bits // 8) + FLOAT_BYTES * self.others
+
     def dense(self) -> int:
         """Return the bytes in fp32."""
-        return FLOAT_BYTES * (self.weights + self.others)
+        return self.stored(FLOAT_BITS)
 
     def int8(self) -> int:
         """Return the bytes with a byte per weight."""
-        return self.weights + FLOAT_BYTES * self.others
+        return self.stored(8)
 
     def pruned(self, sparsity: float) -> int:
         """Return the bytes in fp32 with a bit per weight that says whether it is kept, and the kept ones."""
-        return -(-self.weights // 8) + FLOAT_BYTES * (self.kept(sparsity) + self.others)
+        return self.stored(FLOAT_BITS, self.kept(sparsity))
 
     def pruned_int8(self, sparsity: float) -> int:
         """Return the bytes with a bit per weight, a byte per kept weight."""
-        return -(-self.weights // 8) + self.kept(sparsity) + FLOAT_BYTES * self.others
+        return self.stored(8, self.kept(sparsity))
 
     def kept(self, sparsity: float) -> int:
         """Return the weights left: round(sparsity x weights) are removed."""
@@ -49,3 +60,19 @@ def storage(family: str, depth: int, capacity: int, parameters: int, classes: in
     """
     others = family_facts(family).floats(depth, capacity) + classes
     return Storage(weights=parameters - others, others=others)
+
+
+def units_left(capacity: int, sparsity: float) -> int:
+    """Return how many units of a layer stay: round(sparsity x capacity) go, but one stays."""
+    return max(1, capacity - round(sparsity * capacity))
+
+
+def storage_without_units(family: str, depth: int, left: int, weights: int, classes: int) -> Storage:
+    """Return what a network is made of that has `left` units in every hidden layer, others having been removed.
+
+    `weights` are those that are left. It is a smaller network, stored without a mask.
+
+    Raises:
+        MinarchError: the family is unknown.
+    """
+    return Storage(weights=weights, others=family_facts(family).floats(depth, left) + classes)

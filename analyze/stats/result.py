@@ -27,6 +27,7 @@ Needed = Literal[
     "replicates over sizes",  # With enough sizes alive for a slope.
     "shared replicates",  # Of all topologies of a size.
     "living pairs",  # Replicates alive in both precisions.
+    "living replicates",  # Alive in fp32, and measured in the other form.
     "sizes",
     "comparable sizes",  # Whose topologies can be tested against one another.
     "sizes with topologies",  # Two of them, with enough shared replicates.

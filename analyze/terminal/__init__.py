@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyze.terminal.bits import bit_steps_table, bits_table
 from analyze.terminal.paper import claims_table, table_one_table
 from analyze.terminal.power import power_table
 from analyze.terminal.pruning import crossings_table, pruning_table
@@ -14,6 +15,8 @@ from analyze.terminal.shapes import components_table, shapes_table, thresholds_t
 __all__ = [
     "agreement_table",
     "asked_table",
+    "bit_steps_table",
+    "bits_table",
     "claims_table",
     "components_table",
     "crossings_table",
