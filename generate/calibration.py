@@ -19,7 +19,7 @@ from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol, digest, protocol_id
 from store.errors import MinarchError
 from store.files import cache_folder
-from store.precisions import Precision, bits_of
+from store.precisions import ACTIVATION_BITS, WEIGHT_BITS, Bits, Precision, bits_of
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
@@ -94,6 +94,12 @@ def _measure(sample: Sequence[Architecture], image: ImageShape, kind: Kind, engi
         for a in sample
     )
     pack.step(images, labels)
+    if bits is None and any(architecture.in_phase_2 for architecture in sample):
+        # They are quantized after training: by kernels that are compiled here, where no other worker does so.
+        quantized = build_pack(
+            sample, image, protocol, engine=engine, device=device, bits=Bits(WEIGHT_BITS[0], ACTIVATION_BITS)
+        )
+        quantized.evaluate(images, labels)
     durations: list[float] = []
     began = time.perf_counter()
     while not durations or time.perf_counter() - began < CALIBRATION_SECONDS:

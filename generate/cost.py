@@ -11,6 +11,7 @@ from generate.architectures import Architecture, ImageShape
 from generate.families import family_named
 from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol
+from store.precisions import WEIGHT_BITS
 
 # A core of the kind the engine was tuned on: seconds that a model's step costs beside the arithmetic, and seconds of
 # Adam per parameter. A calibration scales them, as it does the operations per second of each family.
@@ -44,6 +45,13 @@ def pruning_seconds(
     arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
     steps = test_images / protocol.training.batch_size
     return sparsities * (EVALUATION_SHARE * arithmetic * test_images + STEP_SECONDS * steps)
+
+
+def post_training_seconds(
+    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, test_images: int
+) -> float:
+    """Return the nominal seconds to quantize a trained model and to evaluate it in each number of bits, on one core."""
+    return QUANTIZATION_COST * pruning_seconds(architecture, image, protocol, test_images, len(WEIGHT_BITS))
 
 
 def model_seconds(

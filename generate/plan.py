@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from generate.architectures import Architecture, Cell, ImageShape
-from generate.cost import QUANTIZATION_COST, model_seconds, pruning_seconds
+from generate.cost import QUANTIZATION_COST, model_seconds, post_training_seconds, pruning_seconds
 from generate.datasets import Dataset, default_epochs
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
 from generate.families.settings import with_settings
 from generate.protocol import PRECISIONS, SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
+from store.precisions import WEIGHT_BITS
 from store.records import Precision
 
 if TYPE_CHECKING:
@@ -130,7 +131,10 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Bytes that the missing runs will add to a store, roughly."""
-        rows = sum(len(unit.cells) * (unit.protocol.training.epochs + len(unit.sparsities)) for unit in self.units)
+        beside = len(WEIGHT_BITS)
+        rows = sum(
+            len(unit.cells) * (unit.protocol.training.epochs + len(unit.sparsities) + beside) for unit in self.units
+        )
         return ROW_BYTES * rows
 
 
@@ -259,6 +263,7 @@ def _packs(
             cost *= QUANTIZATION_COST
         elif cell.architecture.in_phase_2:
             cost += pruning_seconds(cell.architecture, image, protocol, counts[1], sparsities)
+            cost += post_training_seconds(cell.architecture, image, protocol, counts[1])
         size = parameter_count(cell.architecture, image, protocol)
         if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):
             yield tuple(pack), seconds

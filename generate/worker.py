@@ -16,6 +16,7 @@ from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
 from generate.engine.plain.integer import Values, available, integer_accuracy
+from generate.engine.post_training import CALIBRATION_IMAGES, evaluate_quantized
 from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Trained, split_data, train
 from generate.families import family_named
@@ -23,11 +24,8 @@ from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
-from store.precisions import bits_of
-from store.records import Epoch, IntegerCheck, Label, Pruned, Records, Run
-
-CALIBRATION_IMAGES = 1000
-"""Training images that show the range of what enters a converted ViT's inner layers."""
+from store.precisions import ACTIVATION_BITS, WEIGHT_BITS, Bits, bits_of
+from store.records import Epoch, IntegerCheck, Label, PostTraining, Pruned, Records, Run
 
 
 @functools.lru_cache(maxsize=2)
@@ -36,7 +34,7 @@ def _dataset(source: str, data_dir: Path | None) -> Dataset:
 
 
 def run_unit(unit: Unit, invocation_id: str) -> Records:
-    """Train the unit's models, prune those of phase 2, and return all their rows.
+    """Train the unit's models, prune and quantize those of phase 2, and return all their rows.
 
     Raises:
         MinarchError: the data is not what the driver saw.
@@ -71,7 +69,8 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     seconds = time.perf_counter() - began
     records = _records(unit, invocation_id, dataset, pack, trained, seconds)
     if bits is None:
-        return replace(records, pruning=_pruning(unit, dataset, pack))
+        post_training = _post_training(unit, dataset, pack)
+        return replace(records, pruning=_pruning(unit, dataset, pack), post_training=post_training)
     return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
 
 
@@ -98,6 +97,39 @@ def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
     )
 
 
+def _post_training(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[PostTraining, ...]:
+    chosen = [model for model, cell in enumerate(unit.cells) if cell.architecture.in_phase_2]
+    if not chosen:
+        return ()
+    architectures = [pack.architectures[model] for model in chosen]
+    bits = Bits(WEIGHT_BITS[0], ACTIVATION_BITS)
+    some = build_pack(architectures, pack.image, unit.protocol, engine=unit.engine, device=unit.device, bits=bits)
+    for position, model in enumerate(chosen):
+        some.load(position, pack.tensors(model))
+    some.refresh()
+    calibration = dataset.train_images[:CALIBRATION_IMAGES]
+    found = evaluate_quantized(some, calibration, dataset.test_images, dataset.test_labels)
+    shares = _shares(some)
+    return tuple(
+        PostTraining(
+            run_id=unit.run_id(architecture),
+            weight_bits=weight_bits,
+            activation_bits=ACTIVATION_BITS,
+            test_accuracy=float(found.accuracy[row, model]),
+            test_loss=float(found.loss[row, model]),
+            seconds=float(found.seconds[row]) * shares[model],
+        )
+        for model, architecture in enumerate(architectures)
+        for row, weight_bits in enumerate(found.weight_bits)
+    )
+
+
+def _shares(pack: Pack) -> list[float]:
+    """Return each model's share of the arithmetic."""
+    flops = [training_flops(architecture, pack.image, pack.protocol) for architecture in pack.architectures]
+    return [own / sum(flops) for own in flops]
+
+
 def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCheck, ...]:
     convert = family_named(unit.family).integer_model
     if not unit.integer_check or convert is None or not available():
@@ -116,7 +148,7 @@ def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCh
 
 
 def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, trained: Trained, seconds: float) -> Records:
-    flops = [training_flops(a, dataset.image, unit.protocol) for a in pack.architectures]
+    shares = _shares(pack)
     shared: dict[str, Any] = {
         "protocol_id": protocol_id(unit.protocol),
         "invocation_id": invocation_id,
@@ -137,7 +169,7 @@ def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, train
             "capacity": architecture.capacity,
             "hidden_sizes": architecture.hidden_sizes,
             "parameters": parameter_count(architecture, dataset.image, unit.protocol),
-            "seconds": seconds * flops[model] / sum(flops),
+            "seconds": seconds * shares[model],
         }
         runs.append(Run(**shared, **own, **trained.summary(model)))
         labels += [Label(run_id=identity, shape=t.shape, degenerate=t.degenerate) for t in cell.topologies]

@@ -32,6 +32,7 @@ from reports.cli import cli
 from store.advice import load_advice
 from store.errors import MinarchError
 from store.families import FamilyFacts
+from store.precisions import WEIGHT_BITS
 from store.results import Store
 
 SIZES = (1, 2, 3, 5, 8, 13)
@@ -141,6 +142,8 @@ def test_it_is_trained_and_stored(swept: Store) -> None:
     assert counts.rows() == [("fp32", 30, "torch", 1, 140), ("int8", 30, "torch", 1, 140)]
     pruned = swept.query("SELECT count(*) FROM pruning JOIN runs USING (run_id) WHERE family = 'toy'")
     assert pruned.item() == 30 * 21
+    quantized = swept.query("SELECT count(*) FROM post_training JOIN runs USING (run_id) WHERE family = 'toy'")
+    assert quantized.item() == 30 * len(WEIGHT_BITS)
     spec = swept.query("SELECT spec FROM protocols WHERE spec LIKE '%toy%'").item()
     assert json.loads(spec)["gain"] == 1.0
 

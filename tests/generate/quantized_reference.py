@@ -47,6 +47,24 @@ def configuration(bits: Bits = EIGHT) -> Any:
     )
 
 
+def post_training_configuration(bits: Bits) -> Any:
+    """Return torch.ao's observers of extremes, with the rounding that they lead to, for weights and activations."""
+    toolbox: Any = quantization
+    half = 2 ** (bits.weights - 1)
+    return toolbox.QConfig(
+        activation=toolbox.FakeQuantize.with_args(
+            observer=toolbox.MinMaxObserver, quant_min=0, quant_max=2**bits.activations - 1, dtype=torch.quint8
+        ),
+        weight=toolbox.FakeQuantize.with_args(
+            observer=toolbox.MinMaxObserver,
+            quant_min=-half,
+            quant_max=half - 1,
+            dtype=torch.qint8,
+            qscheme=torch.per_tensor_symmetric,
+        ),
+    )
+
+
 class QuantizedDnn(nn.Module):
     """The DNN with QNNPACK's default quantization-aware configuration: input, weights, outputs after the ReLU."""
 
@@ -66,14 +84,14 @@ class QuantizedDnn(nn.Module):
         return logits
 
 
-def prepared(architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> QuantizedDnn:
+def prepared(architecture: Architecture, image: ImageShape, config: Any = None) -> QuantizedDnn:
     """Return the module ready for quantization-aware training."""
     model = QuantizedDnn(architecture, image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # These functions carry no annotations.
         toolbox: Any = quantization
-        model.qconfig = configuration(bits)
+        model.qconfig = config or configuration()
         pairs = [[f"blocks.{k}.0", f"blocks.{k}.1"] for k in range(len(model.blocks) - 1)]
         if pairs:
             toolbox.fuse_modules_qat(model, pairs, inplace=True)
@@ -109,7 +127,7 @@ def observe(model: nn.Module, *, on: bool) -> None:
 class QuantizedCnn(nn.Module):
     """The CNN with QNNPACK's default quantization-aware configuration, by torch.ao's own tools."""
 
-    def __init__(self, architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> None:
+    def __init__(self, architecture: Architecture, image: ImageShape, config: Any = None) -> None:
         super().__init__()
         plain = Cnn(architecture.hidden_sizes, image, CnnProtocol())
         self.quantize = quantization.QuantStub()
@@ -118,7 +136,7 @@ class QuantizedCnn(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             toolbox: Any = quantization
-            self.qconfig = configuration(bits)
+            self.qconfig = config or configuration()
             toolbox.fuse_modules_qat(self, [["convolution.0", "convolution.1"]], inplace=True)
             toolbox.prepare_qat(self, inplace=True)
 
@@ -161,13 +179,13 @@ class QuantizedVit(nn.Module):
         return logits
 
 
-def quantized_vit(module: nn.Module, bits: Bits = EIGHT) -> QuantizedVit:
+def quantized_vit(module: nn.Module, config: Any = None) -> QuantizedVit:
     """Return the plain vision transformer, copied, ready for quantization-aware training."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         toolbox: Any = quantization
         model: Any = QuantizedVit(module)
-        model.qconfig = configuration(bits)
+        model.qconfig = config or configuration()
         norms: list[Any] = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
         for norm in norms:
             norm.qconfig = None
@@ -186,24 +204,38 @@ def quantizers_of(oracle: QuantizedVit) -> dict[str, Any]:
     return found
 
 
-def quantized(plain: nn.Module, architecture: Architecture, image: ImageShape, bits: Bits = EIGHT) -> Any:
+def quantized(plain: nn.Module, architecture: Architecture, image: ImageShape, config: Any = None) -> Any:
     """Return the plain module with its parameters, ready for quantization-aware training."""
     if architecture.family == "vit":
-        return quantized_vit(plain, bits)
+        return quantized_vit(plain, config)
     if architecture.family == "cnn":
-        cnn = QuantizedCnn(architecture, image, bits)
+        cnn = QuantizedCnn(architecture, image, config)
         cnn.load(plain.state_dict())
         return cnn
-    dnn = prepared(architecture, image, bits)
+    dnn = prepared(architecture, image, config)
     load(dnn, plain.state_dict())
     return dnn
+
+
+def named_quantizers(family: str, oracle: Any) -> dict[str, Any]:
+    """Return torch.ao's fake quantizers of a model of any family, named as the pack names its own."""
+    if family == "vit":
+        return quantizers_of(oracle)
+    if family == "cnn":
+        found: dict[str, Any] = oracle.quantizers()
+        return found
+    found = {"input": oracle.quantize.activation_post_process}
+    for k, layer in enumerate(layers_of(oracle)):
+        found[f"layers.{k}"] = layer.activation_post_process
+        found[f"layers.{k}.weight"] = layer.weight_fake_quant
+    return found
 
 
 def train_oracle(architecture: Architecture, dataset: Dataset, *, epochs: int, seed: int, bits: Bits = EIGHT) -> float:
     """Train one model as torch.ao's users would and return the test accuracy of its best validation epoch."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = quantized(initialised(architecture, dataset, generator), architecture, dataset.image, bits)
+    model = quantized(initialised(architecture, dataset, generator), architecture, dataset.image, configuration(bits))
     order = torch.randperm(len(dataset.train_images), generator=generator)
     held_out = round(len(order) / 10)
     validation, training = order[:held_out], order[held_out:]

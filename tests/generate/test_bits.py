@@ -24,7 +24,14 @@ from generate.protocol import Training
 from store.precisions import QUANTIZED, Bits, Precision, bits_of
 
 pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no torch.ao")
-from tests.generate.quantized_reference import layers_of, quantized, quantizers_of, state_of, train_oracle
+from tests.generate.quantized_reference import (
+    configuration,
+    layers_of,
+    named_quantizers,
+    quantized,
+    state_of,
+    train_oracle,
+)
 
 IMAGE = ImageShape(8, 8, 1, 10)
 SIZES: dict[str, list[tuple[int, ...]]] = {
@@ -39,17 +46,13 @@ class Oracle:
     """One model with torch.ao's modules, whose parts are named as in a pack."""
 
     def __init__(self, architecture: Architecture, module: nn.Module, bits: Bits) -> None:
-        self.model: Any = quantized(module, architecture, IMAGE, bits)
+        self.model: Any = quantized(module, architecture, IMAGE, configuration(bits))
+        self.quantizers = named_quantizers(architecture.family, self.model)
+        layers: dict[str, Any] = {}
         if architecture.family == "dnn":
             layers = {f"layers.{k}": layer for k, layer in enumerate(layers_of(self.model))}
-            self.quantizers: dict[str, Any] = {"input": self.model.quantize.activation_post_process}
-            for name, layer in layers.items():
-                self.quantizers[name] = layer.activation_post_process
-                self.quantizers[f"{name}.weight"] = layer.weight_fake_quant
         elif architecture.family == "cnn":
-            layers, self.quantizers = self.model.layers(), self.model.quantizers()
-        else:
-            layers, self.quantizers = {}, quantizers_of(self.model)
+            layers = self.model.layers()
         self.parameters: dict[str, Any] = {
             f"{name}.{kind}": getattr(layer, kind) for name, layer in layers.items() for kind in ("weight", "bias")
         } or dict(self.model.vit.named_parameters())

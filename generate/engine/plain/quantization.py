@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from generate.engine.quantize.rows import FIRST, SCALE, ZERO_POINT, new_quantizers
+from generate.engine.quantize.rows import FIRST, HIGH, LOW, SCALE, ZERO_POINT, new_quantizers
 from store.precisions import Bits
 
 AVERAGING = 0.01
@@ -62,16 +62,19 @@ def hooked_forward(module: nn.Module, images: Tensor, rounded: Rounded) -> Tenso
 def fake_quantize(values: Tensor, quantizer: Tensor, *, symmetric: bool, observe: bool) -> Tensor:
     """Return values rounded to the quantizer's levels and back; gradients pass where they are in range.
 
-    The quantizer first observes the values if asked to. Weights are symmetric, activations affine.
+    The quantizer first observes the values if asked to. Weights are symmetric, activations affine. Rounding takes
+    float32, whatever the products are computed in.
     """
-    operator: Any = torch.fused_moving_avg_obs_fake_quant
-    low, high, scale = quantizer[0].clone(), quantizer[1].clone(), quantizer[SCALE : SCALE + 1].clone()
+    low, high, scale = quantizer[LOW].clone(), quantizer[HIGH].clone(), quantizer[SCALE : SCALE + 1].clone()
     zero_point = quantizer[ZERO_POINT : ZERO_POINT + 1].to(torch.int32)
-    levels = [int(level) for level in quantizer[FIRST:].tolist()]
-    observing, rounding = (torch.tensor([on], dtype=torch.int64, device=values.device) for on in (observe, True))
+    first, last = (int(level) for level in quantizer[FIRST:].tolist())
+    values = values.float()
+    if not observe:
+        return torch.fake_quantize_per_tensor_affine(values, scale, zero_point, first, last)
+    operator: Any = torch.fused_moving_avg_obs_fake_quant
+    on = torch.ones(1, dtype=torch.int64, device=values.device)
     result: Tensor = operator(
-        values, observing, rounding, low, high, scale, zero_point, AVERAGING, *levels, -1, False, symmetric
+        values, on, on, low, high, scale, zero_point, AVERAGING, first, last, -1, False, symmetric
     )
-    if observe:
-        quantizer[:FIRST].copy_(torch.stack([low, high, scale[0], zero_point[0].to(low.dtype)]))
+    quantizer[:FIRST].copy_(torch.stack([low, high, scale[0], zero_point[0].to(low.dtype)]))
     return result
