@@ -20,6 +20,7 @@ from generate.engine.pack import Pack
 from generate.families import protocol_for
 from generate.protocol import Compute, Training
 from store.errors import MinarchError
+from store.precisions import Bits
 
 ENGINE = "engine"
 # Long enough for the clock and the scheduler, per round.
@@ -135,10 +136,11 @@ def filled_pack(
     choice: EngineChoice = "auto",
     *,
     replicate: int = 0,
+    bits: Bits | None = None,
 ) -> Pack:
-    """Return a pack with the initial weights of one replicate."""
+    """Return a pack with the initial weights of one replicate, in float32 or under fake quantization to `bits`."""
     protocol = protocol_for(architectures[0].family, training)
-    pack = build_pack(architectures, image, protocol, engine=choice)
+    pack = build_pack(architectures, image, protocol, engine=choice, bits=bits)
     for model, architecture in enumerate(architectures):
         values = initial_tensors(architecture, image, protocol, dataset="benchmark", replicate=replicate)
         pack.load(model, values)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from generate.architectures import Architecture
+from generate.architectures import Architecture, ImageShape
 from generate.calibration import Kind, calibrate
-from generate.cost import WORKER_SECONDS, model_seconds, sweep_seconds
+from generate.cost import WORKER_SECONDS, model_seconds, post_training_seconds, sweep_seconds
 from generate.datasets import Dataset
 from generate.families import FAMILIES
+from generate.families.cnn import CnnProtocol
 from generate.families.counts import training_flops
 from generate.families.dnn import DnnProtocol
 from generate.plan import UNIT_PARAMETERS, UNIT_SECONDS, Phase, Request, Unit, make_plan, run_id
@@ -134,8 +135,6 @@ def test_capacities_and_depths_select(digits: Dataset) -> None:
 
 
 def test_cost_counts_the_arithmetic() -> None:
-    from generate.architectures import ImageShape
-
     image = ImageShape(28, 28, 1, 10)
     # Forward and weight gradient of every layer, input gradient of all but the first, two operations per product.
     assert training_flops(Architecture("dnn", (100,)), image, DnnProtocol()) == 2 * (2 * 784 * 100 + 3 * 100 * 10)
@@ -186,6 +185,24 @@ def test_pruning_is_part_of_what_a_unit_takes(digits: Dataset) -> None:
         for sparsities in ((0.0,), tuple(step / 20 for step in range(21)))
     )
     assert 1.005 < many.units[0].seconds / few.units[0].seconds < 1.2
+
+
+def test_quantization_after_training_is_part_of_what_a_unit_takes(digits: Dataset) -> None:
+    image = ImageShape(28, 28, 1, 10)
+    for architecture, protocol in (
+        (Architecture("dnn", (50, 50)), DnnProtocol()),
+        (Architecture("cnn", (8,)), CnnProtocol()),
+    ):
+        training = model_seconds(architecture, image, protocol, 60_000, 10_000)
+        assert 0.002 < post_training_seconds(architecture, image, protocol, 10_000) / training < 0.05
+    small, request = (
+        Architecture("cnn", (8,)),
+        Request(phase="convergence", families=("cnn",), capacities=(8,), repeats=1),
+    )
+    (unit,) = make_plan(replace(request, sparsities=()), [("digits", digits)], frozenset()).units
+    counts = (len(digits.train.images), len(digits.test.images))
+    alone = model_seconds(small, digits.image, unit.protocol, *counts)
+    assert unit.seconds == pytest.approx(alone + post_training_seconds(small, digits.image, unit.protocol, counts[1]))
 
 
 def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:
