@@ -23,7 +23,7 @@ from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_reach import CHOICES, NOISES, reach_tally
 from tests.planted_recommend import edge_looks, guess_tally, recommend_tally
-from tests.planted_search import MANY, SWEEPS, normal, search_tally, skewed
+from tests.planted_search import MANY, SWEEPS, normal, search_tally, skewed, steep_tally
 from tests.planted_shapes import (
     COMPONENTS,
     component_coverage,
@@ -304,6 +304,15 @@ def search(seeds: range) -> Iterator[str]:
                 shares = (share(count, t.stores) for count in (t.wrong, t.answered, t.smallest, t.fixed))
                 yield row(name, correlation, *shares, average(t.trainings, 0), average(t.looks, 1))
         yield ""
+    scopes = ("dnn", "cnn", "all", "any")
+    yield from header(
+        "all but the largest at the margin: replicates", "correlation", *(f"{s} too small" for s in scopes)
+    )
+    for name, noise in (("normal", normal), ("exponential, long tail downwards", skewed)):
+        for correlation in (0.0, 0.8):
+            counts = steep_tally(noise, correlation, seeds)
+            yield row(name, correlation, *(share(counts[scope], len(seeds)) for scope in scopes))
+    yield ""
 
 
 def auto(seeds: range) -> Iterator[str]:

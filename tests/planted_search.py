@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -195,6 +196,44 @@ def edged(
             0.4 if place.capacity <= 3 else 0.97 - (drop if place.capacity < EDGE else drop / 2 * (place.capacity < 16))
         ),
     )
+
+
+def steep(
+    rng: np.random.Generator,
+    noise: Noise,
+    correlation: float,
+    *,
+    sweeps: Mapping[tuple[str, int], tuple[int, ...]] = SWEEPS,
+) -> World:
+    """Return a world in which all but the largest size of each sweep are worse than it by exactly the margin.
+
+    With a single rival that is hard to beat, and a new size that is not good enough wherever one is added.
+    """
+    return World(
+        {},
+        sweeps,
+        rng,
+        noise,
+        correlation=correlation,
+        between=lambda place: (
+            0.4 if place.capacity <= 3 else 0.97 - 0.01 * (place.capacity < sweeps[place.family, place.depth][-1])
+        ),
+    )
+
+
+def steep_tally(noise: Noise, correlation: float, seeds: Sequence[int]) -> Counter[str]:
+    """Return in how many `steep` worlds the answer of each scope is too small, and that of `any`."""
+    tally = Counter[str]()
+    for seed in seeds:
+        world = steep(np.random.default_rng([seed, 13]), noise, correlation)
+        answers = search(world, seed=seed).last.answers
+        wrong = [
+            scope
+            for scope, where in answers.items()
+            if where is not None and where.capacity < world.ladders[where.family, where.depth][-1]
+        ]
+        tally.update([*wrong, *(["any"] if wrong else [])])
+    return tally
 
 
 @dataclass

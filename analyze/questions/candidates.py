@@ -95,6 +95,7 @@ class Candidate:
     drop: float | None
     p_value: float | None
     level: float | None
+    nominal_level: float | None = None
     skewness: float | None
     look: int | None = None
     protocol_id: str
@@ -151,6 +152,7 @@ def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> li
                 drop=drop(cell, contenders),
                 p_value=value,
                 level=at,
+                nominal_level=at,
                 skewness=tested_skewness(cell, contenders, limits),
             )
     return [judged.get(id(cell)) or evidence_on(cell, scope, why_not_tested(cell), None) for cell in cells]

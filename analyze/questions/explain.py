@@ -170,6 +170,15 @@ def _below(drop: float) -> str:
     return "the best of all that were seen" if drop <= 0 else f"estimated {_points(drop)} below the best"
 
 
+def tested_in_words(row: Candidate) -> str:
+    """Return the test that an architecture did not pass, in words; in a sequential design at its last look."""
+    if row.look is None or row.p_value is None or row.nominal_level is None:
+        return f"p = {row.p_value:.2g} at level {row.level:.2g}"
+    if row.p_value <= row.nominal_level:
+        return f"p = {row.p_value:.2g} after {row.look} replicates, but a rival has fewer than a look needs"
+    return f"p = {row.p_value:.2g} after {row.look} replicates, where {row.nominal_level:.2g} is needed"
+
+
 def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[str]:
     row = best.candidate
     lines = [f"Chosen: {row.name}, {row.parameters:,} parameters: the fewest among those that satisfy every limit."]
@@ -179,7 +188,7 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
     if smaller:
         last = max(smaller, key=lambda other: other.parameters)
         drop = "" if last.drop is None else f", {_below(last.drop)}"
-        lines.append(f"Next smaller: {last.name}{drop}, did not pass (p = {last.p_value:.2g}, level {last.level:.2g}).")
+        lines.append(f"Next smaller: {last.name}{drop}, did not pass ({tested_in_words(last)}).")
     if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
         lines.append(
             f"Accuracy: mean {100 * row.mean:.2f}% over {row.replicates} replicates, between {100 * row.ci_low:.2f}% "
@@ -250,7 +259,7 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None)
     reason = (
         f"{lacking} shown to be within {in_points(limits.max_drop)} of the best"
         + ("" if limits.min_accuracy is None else f" and above {100 * limits.min_accuracy:g}%")
-        + f"; nearest: {nearest.name}, p = {nearest.p_value:.2g} at level {nearest.level:.2g}"
+        + f"; nearest: {nearest.name}, {tested_in_words(nearest)}"
     )
     if guess and (guess.command or guess.last_look):
         return reason, guess.command or ""

@@ -299,10 +299,14 @@ class _Search:
             if smallest >= best.parameters or above.parameters <= (1 + resolution) * smallest:
                 continue
             middle = max(low.capacity + 1, min(first.capacity - 1, round(sqrt(max(low.capacity, 1) * first.capacity))))
-            self._add(Place(family, depth, middle), added_share(between), self.count[first])
+            self._add(Place(family, depth, middle), added_share(between), self._beginning(first))
             self.wanted.questions.append(
                 f"{family}, {family_facts(family).depth(depth)}: is size {middle}, below {first.capacity}, enough?"
             )
+
+    def _beginning(self, first: Place) -> int:
+        """Return the replicates that a size below one that passed begins with: few, for it may be hopeless."""
+        return min(self.count[first], self._following(FIRST_DECISION) or self.spec.looks[-1])
 
     def _add(self, where: Place, share: float, replicates: int) -> None:
         if where not in self.shares:

@@ -10,7 +10,7 @@ import numpy as np
 from analyze.questions.candidates import Candidate, Cell, Limits, drop, evidence_on, tested_skewness, why_not_tested
 from analyze.questions.designs import Planned, held
 from analyze.stats.result import MIN_REPLICATES, IntArray
-from analyze.stats.sequential import Ladder, SequentialTest, Verdicts
+from analyze.stats.sequential import RESERVED, Ladder, SequentialTest, Verdicts
 from analyze.stats.spending import nominal_levels
 from store.designs import Place
 
@@ -41,14 +41,16 @@ def judge_by_design(
         verdicts = decided.verdicts
         level = repeated_level(planned, held(cell.accuracy), len(decided.cells))
         evidence = evidence_on(cell, scope, "qualifies" if verdicts.passed[row] else "not shown", level)
-        p = float(verdicts.p[row])
+        p, own, look = float(verdicts.p[row]), float(verdicts.level[row]), int(verdicts.look[row])
+        nominal = dict(zip(planned.spec.looks, nominal_levels(own, planned.spec.looks), strict=True)) if own else {}
         found.append(
             replace(
                 evidence,
                 drop=drop(cell, contenders),
                 p_value=1.0 if np.isnan(p) else p,
-                level=float(verdicts.level[row]),
-                look=int(verdicts.look[row]) or None,
+                level=own,
+                nominal_level=nominal.get(look, own),
+                look=look or None,
                 skewness=tested_skewness(cell, contenders, limits),
             )
         )
@@ -79,11 +81,18 @@ def decide(planned: Planned, cells: Sequence[Cell], *, seed: int) -> Decided:
     accuracy = np.array([cell.accuracy for cell in members])
     ladders = []
     for family, depth in planned.sweeps(sorted({cell.family for cell in cells})):
-        rows = sorted(
-            (row for row, cell in enumerate(members) if (cell.family, cell.depth) == (family, depth)),
-            key=lambda row: -members[row].capacity,
+        row_of = {place(cell): row for row, cell in enumerate(members) if (cell.family, cell.depth) == (family, depth)}
+        between = [where for where in shares if where in row_of and planned.between(where)]
+        others = sorted((where for where in row_of if where not in between), reverse=True)
+        ladders.append(
+            Ladder(
+                rows=tuple(row_of[where] for where in others),
+                shares=tuple(shares[where] for where in others),
+                between=tuple(row_of[where] for where in between),
+                between_shares=tuple(shares[where] for where in between),
+                reserved=0.0 if planned.spec.resolution is None else RESERVED,
+            )
         )
-        ladders.append(Ladder(tuple(rows), tuple(shares[place(members[row])] for row in rows)))
     floor = np.full(len(members), -np.inf if planned.spec.min_accuracy is None else planned.spec.min_accuracy)
     test = SequentialTest(
         margin=planned.spec.max_drop,

@@ -16,15 +16,29 @@ RESAMPLES = 19_999
 """Of bootstrap-t: early levels are small, and none below 1 in so many can be reached."""
 
 
+RESERVED = 0.5
+"""Part of the level of a row that passes which waits for sizes that are added between."""
+
+
 @dataclass(frozen=True)
 class Ladder:
-    """The architectures of one sweep as rows of a table, the largest first, each with its share of the sweep's level.
+    """The architectures of one sweep as rows of a table, each with its share of the sweep's level.
 
     Shares are fixed before a row has data, and sum to 1 at most.
+
+    Attributes:
+        rows: the sizes that it began with and those added above, the largest first.
+        shares: of these.
+        between: the sizes that were added between them, in the order in which they were.
+        between_shares: of these.
+        reserved: part of the level of a row that passes which `between` gets; the next of `rows` gets the rest.
     """
 
     rows: tuple[int, ...]
     shares: tuple[float, ...]
+    between: tuple[int, ...] = ()
+    between_shares: tuple[float, ...] = ()
+    reserved: float = 0.0
 
 
 @dataclass
@@ -34,6 +48,7 @@ class Verdicts:
     Attributes:
         passed: rows shown to be within the margin of every rival.
         level: the level that each row is tested at, with what was handed on to it; 0 where it is not tested.
+        taken: the part of it that a size added between took from what is reserved; NaN before it has data.
         p: the largest p value against a rival not yet beaten, at the last look; NaN where there was none.
         look: replicates of the last look at which the row was tested, 0 where it was not.
         beaten: `beaten[i, j]`: row i is shown to be within the margin of row j.
@@ -41,6 +56,7 @@ class Verdicts:
 
     passed: np.ndarray[tuple[int], np.dtype[np.bool_]]
     level: FloatArray
+    taken: FloatArray
     p: FloatArray
     look: IntArray
     beaten: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
@@ -52,9 +68,20 @@ class Verdicts:
             np.zeros(rows, dtype=np.bool_),
             np.zeros(rows),
             np.full(rows, np.nan),
+            np.full(rows, np.nan),
             np.zeros(rows, dtype=np.int64),
             np.zeros((rows, rows), dtype=np.bool_),
         )
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a step tests, as the arguments of `SequentialTest.step`."""
+
+    accuracy: FloatArray
+    held: IntArray
+    floor: FloatArray
+    rivals: IntArray
 
 
 @dataclass
@@ -64,7 +91,10 @@ class SequentialTest:
     A pair is tested at the largest planned look that both have the replicates of, once per look, each replicate paired
     with itself. An architecture passes once every pair with a rival was below its nominal level at some look:
     so whatever stops training, or chooses what is trained, can only take decisions away. Within a ladder, from the
-    largest size down, each has its share of the level, and one that passes hands its level on to the next.
+    largest size down, each has its share of the level, and one that passes hands its level on to the next, less what is
+    reserved for sizes that are added between. Such a size takes half of what is in reserve when it has its first
+    replicates, and gives back all its level once it passes. So no part of the level is ever used by two sizes at once,
+    and what was shown stays shown when others join.
 
     The p value of a pair is the largest of t, Hall's transformation and bootstrap-t, whose samples are drawn once for
     each number of replicates: the same data have the same p value whenever they are looked at.
@@ -94,34 +124,51 @@ class SequentialTest:
             verdicts: what is known so far; changed in place.
             accuracy: fractions, shape (rows, replicates); of row i the first `held[i]` columns are used.
             held: replicates 0 to n - 1 that each row has, shape (rows,).
-            ladders: the rows that contend, by sweep, the largest first; each sweep has the same part of `level`.
+            ladders: the rows that contend, by sweep; each sweep has the same part of `level`.
             floor: an accuracy that each row has to exceed too, shape (rows,); -inf where there is none.
             rivals: the rows that each is measured against; None: all that contend.
         """
         if rivals is None:
             rivals = np.array(sorted(row for ladder in ladders for row in ladder.rows), dtype=np.int64)
         verdicts.level[:] = 0.0
+        data = _Data(accuracy, held, floor, rivals)
         for ladder in ladders:
-            handed_on = 0.0
+            part = self.level / len(ladders)
+            reserve = handed_on = 0.0
             for row, share in zip(ladder.rows, ladder.shares, strict=True):
-                level = self.level * share / len(ladders) + handed_on
-                verdicts.level[row] = level
-                if not verdicts.passed[row]:
-                    self._test(verdicts, row, level, rivals, accuracy, held, float(floor[row]))
-                handed_on = level if verdicts.passed[row] else 0.0
+                level = part * share + handed_on
+                passed = self._passes(verdicts, row, level, data)
+                handed_on = (1 - ladder.reserved) * level * passed
+                reserve += ladder.reserved * level * passed
+            self._step_between(verdicts, ladder, part, reserve, data)
 
-    def _test(
-        self,
-        verdicts: Verdicts,
-        row: int,
-        level: float,
-        rivals: IntArray,
-        accuracy: FloatArray,
-        held: IntArray,
-        floor: float,
-    ) -> None:
+    def _step_between(self, verdicts: Verdicts, ladder: Ladder, part: float, reserve: float, data: _Data) -> None:
+        """Test the sizes that were added between; those with no data yet leave the reserve alone."""
+        for row, share in zip(ladder.between, ladder.between_shares, strict=True):
+            if not np.isnan(verdicts.taken[row]):
+                reserve += part * share if verdicts.passed[row] else -verdicts.taken[row]
+        for row, share in zip(ladder.between, ladder.between_shares, strict=True):
+            if not data.held[row]:
+                continue
+            if np.isnan(verdicts.taken[row]):
+                verdicts.taken[row] = reserve / 2
+                reserve /= 2
+            before = verdicts.passed[row]
+            level = part * share + verdicts.taken[row]
+            if self._passes(verdicts, row, level, data) and not before:
+                reserve += level
+
+    def _passes(self, verdicts: Verdicts, row: int, level: float, data: _Data) -> bool:
+        """Test a row at a level, unless it passed before; return whether it has passed."""
+        verdicts.level[row] = level
+        if not verdicts.passed[row]:
+            self._test(verdicts, row, level, data)
+        return bool(verdicts.passed[row])
+
+    def _test(self, verdicts: Verdicts, row: int, level: float, data: _Data) -> None:
+        accuracy, held, floor = data.accuracy, data.held, float(data.floor[row])
         nominal = dict(zip(self.looks, nominal_levels(level, self.looks), strict=True))
-        open_rivals = [int(other) for other in rivals if other != row and not verdicts.beaten[row, other]]
+        open_rivals = [int(other) for other in data.rivals if other != row and not verdicts.beaten[row, other]]
         own = self._look(int(held[row]))
         worst, whole = 0.0, own >= FIRST_DECISION or own == self.looks[-1]
         for look in sorted({self._look(int(min(held[row], held[other]))) for other in open_rivals}):

@@ -16,11 +16,11 @@ from analyze.questions.designs import Planned
 from analyze.questions.next import asked
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.search import Next, plan_next
-from store.designs import DesignSpec, LookSpec, Place, ladder, read_design, read_look
+from store.designs import Added, DesignSpec, LookSpec, Place, added_share, ladder, read_design, read_look
 from store.records import Records
 from store.results import Store
 from tests.analyze.levels import held
-from tests.planted_search import EDGE, SWEEPS, World, edged, normal, search, search_tally, skewed
+from tests.planted_search import EDGE, SWEEPS, World, edged, normal, search, search_tally, skewed, steep_tally
 from tests.planted_store import PlantedSweep, write
 
 
@@ -86,7 +86,7 @@ def test_a_hopeless_size_gets_no_more_replicates_for_its_own_sake(monkeypatch: p
         world.means = {Place("cnn", 1, 4): 0.9}
         assert search(world, seed=4).last.answers["cnn"] == Place("cnn", 1, EDGE)
         counts.append(world.count[Place("cnn", 1, 4)])
-    assert counts == [20, 30]  # The first as a rival only, until the others have beaten it.
+    assert counts == [10, 30]  # The first as a rival only, which the others beat at once.
 
 
 def test_where_nothing_is_stable_the_search_goes_up_and_says_so() -> None:
@@ -129,6 +129,37 @@ def test_answers_are_seldom_too_small(noise: object, correlation: float) -> None
     tally = search_tally(noise, correlation, range(3000, 3150))  # type: ignore[arg-type]
     held(tally.wrong, tally.stores, 0.05, 0.15)
     assert tally.smallest >= 0.8 * tally.stores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("noise", "correlation"), [(normal, 0.0), (normal, 0.8), (skewed, 0.0), (skewed, 0.8)])
+def test_answers_are_seldom_too_small_where_all_but_the_largest_are_at_the_margin(
+    noise: object, correlation: float
+) -> None:
+    seeds = range(3000, 3150)
+    tally = steep_tally(noise, correlation, seeds)  # type: ignore[arg-type]
+    for scope in ("dnn", "cnn", "all"):
+        held(tally[scope], len(seeds), 0.05, 0.15)
+
+
+def test_what_passed_stays_the_answer_while_sizes_join_below_it() -> None:
+    for seed in range(4):
+        world = edged(np.random.default_rng([11, seed]), normal, 0.8)
+        places = [Place(*sweep, size) for sweep, sizes in SWEEPS.items() for size in sizes]
+        for place in places:
+            world.train(place, 30)
+        looks = [LookSpec(held=dict.fromkeys(places, 30), asked={})]
+        before = looked(world, looks).answers["cnn"]
+        assert before is not None
+        for capacity in (12, 11, 9, 10, 6, 5):
+            where = Place("cnn", 1, capacity)
+            there = dict.fromkeys(world.count, 30)
+            looks.append(LookSpec(held=there, asked={}, added=(Added(where, added_share(len(looks) - 1)),)))
+            world.train(where, 30)
+            now = looked(world, looks).answers["cnn"]
+            assert now is not None, (seed, capacity)
+            assert now.capacity <= before.capacity, (seed, capacity)
+            before = now
 
 
 def test_recommend_tests_by_the_design_that_was_made_for_its_question(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_rival_without_replicates_keeps_a_row_from_passing() -> None:
 
 
 def test_stopping_or_skipping_looks_only_takes_decisions_away() -> None:
-    for seed in range(40):
+    for seed in range(16):
         accuracy = planted(np.random.default_rng([5, seed]), (0.0, 0.004, 0.006, 0.008), sd=0.006)
         every = decided(accuracy, LOOKS)
         for fewer in ((10, 20), (20,), (15, 30), (30,)):
@@ -89,3 +89,36 @@ def test_a_floor_has_to_be_exceeded_too() -> None:
         for n in LOOKS:
             test.step(verdicts, accuracy, np.full(4, n), LADDER, np.full(4, floor))
         assert verdicts.passed.tolist() == [passes] * 4, floor
+
+
+def test_sizes_that_join_use_no_level_twice() -> None:
+    """Wherever sizes join, no level falls that was used, and the levels of what did not pass never exceed the whole."""
+    for seed in range(8):
+        rng = np.random.default_rng([8, seed])
+        rows = 9
+        accuracy = planted(rng, tuple(rng.choice([0.0, 0.005, 0.01], rows)), sd=0.006)
+        ladder = Ladder((0, 1, 2, 3, 4), (0.375, 0.1, 0.1, 0.1, 0.075), (5, 6, 7, 8), (0.0625, 0.03, 0.02, 0.01), 0.5)
+        verdicts, held, used = Verdicts.none(rows), np.zeros(rows, dtype=np.int64), np.zeros(rows)
+        for look, n in enumerate((10, 15, 20, 30, 30, 30)):
+            held[:5] = n
+            held[5 : 5 + look] = n
+            passed = verdicts.passed.copy()
+            SequentialTest(margin=0.01).step(verdicts, accuracy, held, (ladder,), np.full(rows, -np.inf))
+            assert not (passed & ~verdicts.passed).any(), seed
+            assert (verdicts.level >= used - 1e-12).all(), seed
+            used = verdicts.level.copy()
+            assert used[~verdicts.passed].sum() <= 0.05 + 1e-12, seed
+
+
+def test_a_size_added_between_takes_half_of_the_reserve_and_gives_it_back() -> None:
+    accuracy = planted(np.random.default_rng(9), (0.0, 0.0, 0.03, 0.0, 0.03, 0.0))
+    ladder = Ladder((0, 1, 2), (0.5, 0.1, 0.1), (3, 4, 5), (0.1, 0.1, 0.1), 0.5)
+    verdicts = Verdicts.none(6)
+    for held in ((30, 30, 30, 0, 0, 0), (30, 30, 30, 30, 0, 0), (30,) * 6):
+        SequentialTest(margin=0.01).step(verdicts, accuracy, np.array(held), (ladder,), np.full(6, -np.inf))
+    assert verdicts.passed.tolist() == [True, True, False, True, False, True]
+    # Of 5%: the first and second hand half of 0.5 and of 0.1 + 0.25 down, and reserve as much: 0.425.
+    first = 0.2125 + 0.1
+    second = (0.2125 + first) / 2 + 0.1
+    third = (0.2125 + first) / 4 + 0.1
+    assert verdicts.level / 0.05 == pytest.approx([0.5, 0.35, 0.275, first, second, third])

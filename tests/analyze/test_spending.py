@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
-from analyze.stats.spending import FIRST_DECISION, LOOKS, nominal_levels, obrien_fleming, pocock
+from analyze.stats.spending import EARLY, FIRST_DECISION, LOOKS, little_early, nominal_levels, obrien_fleming, pocock
 
 EQUAL = (20, 40, 60, 80, 100)
 # One-sided 0.025 at five equally spaced looks, from R's gsDesign (sfLDOF and sfLDPocock), to three decimals.
@@ -22,7 +22,7 @@ def test_boundaries_are_the_published_ones(spending: object) -> None:
     assert all(value > published - 0.002 for value, published in zip(found, PUBLISHED[spending], strict=True))  # type: ignore[index]
 
 
-@pytest.mark.parametrize("spending", [obrien_fleming, pocock])
+@pytest.mark.parametrize("spending", [obrien_fleming, pocock, little_early])
 @pytest.mark.parametrize("level", [0.05, 0.004])
 def test_looking_again_errs_at_the_level(level: float, spending: object) -> None:
     walks = 400_000
@@ -53,7 +53,16 @@ def test_nothing_is_decided_before_the_first_decision() -> None:
 
 def test_levels_grow_with_the_level() -> None:
     small, large = (np.array(nominal_levels(level)) for level in (0.01, 0.02))
-    assert np.all(small[1:] < large[1:])
+    assert np.all(small[1:] <= large[1:])
+    assert small[-1] < large[-1]
+
+
+def test_every_level_spends_enough_early_for_tests_that_resample() -> None:
+    for level in (0.05, 0.0125, 0.002):
+        first, second = nominal_levels(level)[1:3]
+        assert first > 1 / 20_000, level  # The smallest p value of 19,999 samples.
+        assert second > 1 / 20_000, level
+        assert first <= max(obrien_fleming(level, 1 / 3), EARLY / 3), level
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, float("nan")])
