@@ -104,6 +104,17 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return write(tmp_path_factory.mktemp("edge") / "results.duckdb", *STORES[request.param])
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in ("empty", "two replicates", "all diverged") else pytest.mark.slow)
+        for name in STORES
+    ],
+)
+def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("edge") / "results.duckdb", *STORES[request.param])
+
+
 def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
     for analysis in ANALYSES:
         results = analysis(store)
@@ -119,10 +130,10 @@ def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_print_every_row_and_no_broken_number(store: Path, command: list[str]) -> None:
-    table = CliRunner().invoke(analyze, [*command, "--store", str(store)], catch_exceptions=False)
+def test_commands_print_every_row_and_no_broken_number(printed: Path, command: list[str]) -> None:
+    table = CliRunner().invoke(analyze, [*command, "--store", str(printed)], catch_exceptions=False)
     assert table.exit_code == 0
-    rows = CliRunner().invoke(analyze, [*command, "--store", str(store), "--format", "json"], catch_exceptions=False)
+    rows = CliRunner().invoke(analyze, [*command, "--store", str(printed), "--format", "json"], catch_exceptions=False)
     found = json.loads(rows.stdout)
     lines = body(table.stdout)
     assert not {"nan", "inf", "-inf", "None", "null"} & {word.strip("[](),;") for word in table.stdout.split()}

@@ -56,7 +56,7 @@ def _serious(page: Chrome) -> list[str]:
     return [line for line in said["found"] if line.startswith(("serious", "critical"))]
 
 
-TABS = (("digits", "dnn"), ("digits", "cnn"), ("mnist", "dnn"), ("mnist", "vit"))
+TABS = (("digits", "dnn"), ("mnist", "vit"))
 
 
 @pytest.mark.parametrize(("theme", "tabs"), [("light", TABS), ("dark", TABS[-1:])])

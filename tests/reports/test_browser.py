@@ -281,7 +281,7 @@ def test_theme_follows_the_system_until_it_is_chosen(page: Chrome) -> None:
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.parametrize("width", [390, 1024, 1920])
+@pytest.mark.parametrize("width", [390, pytest.param(1024, marks=pytest.mark.slow), 1920])
 def test_nothing_sticks_out_at_any_width(page: Chrome, width: int) -> None:
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

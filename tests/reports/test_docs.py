@@ -118,8 +118,12 @@ def test_command_lines_run(line: str, folder: Path, monkeypatch: pytest.MonkeyPa
                 assert value in words, f"{value} is not in what {line} prints"
 
 
+TRAININGS = list(dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate")))
+SEARCHES = [line for line in TRAININGS if line.startswith("generate search")]
+
+
 @pytest.mark.parametrize(
-    "line", dict.fromkeys(line for page in PAGES for line in lines(page) if line.startswith("generate"))
+    "line", [pytest.param(line, marks=pytest.mark.slow if line in SEARCHES[1:] else ()) for line in TRAININGS]
 )
 def test_training_runs_reduced(line: str, folder: Path, tmp_path: Path) -> None:
     options = SEARCHED if line.startswith("generate search") else REDUCED

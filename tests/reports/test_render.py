@@ -344,7 +344,7 @@ def _figure(store: Store, out: Path, name: str, *options: str) -> Result:
     return invoke("figure", name, "--format", kind, "--out", str(out), *where, *options)
 
 
-@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "html"])
+@pytest.mark.parametrize("kind", ["svg", "png", pytest.param("pdf", marks=pytest.mark.slow), "html"])
 def test_figure_formats(store: Store, tmp_path: Path, kind: str) -> None:
     out = tmp_path / f"figure.{kind}"
     result = _figure(store, out, "convergence", "--replicates")

@@ -69,6 +69,12 @@ IMPOSSIBLE: list[tuple[str, str, list[Any], str]] = [
     ("post_training", "seconds", [-1.0], "0 to 1e10"),
 ]  # fmt: skip
 CASES = [(table, column, value, allowed) for table, column, values, allowed in IMPOSSIBLE for value in values]
+# Columns with the same rule are told from one another by one value each; the schema tries all of them.
+IMPORTED = [
+    (table, column, value, allowed)
+    for table, column, values, allowed in IMPOSSIBLE
+    for value in (values[:1] if column in METRICS and (table, column) != ("runs", "test_accuracy") else values)
+]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +118,7 @@ def test_every_column_with_a_domain_is_tried() -> None:
     assert tried == {(table, rule.column) for table in domains.RULES for rule in domains.rules(table)}
 
 
-@pytest.mark.parametrize(("table", "column", "value", "allowed"), CASES)
+@pytest.mark.parametrize(("table", "column", "value", "allowed"), IMPORTED)
 def test_an_import_of_the_impossible_is_refused_by_table_column_and_row(
     table: str, column: str, value: object, allowed: str, exported: Path, target: Store, tmp_path: Path
 ) -> None:
