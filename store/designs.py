@@ -17,6 +17,8 @@ from store.records import Design, Look
 
 LADDER_SHARE = 0.75
 """Part of a sweep's level for the sizes that are there from the beginning."""
+LARGEST_SHARE = 0.75
+"""Part of a ladder's share for its largest size, which is tested first and hands it on."""
 ADDED_SHARE = 0.125
 """Part of it for the sizes added above them, and the same for those added between."""
 
@@ -154,12 +156,12 @@ class LookSpec:
 
 
 def ladder(family: str, depth: int, capacities: Sequence[int], share: float = LADDER_SHARE) -> Ladder:
-    """Return a ladder with its shares of the level: half of `share` for the largest size, the rest for the others."""
+    """Return a ladder with its shares of the level: three quarters of `share` for the largest size."""
     sizes = tuple(sorted(set(capacities)))
     if len(sizes) == 1:
         return Ladder(family, depth, sizes, (share,))
-    others = share / 2 / (len(sizes) - 1)
-    return Ladder(family, depth, sizes, (*[others] * (len(sizes) - 1), share / 2))
+    others = share * (1 - LARGEST_SHARE) / (len(sizes) - 1)
+    return Ladder(family, depth, sizes, (*[others] * (len(sizes) - 1), share * LARGEST_SHARE))
 
 
 def added_share(earlier: int) -> float:

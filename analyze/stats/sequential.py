@@ -16,7 +16,7 @@ RESAMPLES = 19_999
 """Of bootstrap-t: early levels are small, and none below 1 in so many can be reached."""
 
 
-RESERVED = 0.5
+RESERVED = 0.3
 """Part of the level of a row that passes which waits for sizes that are added between."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from analyze import quantization, recommend, shapes
 from analyze.questions.next import next_look
 from analyze.stats.spending import FIRST_DECISION, LOOKS, look_shares, p_over_looks
-from store.designs import DesignSpec, LookSpec, Place, ladder, read_design, read_look
+from store.designs import DesignSpec, Ladder, LookSpec, Place, read_design, read_look
 from store.records import Precision, Records
 from store.results import Store
 from tests.analyze.levels import held
@@ -72,8 +72,12 @@ def test_designs_of_sweeps_come_back_as_they_were_stored_and_ids_of_searches_sta
     assert read_look({"design_id": stored.design_id, "number": 3, "spec": stored.spec}) == look
     plain = LookSpec(held={}, asked={Place("dnn", 1, 2): 5}).record("d", 0, WHEN)
     assert plain.spec == '{"added":[],"asked":[["dnn",1,2,5]],"held":[],"question":""}'
+    shares = (0.09375, 0.09375, 0.09375, 0.09375, 0.375)
     searched = DesignSpec(
-        fingerprint="planted", protocols={"dnn": "p"}, ladders=(ladder("dnn", 1, (1, 2, 3, 5, 10)),), looks=LOOKS
+        fingerprint="planted",
+        protocols={"dnn": "p"},
+        ladders=(Ladder("dnn", 1, (1, 2, 3, 5, 10), shares),),
+        looks=LOOKS,
     )
     assert searched.design_id == "37278ddf7ad7d171"
     assert len({searched.design_id, design.design_id, replace(design, goal="claims").design_id}) == 3
