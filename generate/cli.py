@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from generate.cuts import FINETUNE_SPARSITIES, METHODS
 from generate.families import FAMILIES
 from generate.families.settings import check_settings
 from generate.options import (
@@ -31,6 +32,8 @@ LEAST_SIZES = 5
 """Sizes below which no stability boundary is looked for."""
 AUTO_OPTIONS = {"goal": "--for", "max_drop": "--max-drop", "budget": "--budget", "looks": "--looks"}
 """What goes with `--repeats auto` only."""
+CUT_OPTIONS = ("prune_by", "finetune", "finetune_sparsities", "finetune_by")
+"""What is done to fp32 networks beside pruning by magnitude."""
 PHASES = ("all", "shapes", "convergence", "quantization")
 
 
@@ -84,11 +87,12 @@ def shapes(**options: Any) -> None:
 @auto_options
 @worker_options
 def convergence(**options: Any) -> None:
-    """Phase 2: DNNs of equal widths, the CNN and the ViT.
+    """Phase 2: DNNs of equal widths, the CNN and the ViT, each pruned after its training.
 
     \b
     Example:
       generate convergence --dataset mnist --capacities 2,5,10,50 --repeats 5
+      generate convergence --finetune 5 --finetune-by magnitude,random
       generate convergence --dataset mnist --repeats auto --budget 2h
     """
     _sweep("convergence", options)
@@ -165,9 +169,9 @@ def search(**options: Any) -> None:
     if own["max_bytes"] is not None:
         own["max_bytes"] = int(own["max_bytes"])
     workers = options.pop("workers")
-    for name in ("repeats", "sparsities", "integer_checks"):
+    for name in ("repeats", "sparsities", *CUT_OPTIONS, "integer_checks"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            option = {"integer_checks": "--integer-check"}.get(name, f"--{name}")
+            option = {"integer_checks": "--integer-check"}.get(name, _option(name))
             raise click.UsageError(f"{option} goes with sweeps; a search decides it by itself", context)
     request = _request("convergence", options)
     from generate.search import SearchRequest
@@ -247,13 +251,32 @@ def _request(phase: str, options: dict[str, Any]) -> Request:
         check_settings(options["settings"], families)
     except MinarchError as error:
         raise click.BadParameter(str(error), context, param_hint="--set") from None
-    options["sparsities"] = options["sparsities"] or SPARSITIES
+    _settle_cuts(phase, options)
     named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these only
     try:
         datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
     except MinarchError as error:
         raise click.BadParameter(str(error), context, param_hint="--dataset") from None
     return Request(phase=named, datasets=datasets, families=families, **options)
+
+
+def _settle_cuts(phase: str, options: dict[str, Any]) -> None:
+    """Replace what was not given of the options on pruning, and refuse what says nothing."""
+    context = click.get_current_context()
+    given = [name for name in CUT_OPTIONS if options[name] is not None]
+    if phase == "quantization" and given:
+        raise click.UsageError(f"{_option(given[0])} goes with phases that train in fp32", context)
+    if options["finetune"] is None and given not in ([], ["prune_by"]):
+        raise click.UsageError(f"{_option(given[-1])} goes with --finetune EPOCHS", context)
+    by = options["prune_by"] or ()
+    options["prune_by"] = tuple(method for method in METHODS if method in {*by, METHODS[0]})
+    options["sparsities"] = options["sparsities"] or SPARSITIES
+    options["finetune_sparsities"] = options["finetune_sparsities"] or FINETUNE_SPARSITIES
+    options["finetune_by"] = options["finetune_by"] or METHODS[:1]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def main() -> NoReturn:

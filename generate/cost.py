@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 from generate.architectures import Architecture, ImageShape
+from generate.cuts import Cuts, units_left
 from generate.families import family_named
 from generate.families.counts import parameter_count, training_flops
 from generate.protocol import FamilyProtocol
@@ -38,20 +40,40 @@ def sweep_seconds(computing: float, *, units: int, kinds: int, workers: int, sta
     return beside + (computing + STORING_SECONDS * units) / busy
 
 
-def pruning_seconds(
-    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, test_images: int, sparsities: int
+def cutting_seconds(
+    architecture: Architecture,
+    image: ImageShape,
+    protocol: FamilyProtocol,
+    train_images: int,
+    test_images: int,
+    cuts: Cuts,
 ) -> float:
-    """Return the nominal seconds to evaluate a model pruned to so many sparsities, on one core."""
-    arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
-    steps = test_images / protocol.training.batch_size
-    return sparsities * (EVALUATION_SHARE * arithmetic * test_images + STEP_SECONDS * steps)
+    """Return the nominal seconds to prune a model as `cuts` says and to train it on, on one core."""
+    removable = family_named(protocol.family).without_units is not None
+    seconds = 0.0
+    for method, sparsity in product(cuts.methods, cuts.sparsities):
+        if method != "units":
+            seconds += _evaluation_seconds(architecture, image, protocol, test_images)
+        elif removable:
+            seconds += _evaluation_seconds(_smaller(architecture, sparsity), image, protocol, test_images)
+    if cuts.finetuning is None:
+        return seconds
+    held_out = round(train_images * protocol.training.validation_fraction)
+    for method, sparsity in product(cuts.finetuning.methods, cuts.finetuning.sparsities):
+        if method != "units" or removable:
+            trained = _smaller(architecture, sparsity) if method == "units" else architecture
+            per_epoch = _epoch_seconds(trained, image, protocol, train_images - held_out, held_out)
+            seconds += cuts.finetuning.epochs * per_epoch
+            seconds += _evaluation_seconds(trained, image, protocol, test_images)
+    return seconds
 
 
 def post_training_seconds(
     architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, test_images: int
 ) -> float:
     """Return the nominal seconds to quantize a trained model and to evaluate it in each number of bits, on one core."""
-    return QUANTIZATION_COST * pruning_seconds(architecture, image, protocol, test_images, len(WEIGHT_BITS))
+    evaluations = len(WEIGHT_BITS) * _evaluation_seconds(architecture, image, protocol, test_images)
+    return QUANTIZATION_COST * evaluations
 
 
 def model_seconds(
@@ -62,11 +84,31 @@ def model_seconds(
     held_out = round(train_images * training.validation_fraction)
     trained = train_images - held_out
     evaluated = held_out + test_images + 2 * trained / training.epochs
-    steps = math.ceil(trained / training.batch_size)
+    return training.epochs * _epoch_seconds(architecture, image, protocol, trained, evaluated)
+
+
+def _smaller(architecture: Architecture, share: float) -> Architecture:
+    sizes = tuple(units_left(width, share) for width in architecture.hidden_sizes)
+    return Architecture(architecture.family, sizes)
+
+
+def _evaluation_seconds(
+    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, images: float
+) -> float:
+    """Return the nominal seconds to evaluate a model on images."""
     arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
-    per_epoch = (
-        arithmetic * (trained + EVALUATION_SHARE * evaluated)
-        + STEP_SECONDS * (steps + evaluated / training.batch_size)
+    return EVALUATION_SHARE * arithmetic * images + STEP_SECONDS * images / protocol.training.batch_size
+
+
+def _epoch_seconds(
+    architecture: Architecture, image: ImageShape, protocol: FamilyProtocol, trained: int, evaluated: float
+) -> float:
+    """Return the nominal seconds to train a model on images for an epoch, and to evaluate it on others."""
+    steps = math.ceil(trained / protocol.training.batch_size)
+    arithmetic = training_flops(architecture, image, protocol) / family_named(protocol.family).flops_per_second
+    return (
+        arithmetic * trained
+        + STEP_SECONDS * steps
         + ADAM_SECONDS * steps * parameter_count(architecture, image, protocol)
+        + _evaluation_seconds(architecture, image, protocol, evaluated)
     )
-    return training.epochs * per_epoch

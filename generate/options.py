@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import click
 
+from generate.cuts import METHODS
 from generate.families import FAMILIES
 from generate.protocol import PRECISIONS
 from store.options import PlainPath, store_option
-from store.precisions import QUANTIZED, Precision
+from store.precisions import QUANTIZED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,21 +65,42 @@ class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in new
         return tuple(sorted(numbers | {0.0}))
 
 
-class PrecisionList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """Precisions of quantization-aware training, separated by commas; repeats are dropped, the order is that of all."""
+class ShareList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Shares above 0 and below 1, separated by commas; they are sorted."""
 
-    name = "P,P,..."
+    name = "S,S,..."
 
     def convert(
-        self, value: str | tuple[Precision, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Precision, ...]:
-        """Return the precisions, or fail with what is allowed."""
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the shares, or fail with what is allowed."""
         if isinstance(value, tuple):
             return value
-        given = value.split(",")
-        if not set(given) <= set(QUANTIZED):
-            self.fail(f"{value!r} is not a list of {', '.join(QUANTIZED)}, separated by commas", param, ctx)
-        return tuple(precision for precision in QUANTIZED if precision in given)
+        try:
+            numbers = {float(part) for part in value.split(",")}
+        except ValueError:
+            numbers = {-1.0}
+        if not all(0 < number < 1 for number in numbers):
+            self.fail(f"{value!r} is not a list of numbers above 0 and below 1, separated by commas", param, ctx)
+        return tuple(sorted(numbers))
+
+
+class WordList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Some of a few words, separated by commas; repeats are dropped, the order is that of the known ones."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the words, or fail with the known ones."""
+        if isinstance(value, tuple):
+            return value
+        words = value.split(",")
+        if not set(words) <= set(self.known):
+            self.fail(f"{value!r} is not a list of {', '.join(self.known)}, separated by commas", param, ctx)
+        return tuple(word for word in self.known if word in words)
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -249,8 +271,31 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--sparsities",
                 type=FractionList(),
-                help="Shares of the weights to prune from each network trained now; stored ones keep theirs."
+                help="Shares to prune from each network of phase 2 trained now; stored ones keep theirs."
                 " Default: 0,0.05,...,1.",
+            ),
+            click.option(
+                "--prune-by",
+                type=WordList("METHOD,...", METHODS),
+                help="How fp32 networks are pruned at these shares: magnitude (always), random (any weights), layerwise"
+                " (magnitude within each layer), units (whole hidden units or channels). Default: magnitude.",
+            ),
+            click.option(
+                "--finetune",
+                type=click.IntRange(1, 10_000),
+                metavar="EPOCHS",
+                help="Also train each fp32 network of phase 2 on for so many epochs once it is pruned. Default: no.",
+            ),
+            click.option(
+                "--finetune-sparsities",
+                type=ShareList(),
+                help="With --finetune: shares to prune before. Default: 0.5,0.7,0.9.",
+            ),
+            click.option(
+                "--finetune-by",
+                type=WordList("METHOD,...", METHODS),
+                help="With --finetune: how to prune before; each method and share costs EPOCHS of training. Default:"
+                " magnitude.",
             ),
             click.option(
                 "--integer-check",
@@ -309,7 +354,7 @@ def precision_option(command: Command) -> Command:
     return click.option(
         "--precision",
         "precisions",
-        type=PrecisionList(),
+        type=WordList("P,P,...", QUANTIZED),
         default=PRECISIONS,
         show_default="int8",
         help=f"Bits of quantization-aware training, of {', '.join(QUANTIZED)}: int4 has 4 bits for weights and"

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from generate.architectures import Architecture, Cell, ImageShape
-from generate.cost import QUANTIZATION_COST, model_seconds, post_training_seconds, pruning_seconds
+from generate.cost import QUANTIZATION_COST, cutting_seconds, model_seconds, post_training_seconds
+from generate.cuts import FINETUNE_SPARSITIES, Cuts, Finetuning
 from generate.datasets import Dataset, default_epochs
 from generate.families import FAMILIES, Design, family_named, protocol_for
 from generate.families.counts import parameter_count
 from generate.families.settings import with_settings
 from generate.protocol import PRECISIONS, SPARSITIES, Compute, FamilyProtocol, Seeding, Training, digest, protocol_id
 from store.precisions import WEIGHT_BITS
-from store.records import Precision
+from store.records import Precision, PruningMethod
 
 if TYPE_CHECKING:
     from generate.engine.choose import EngineChoice
@@ -49,6 +50,10 @@ class Request:
     repeats: int | None = None
     patience: int | None = None
     sparsities: tuple[float, ...] = SPARSITIES
+    prune_by: tuple[PruningMethod, ...] = ("magnitude",)
+    finetune: int | None = None
+    finetune_sparsities: tuple[float, ...] = FINETUNE_SPARSITIES
+    finetune_by: tuple[PruningMethod, ...] = ("magnitude",)
     integer_checks: int = 1
     precisions: tuple[Precision, ...] = PRECISIONS
     seed: int = 0
@@ -57,6 +62,14 @@ class Request:
     engine: EngineChoice = "auto"
     device: str = "cpu"
     data_dir: Path | None = None
+
+    @property
+    def cuts(self) -> Cuts:
+        """How the networks of phase 2 are pruned."""
+        finetuning = None
+        if self.finetune is not None:
+            finetuning = Finetuning(epochs=self.finetune, sparsities=self.finetune_sparsities, methods=self.finetune_by)
+        return Cuts(sparsities=self.sparsities, methods=self.prune_by, finetuning=finetuning)
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,8 @@ class DatasetRef:
 class Unit:
     """Models of one family trained in lockstep by one worker: the smallest thing that is done or not done.
 
-    After training in fp32 the models of phase 2 are pruned at every one of `sparsities`, and quantized; after training
-    in int8, with `integer_check`, they are converted to integers and tested again. `seconds` is the nominal cost of
+    After training the models of phase 2 are pruned as `cuts` says, and those in fp32 quantized; after training in int8,
+    with `integer_check`, they are converted to integers and tested again. `seconds` is the nominal cost of
     `generate.cost`.
     """
 
@@ -83,7 +96,7 @@ class Unit:
     replicate: int
     precision: Precision
     cells: tuple[Cell, ...]
-    sparsities: tuple[float, ...]
+    cuts: Cuts
     integer_check: bool
     engine: EngineChoice
     device: str
@@ -132,9 +145,7 @@ class Plan:
     def disk_bytes(self) -> int:
         """Bytes that the missing runs will add to a store, roughly."""
         beside = len(WEIGHT_BITS)
-        rows = sum(
-            len(unit.cells) * (unit.protocol.training.epochs + len(unit.sparsities) + beside) for unit in self.units
-        )
+        rows = sum(len(unit.cells) * (unit.protocol.training.epochs + unit.cuts.rows + beside) for unit in self.units)
         return ROW_BYTES * rows
 
 
@@ -225,14 +236,15 @@ def make_plan(request: Request, datasets: Sequence[tuple[str, Dataset]], stored:
                 ]
                 models += len(found)
                 done += len(found) - len(missing)
-                for pack, seconds in _packs(missing, dataset, protocol, precision, len(request.sparsities)):
+                cuts = request.cuts.of(precision)
+                for pack, seconds in _packs(missing, dataset, protocol, precision, cuts):
                     unit = Unit(
                         dataset=DatasetRef(source, request.data_dir, dataset.fingerprint, dataset.name),
                         protocol=protocol,
                         replicate=replicate,
                         precision=precision,
                         cells=pack,
-                        sparsities=request.sparsities,
+                        cuts=cuts,
                         integer_check=precision == "int8" and replicate < request.integer_checks,
                         engine=request.engine,
                         device=request.device,
@@ -251,7 +263,7 @@ def _labels_asked_for(request: Request, cells: Sequence[Cell]) -> int:
 
 
 def _packs(
-    cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision, sparsities: int
+    cells: Sequence[Cell], dataset: Dataset, protocol: FamilyProtocol, precision: Precision, cuts: Cuts
 ) -> Iterator[tuple[tuple[Cell, ...], float]]:
     image: ImageShape = dataset.image
     counts = (len(dataset.train.images), len(dataset.test.images))
@@ -259,10 +271,11 @@ def _packs(
     seconds, parameters = 0.0, 0
     for cell in sorted(cells, key=lambda c: parameter_count(c.architecture, image, protocol)):
         cost = model_seconds(cell.architecture, image, protocol, *counts)
+        if cell.architecture.in_phase_2:
+            cost += cutting_seconds(cell.architecture, image, protocol, *counts, cuts)
         if precision != "fp32":
             cost *= QUANTIZATION_COST
         elif cell.architecture.in_phase_2:
-            cost += pruning_seconds(cell.architecture, image, protocol, counts[1], sparsities)
             cost += post_training_seconds(cell.architecture, image, protocol, counts[1])
         size = parameter_count(cell.architecture, image, protocol)
         if pack and (seconds + cost > UNIT_SECONDS or parameters + size > UNIT_PARAMETERS):

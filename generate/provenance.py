@@ -15,6 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from generate.cuts import FINETUNE_SPARSITIES, METHODS
 from generate.datasets import DATASETS, Dataset
 from generate.families.settings import by_family
 from generate.plan import Request
@@ -72,8 +73,15 @@ def request_spec(request: Request, datasets: Sequence[tuple[str, Dataset]]) -> d
     ]
     spec["data_dir"] = None if request.data_dir is None else _absolute(request.data_dir)
     spec["settings"] = by_family(request.settings, request.families)
-    spec["sparsities"] = None if request.sparsities == SPARSITIES else request.sparsities
-    spec["precisions"] = None if request.precisions == PRECISIONS else request.precisions
+    # What is left of these is what was given: the defaults of this version may change.
+    unless = {
+        "sparsities": SPARSITIES,
+        "precisions": PRECISIONS,
+        "prune_by": METHODS[:1],
+        "finetune_sparsities": FINETUNE_SPARSITIES,
+        "finetune_by": METHODS[:1],
+    }
+    spec |= {name: None for name, default in unless.items() if spec[name] == default}
     return spec
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
+from generate.cutting import Cutting
 from generate.datasets import Dataset, load_dataset
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
 from generate.engine.plain.integer import Values, available, integer_accuracy
 from generate.engine.post_training import CALIBRATION_IMAGES, evaluate_quantized
-from generate.engine.pruning import evaluate_pruned
 from generate.engine.training import Trained, split_data, train
 from generate.families import family_named
 from generate.families.counts import depth_of, parameter_count, training_flops
@@ -25,7 +25,7 @@ from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
 from store.precisions import ACTIVATION_BITS, WEIGHT_BITS, Bits, bits_of
-from store.records import Epoch, IntegerCheck, Label, PostTraining, Pruned, Records, Run
+from store.records import Epoch, IntegerCheck, Label, PostTraining, Records, Run
 
 
 @functools.lru_cache(maxsize=2)
@@ -34,7 +34,7 @@ def _dataset(source: str, data_dir: Path | None) -> Dataset:
 
 
 def run_unit(unit: Unit, invocation_id: str) -> Records:
-    """Train the unit's models, prune and quantize those of phase 2, and return all their rows.
+    """Train the unit's models, prune and quantize those of phase 2, train some on, and return all their rows.
 
     Raises:
         MinarchError: the data is not what the driver saw.
@@ -68,33 +68,10 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
     trained = train(pack, split, dataset=dataset.seed_key, replicate=unit.replicate)
     seconds = time.perf_counter() - began
     records = _records(unit, invocation_id, dataset, pack, trained, seconds)
+    records = replace(records, pruning=Cutting(unit, pack, split, dataset.seed_key).rows())
     if bits is None:
-        post_training = _post_training(unit, dataset, pack)
-        return replace(records, pruning=_pruning(unit, dataset, pack), post_training=post_training)
+        return replace(records, post_training=_post_training(unit, dataset, pack))
     return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
-
-
-def _pruning(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[Pruned, ...]:
-    chosen = [model for model, cell in enumerate(unit.cells) if cell.architecture.in_phase_2]
-    if not chosen or not unit.sparsities:
-        return ()
-    architectures = [pack.architectures[model] for model in chosen]
-    some = build_pack(architectures, pack.image, unit.protocol, engine=unit.engine, device=unit.device)
-    for position, model in enumerate(chosen):
-        some.load(position, pack.tensors(model))
-    some.refresh()
-    result = evaluate_pruned(some, dataset.test_images, dataset.test_labels, unit.sparsities)
-    return tuple(
-        Pruned(
-            run_id=unit.run_id(architecture),
-            sparsity=sparsity,
-            test_accuracy=float(result.accuracy[row, model]),
-            test_loss=float(result.loss[row, model]),
-            nonzero=int(result.nonzero[row, model]),
-        )
-        for model, architecture in enumerate(architectures)
-        for row, sparsity in enumerate(result.sparsities)
-    )
 
 
 def _post_training(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[PostTraining, ...]:

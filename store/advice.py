@@ -41,6 +41,8 @@ FROM runs GROUP BY ALL ORDER BY runs DESC, dataset, dataset_fingerprint, family,
 """
 _ASKED = "SELECT request, argv FROM invocations ORDER BY started_at DESC, invocation_id"
 
+CUTS = ("prune-by", "finetune", "finetune-sparsities", "finetune-by")
+"""Options on the pruning of fp32 networks."""
 OPTIONS = {"goal": "for"}
 """Options of `generate` that are called otherwise in a request."""
 
@@ -196,7 +198,11 @@ class Advice:
             "repeats": str(max((row.repeats for row in rows), default=request.get("repeats") or facts.replicates)),
             "epochs": _unless(training.get("epochs"), DIGITS_EPOCHS if digits else EPOCHS),
             "patience": _unless(training.get("patience"), None),
-            "sparsities": _unless(request.get("sparsities"), None) if phase in ("all", "convergence") else None,
+            "sparsities": _unless(request.get("sparsities"), None) if phase != "shapes" else None,
+            **{
+                name: _unless(request.get(name.replace("-", "_")), None) if phase in ("all", "convergence") else None
+                for name in CUTS
+            },
             "precision": _precisions(family, rows, requests) if phase in ("all", "quantization") else None,
             "integer-check": _unless(request.get("integer_checks"), 1) if phase in ("all", "quantization") else None,
             "seed": _unless(training.get("seed"), 0),

@@ -141,7 +141,7 @@ def test_it_is_trained_and_stored(swept: Store) -> None:
     )
     assert counts.rows() == [("fp32", 30, "torch", 1, 140), ("int8", 30, "torch", 1, 140)]
     pruned = swept.query("SELECT count(*) FROM pruning JOIN runs USING (run_id) WHERE family = 'toy'")
-    assert pruned.item() == 30 * 21
+    assert pruned.item() == 2 * 30 * 21, "in fp32 and in 8 bits"
     quantized = swept.query("SELECT count(*) FROM post_training JOIN runs USING (run_id) WHERE family = 'toy'")
     assert quantized.item() == 30 * len(WEIGHT_BITS)
     spec = swept.query("SELECT spec FROM protocols WHERE spec LIKE '%toy%'").item()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,15 @@ class Pack(ABC):
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return the metrics of every model on images (any number of them), changing nothing."""
 
+    @abstractmethod
+    def hold(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set weights to zero and keep them there, whatever steps are taken.
+
+        `masks` has per model bool tensors, named and shaped as some of `tensors`; False holds a weight. The others
+        train as if they alone had gradients: what is held is zero again before anything reads it, and Adam treats each
+        weight by itself.
+        """
+
     def state(self, model: int) -> dict[str, Tensor]:
         """Return all that training changes in one model but Adam's moments: `tensors` and quantizers, writable."""
         observed = {f"{name} quantizer": row for name, row in self.quantizers(model).items()}
@@ -92,6 +101,14 @@ class Pack(ABC):
         for name, tensor in self.state(model).items():
             if name in values:
                 tensor.copy_(values[name])
+
+
+def write_masks(masks: Sequence[Mapping[str, Tensor]], views: Callable[[int], dict[str, Tensor]]) -> None:
+    """Write every model's masks, as `Pack.hold` takes them, into what `views` returns of it."""
+    for model, own in enumerate(masks):
+        for name, view in views(model).items():
+            if name in own:
+                view.copy_(own[name])
 
 
 def normalise(images: Tensor, training: Training) -> Tensor:

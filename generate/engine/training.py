@@ -139,9 +139,9 @@ def train(
     validation = (split.images[split.validation], split.labels[split.validation])
     for epoch in range(1, training.epochs + 1):
         shuffled = split.training[torch.from_numpy(order.permutation(len(split.training)))]
-        _append(curves.train_loss, curves.train_accuracy, _train_epoch(pack, split, shuffled))
-        _append(curves.validation_loss, curves.validation_accuracy, _evaluate(pack, *validation))
-        _append(curves.test_loss, curves.test_accuracy, _evaluate(pack, split.test_images, split.test_labels))
+        _append(curves.train_loss, curves.train_accuracy, train_epoch(pack, split, shuffled))
+        _append(curves.validation_loss, curves.validation_accuracy, evaluate(pack, *validation))
+        _append(curves.test_loss, curves.test_accuracy, evaluate(pack, split.test_images, split.test_labels))
         improved = running & (curves.validation_accuracy[-1] > best_accuracy)
         best_accuracy[improved] = curves.validation_accuracy[-1][improved]
         best_epoch[improved] = epoch
@@ -186,7 +186,8 @@ class Checkpoint:
         self._pack.refresh()
 
 
-def _train_epoch(pack: Pack, split: Split, shuffled: Tensor) -> tuple[Floats, Floats]:
+def train_epoch(pack: Pack, split: Split, shuffled: Tensor) -> tuple[Floats, Floats]:
+    """Take a step per minibatch of the training images `shuffled` and return each model's running loss and accuracy."""
     loss, correct = np.zeros(len(pack.architectures)), np.zeros(len(pack.architectures))
     for rows in torch.split(shuffled, pack.training.batch_size):
         tally = pack.step(split.images[rows], split.labels[rows])
@@ -195,7 +196,8 @@ def _train_epoch(pack: Pack, split: Split, shuffled: Tensor) -> tuple[Floats, Fl
     return loss / len(shuffled), correct / len(shuffled)
 
 
-def _evaluate(pack: Pack, images: Tensor, labels: Tensor) -> tuple[Floats, Floats]:
+def evaluate(pack: Pack, images: Tensor, labels: Tensor) -> tuple[Floats, Floats]:
+    """Return each model's mean loss and accuracy on images, float64 [models]."""
     tally = pack.evaluate(images, labels)
     return tally.loss.numpy() / len(labels), tally.correct.numpy() / len(labels)
 

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from generate.architectures import Architecture, ImageShape
+from generate.cuts import Cuts
 from generate.datasets import Dataset
 from generate.engine.choose import build_pack, kernel_obstacle
 from generate.engine.plain.modules import build_module
@@ -161,7 +162,7 @@ OWN: dict[str, list[dict[str, Any]]] = {
 
 def trained(request: Request, digits: Dataset) -> Records:
     (unit,) = make_plan(request, [("digits", digits)], frozenset()).units
-    return run_unit(dataclasses.replace(unit, sparsities=(0.0, 0.5)), "invocation")
+    return run_unit(dataclasses.replace(unit, cuts=Cuts(sparsities=(0.0, 0.5))), "invocation")
 
 
 def results(records: Records) -> tuple[float | None, ...]:

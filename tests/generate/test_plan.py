@@ -5,14 +5,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from generate.architectures import Architecture, ImageShape
 from generate.calibration import Kind, calibrate
 from generate.cost import WORKER_SECONDS, model_seconds, post_training_seconds, sweep_seconds
+from generate.cuts import METHODS, Cuts
 from generate.datasets import Dataset
-from generate.families import FAMILIES
+from generate.families import FAMILIES, protocol_for
 from generate.families.cnn import CnnProtocol
 from generate.families.counts import training_flops
 from generate.families.dnn import DnnProtocol
@@ -203,6 +205,41 @@ def test_quantization_after_training_is_part_of_what_a_unit_takes(digits: Datase
     counts = (len(digits.train.images), len(digits.test.images))
     alone = model_seconds(small, digits.image, unit.protocol, *counts)
     assert unit.seconds == pytest.approx(alone + post_training_seconds(small, digits.image, unit.protocol, counts[1]))
+
+
+def planned_seconds(digits: Dataset, family: str, **asked: Any) -> float:
+    request = Request(phase="convergence", families=(family,), capacities=(8,), depths=(2,), epochs=20, repeats=1)
+    plan = make_plan(replace(request, **asked), [("digits", digits)], frozenset())
+    return sum(unit.seconds for unit in plan.units)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_fine_tuning_is_part_of_what_a_unit_takes(family: str, digits: Dataset) -> None:
+    plain, architecture = planned_seconds(digits, family), Architecture(family, (8, 8) if family == "dnn" else (8,))
+    once = planned_seconds(digits, family, finetune=10, finetune_sparsities=(0.5, 0.9))
+    twice = planned_seconds(digits, family, finetune=10, finetune_sparsities=(0.5, 0.9), finetune_by=METHODS[:2])
+    protocol = protocol_for(family, Training(epochs=20))
+    training = model_seconds(architecture, digits.image, protocol, len(digits.train.images), len(digits.test.images))
+    # 10 of 20 epochs for each of two shares, which test once and not after every epoch.
+    assert 0.7 < (once - plain) / training < 1
+    assert twice - once == pytest.approx(once - plain)
+    smaller = planned_seconds(digits, family, finetune=10, finetune_sparsities=(0.5, 0.9), finetune_by=("units",))
+    assert (smaller == plain) == (family == "vit")
+    assert smaller < once
+
+
+def test_other_methods_are_part_of_what_a_unit_takes(digits: Dataset) -> None:
+    none, one, all_ = (
+        planned_seconds(digits, "cnn", **asked)
+        for asked in ({"sparsities": ()}, {}, {"prune_by": ("magnitude", "random", "layerwise")})
+    )
+    assert all_ - none == pytest.approx(3 * (one - none))
+
+
+def test_quantized_networks_are_pruned_by_magnitude_alone(digits: Dataset) -> None:
+    request = Request(phase="all", families=("cnn",), repeats=1, prune_by=METHODS, finetune=5)
+    for unit in make_plan(request, [("digits", digits)], frozenset()).units:
+        assert unit.cuts == (request.cuts if unit.precision == "fp32" else Cuts())
 
 
 def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:

@@ -27,6 +27,14 @@ def test_a_request_is_recorded_with_absolute_folders(
     assert (spec["data_dir"], spec["sparsities"], spec["epochs"]) == (str(tmp_path / "d"), None, None)
 
 
+def test_how_networks_are_pruned_is_recorded_where_it_was_asked_for(digits: Dataset) -> None:
+    asked = Request(phase="all", prune_by=("magnitude", "units"), finetune=5, finetune_sparsities=(0.8,))
+    names = ("prune_by", "finetune", "finetune_sparsities", "finetune_by")
+    spec, plain = (request_spec(request, [("digits", digits)]) for request in (asked, Request(phase="all")))
+    assert [spec[name] for name in names] == [("magnitude", "units"), 5, (0.8,), None]
+    assert [plain[name] for name in names] == [None] * 4
+
+
 def test_settings_are_recorded_with_their_families(digits: Dataset) -> None:
     request = Request(phase="convergence", settings=("stride=2", "vit.blocks=3", "learning_rate=0.01"))
     spec = request_spec(request, [("digits", digits)])

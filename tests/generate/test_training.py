@@ -116,6 +116,9 @@ class Scripted(Pack):
     def tensors(self, model: int) -> dict[str, Tensor]:
         return {"weight": self.weights[model : model + 1]}
 
+    def hold(self, masks: object) -> None:
+        raise AssertionError("training holds nothing")
+
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         raise AssertionError("training takes no gradients by itself")
 

@@ -204,3 +204,26 @@ def test_shapes_leave_out_the_depth_that_has_one_topology(tmp_path: Path) -> Non
     store = make_store(tmp_path / "s.duckdb", make_records(runs))
     options = parsed(load_advice(store.path).command("shapes", "digits"))
     assert (options["capacities"], options["depths"]) == ((2, 5), (2,))
+
+
+def test_a_command_carries_how_networks_are_pruned(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cuts: dict[str, Any] = {
+        "prune_by": ["magnitude", "units"],
+        "finetune": 5,
+        "finetune_sparsities": [0.5, 0.8],
+        "finetune_by": ["magnitude", "random"],
+    }
+    store = store_of(tmp_path / "s.duckdb", folder, asked(folder, **cuts, sparsities=[0.0, 0.5]))
+    found = load_advice(store.path)
+    command = found.command("convergence", "images", "dnn")
+    assert " --prune-by magnitude,units --finetune 5 --finetune-sparsities 0.5,0.8" in command
+    options = parsed(command)
+    assert {name: options[name] for name in cuts} == {
+        name: tuple(value) if isinstance(value, list) else value for name, value in cuts.items()
+    }
+    command = found.command("quantization", "images", "dnn")
+    assert "prune-by" not in command
+    assert "finetune" not in command
+    assert parsed(command)["sparsities"] == (0.0, 0.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from generate.engine.cnn import kernel
 from generate.engine.cnn.kernel import DIFFERENTIATE, EVALUATE, LEARN, State
 from generate.engine.cnn.layout import input_memory, layouts_of, working_memory
 from generate.engine.cnn.quantizers import Quantization
-from generate.engine.pack import Pack, Tally, normalise
+from generate.engine.pack import Pack, Tally, normalise, write_masks
 from generate.engine.simd.adam import adam_settings
 from generate.engine.simd.memory import Floats
 from generate.engine.simd.vector import LANES
@@ -52,6 +53,7 @@ class CnnKernelPack(Pack):
         self._images = np.zeros(self.training.batch_size * image.values + LANES, np.float32)
         self._quantization = Quantization(len(self.architectures), size, bits) if bits else None
         self._steps = 0
+        self._held: Floats | None = None
 
     def tensors(self, model: int) -> dict[str, Tensor]:
         """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
@@ -64,6 +66,13 @@ class CnnKernelPack(Pack):
         parameter; none if the pack is not quantized.
         """
         return self._quantization.named(model) if self._quantization else {}
+
+    def hold(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set the weights to zero whose mask is False, and keep them there."""
+        held = np.ones_like(self._state.parameters)
+        write_masks(masks, functools.partial(self._views, held))
+        self._state.parameters[:] *= held
+        self._held = held
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
@@ -79,7 +88,10 @@ class CnnKernelPack(Pack):
     def step(self, images: Tensor, labels: Tensor) -> Tally:
         """Take one Adam step of every model on a minibatch and return its running metrics (before the step)."""
         self._steps += 1
-        return self._run(LEARN, images, labels)
+        tally = self._run(LEARN, images, labels)
+        if self._held is not None:
+            self._state.parameters[:] *= self._held
+        return tally
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
         """Return the metrics of every model on images (any number of them), changing nothing."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from generate.architectures import Architecture, ImageShape
 from generate.engine.dnn import kernel as kernels
 from generate.engine.dnn.backward import UPDATE_ROWS
 from generate.engine.dnn.layout import State, Work
-from generate.engine.pack import Pack, Tally, normalise
+from generate.engine.pack import Pack, Tally, normalise, write_masks
 from generate.engine.quantize.rows import COLUMNS, new_quantizers
 from generate.engine.quantize.tensors import fake_quantize, observe_input
 from generate.engine.simd.adam import adam_settings
@@ -54,6 +55,7 @@ class DnnKernelPack(Pack):
         # All models observe the same input, but each is selected with what was known of it at an epoch of its own.
         self._input_quantizers = self._quantizers[:COLUMNS].repeat(len(architectures), 1)
         self._steps = 0
+        self._held: Tensor | None = None
         weights = torch.zeros(floats) if bits else self._parameters
         buffers = (self._parameters, self._moments1, self._moments2, weights, self._quantizers)
         self._state = State(*(buffer.numpy() for buffer in buffers))
@@ -96,6 +98,13 @@ class DnnKernelPack(Pack):
             views[f"layers.{k}.bias"] = buffer[biases : biases + outputs]
         return views
 
+    def hold(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set the weights to zero whose mask is False, and keep them there."""
+        held = torch.ones_like(self._parameters)
+        write_masks(masks, functools.partial(self._views, held))
+        self._parameters.mul_(held)
+        self._held = held
+
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return the gradients of this minibatch per model, read off Adam's first moment after one step from zero."""
         buffers = (self._parameters, self._moments1, self._moments2, self._quantizers)
@@ -132,6 +141,8 @@ class DnnKernelPack(Pack):
             loss,
             correct,
         )
+        if self._held is not None:
+            self._parameters.mul_(self._held)
         return Tally(torch.from_numpy(loss), torch.from_numpy(correct))
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:

@@ -16,6 +16,7 @@ from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
 from generate.engine.quantize.rows import SCALE, ZERO_POINT
+from generate.engine.units import Smaller, largest_units
 from generate.families.cnn import CnnProtocol
 
 
@@ -53,6 +54,20 @@ def quantized_forward(module: Cnn, images: Tensor, rounded: Rounded) -> Tensor:
     h = F.conv2d(inputs, weight, convolution.bias, stride=convolution.stride, padding=convolution.padding)
     h = rounded("convolution", F.relu(h)).flatten(1)
     return rounded("linear", F.linear(h, rounded("linear.weight", linear.weight), linear.bias))
+
+
+def without_units(tensors: dict[str, Tensor], share: float) -> Smaller:
+    """Return the network without this share of its channels, see `engine.units`."""
+    kept = largest_units(tensors["convolution.weight"], share)
+    head = tensors["linear.weight"]
+    by_channel = head.view(len(head), len(tensors["convolution.weight"]), -1)
+    smaller = {
+        "convolution.weight": tensors["convolution.weight"][kept],
+        "convolution.bias": tensors["convolution.bias"][kept],
+        "linear.weight": by_channel[:, kept].flatten(1),
+        "linear.bias": tensors["linear.bias"],
+    }
+    return Smaller((len(kept),), smaller)
 
 
 def integer_model(protocol: CnnProtocol, values: Values, calibration: Tensor) -> Callable[[Tensor], Tensor]:

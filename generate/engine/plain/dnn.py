@@ -15,6 +15,7 @@ from generate.architectures import ImageShape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
+from generate.engine.units import Smaller, largest_units
 from generate.families.dnn import DnnProtocol
 
 
@@ -51,6 +52,20 @@ def quantized_forward(module: Dnn, images: Tensor, rounded: Rounded) -> Tensor:
         h = F.linear(h, rounded(f"layers.{k}.weight", weight), bias)
         h = rounded(f"layers.{k}", h if k == last else F.relu(h))
     return h
+
+
+def without_units(tensors: dict[str, Tensor], share: float) -> Smaller:
+    """Return the network without this share of the units of every hidden layer, see `engine.units`."""
+    depth = len(tensors) // 2
+    weights = [tensors[f"layers.{k}.weight"] for k in range(depth)]
+    kept = [largest_units(weight, share) for weight in weights[:-1]]
+    inputs = [torch.arange(weights[0].shape[1]), *kept]
+    outputs = [*kept, torch.arange(len(weights[-1]))]
+    smaller = {}
+    for k, weight in enumerate(weights):
+        smaller[f"layers.{k}.weight"] = weight[outputs[k]][:, inputs[k]]
+        smaller[f"layers.{k}.bias"] = tensors[f"layers.{k}.bias"][outputs[k]]
+    return Smaller(tuple(map(len, kept)), smaller)
 
 
 def integer_model(_: DnnProtocol, values: Values, calibration: Tensor) -> Callable[[Tensor], Tensor]:

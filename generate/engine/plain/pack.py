@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -55,6 +55,7 @@ class TorchPack(Pack):
             eps=self.training.epsilon,
             fused=self._device.type in {"cpu", "cuda"},
         )
+        self._held: list[tuple[Tensor, Tensor]] = []
 
     def tensors(self, model: int) -> dict[str, Tensor]:
         """Return the parameters of one model as writable views, named and shaped as in its module's `state_dict`."""
@@ -63,6 +64,19 @@ class TorchPack(Pack):
     def quantizers(self, model: int) -> dict[str, Tensor]:
         """Return the quantizers of one model as writable rows."""
         return self._quantizers[model]
+
+    def hold(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set the weights to zero whose mask is False, and keep them there."""
+        self._held = [
+            (tensors[name], mask.to(self._device))
+            for tensors, own in zip(map(self.tensors, range(len(self._models))), masks, strict=True)
+            for name, mask in own.items()
+        ]
+        self._zero_held()
+
+    def _zero_held(self) -> None:
+        for value, mask in self._held:
+            value.mul_(mask)
 
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
@@ -83,6 +97,7 @@ class TorchPack(Pack):
         tally = self._backward(images, labels)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        self._zero_held()
         return tally
 
     @torch.no_grad()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from generate.architectures import Architecture, ImageShape
-from generate.engine.pack import Pack, Tally, normalise
+from generate.engine.pack import Pack, Tally, normalise, write_masks
 from generate.engine.plain.modules import tensor_shapes
 from generate.engine.plain.vit import patches, sine_positions
 from generate.engine.simd.adam import update_without_fusing
@@ -59,6 +60,7 @@ class VitKernelPack(Pack):
         self._weights = np.zeros(ends[-1], dtype=np.float32)
         self._mean, self._square, self._gradient = (np.zeros_like(self._weights) for _ in range(3))
         self._steps = 0
+        self._held: Any = None
         self._positions = [sine_positions(shape.tokens, shape.width).flatten().numpy() for shape in self._shapes]
         self._folded = np.zeros(max(model_weights(shape).folded_end for shape in self._shapes), dtype=np.float32)
         self._table = normalise(torch.arange(256, dtype=torch.uint8), self.training).numpy()
@@ -79,6 +81,13 @@ class VitKernelPack(Pack):
         """
         return dict(zip(QUANTIZER_NAMES, self._quantization.rows(model), strict=True)) if self._quantization else {}
 
+    def hold(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set the weights to zero whose mask is False, and keep them there."""
+        held = np.ones_like(self._weights)
+        write_masks(masks, functools.partial(self._views, held))
+        self._weights *= held
+        self._held = held
+
     def gradients(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Return, per model, the gradient of the mean loss of this minibatch, without changing any parameter."""
         observed = [self.quantizers(model) for model in range(len(self.architectures))]
@@ -98,6 +107,8 @@ class VitKernelPack(Pack):
         moments = (self._mean, self._square)
         settings = (self.training.learning_rate, beta1, beta2, self.training.epsilon)
         update_without_fusing(self._weights, self._gradient, *moments, self._steps, *settings)
+        if self._held is not None:
+            self._weights *= self._held
         return tally
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tally:
