@@ -13,6 +13,13 @@ from .questions.curves import curves as curves
 from .questions.curves import learning_curves as learning_curves
 from .questions.epochs import EpochOverfitting as EpochOverfitting
 from .questions.epochs import epoch_overfitting as epoch_overfitting
+from .questions.finetuning import FineTuning as FineTuning
+from .questions.finetuning import finetuned_networks as finetuned_networks
+from .questions.finetuning import finetuning as finetuning
+from .questions.frontier import FrontierPoint as FrontierPoint
+from .questions.frontier import frontier as frontier
+from .questions.matched import PruneOrSmall as PruneOrSmall
+from .questions.matched import prune_or_small as prune_or_small
 from .questions.power import Power as Power
 from .questions.power import power as power
 from .questions.pruning import DepthCrossing as DepthCrossing

@@ -85,6 +85,7 @@ RULES: Mapping[str, Fraction | Count | Names | Location] = {
     "max_parameters": Count(1),
     "max_bytes": Count(1),
     "seed": Count(0),
+    "by": Names(("bytes", "nonzero"), several=False),
     "over": Names(("size", "sparsity", "precision", "topology"), several=False),
 }
 """The rule of every argument, by name; None stands for a default and is always fine where there is one."""

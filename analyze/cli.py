@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import Literal, NoReturn, TypedDict
 
 import click
 
@@ -221,6 +221,82 @@ def bits(asked: Request, steps: bool, max_drop: float) -> None:
         emit(asking.bit_steps(*asked.what, max_drop=max_drop, seed=asked.seed), asked.destination, bit_steps_table)
         return
     emit(asking.bits(*asked.what, max_drop=max_drop, seed=asked.seed), asked.destination, bits_table)
+
+
+@analyze.command()
+@click.option("--networks", is_flag=True, help="Instead: every network by itself, not their mean.")
+@number_option("margin", "Equivalence margin: the difference in accuracy to rule out, a fraction.", default=0.01)
+@common_options
+def finetuning(asked: Request, networks: bool, margin: float) -> None:
+    """Find what fine-tuning after pruning wins, and pruning by magnitude.
+
+    At each sparsity: pruned networks that were trained on against the same ones that were not, and pruning by
+    magnitude against random and layer-wise pruning of as many weights, treated alike. Paired by replicate; mean over
+    the stable networks of a dataset and family, family-wise error rate 5%. Needs 5 replicates.
+
+    \b
+    Examples:
+      analyze finetuning --dataset mnist
+      analyze finetuning --networks --format csv
+    """
+    from analyze.questions import finetuning as asking
+    from analyze.terminal import finetuning_table
+
+    find = asking.finetuned_networks if networks else asking.finetuning
+    emit(find(*asked.what, margin=margin, seed=asked.seed), asked.destination, finetuning_table)
+
+
+@analyze.command(name="prune-or-small")
+@click.option(
+    "--by",
+    type=click.Choice(["bytes", "nonzero"]),
+    default="bytes",
+    show_default=True,
+    help="What is equal: stored bytes, masks included, or parameters left.",
+)
+@number_option("margin", "Equivalence margin: the difference in accuracy to rule out, a fraction.", default=0.01)
+@common_options
+def prune_or_small(asked: Request, by: Literal["bytes", "nonzero"], margin: float) -> None:
+    """Compare pruned larger networks with smaller ones trained whole.
+
+    For each stable network in fp32 or int8, and each larger one of its depth in each pruned form (by any method,
+    fine-tuned, quantized): the form that takes as much, or a quarter less at most. Paired by replicate: which is
+    better, or are they equivalent? Family-wise error rate 5% per dataset and family. Needs 5 replicates.
+
+    \b
+    Examples:
+      analyze prune-or-small --dataset mnist
+      analyze prune-or-small --by nonzero --margin 0.005 --format csv
+    """
+    from analyze.questions.matched import prune_or_small as find
+    from analyze.terminal import matched_table
+
+    emit(find(*asked.what, by=by, margin=margin, seed=asked.seed), asked.destination, matched_table)
+
+
+@analyze.command()
+@click.option("--all", "every", is_flag=True, help="Every form, not the best at each size alone.")
+@common_options
+def frontier(asked: Request, every: bool) -> None:
+    """Draw up the frontier of accuracy against stored bytes.
+
+    Over every measured form of every network (whole, quantized, pruned, fine-tuned, and these at once): the most
+    accurate at each number of bytes, with intervals that hold together, and how many forms that take no more are not
+    shown to be worse. With --all also those that are shown to be beaten, and by what. Needs 5 replicates.
+
+    \b
+    Examples:
+      analyze frontier --dataset mnist --family dnn
+      analyze frontier --all --out frontier.csv
+    """
+    from dataclasses import replace
+
+    from analyze.questions.frontier import frontier as find
+    from analyze.terminal import frontier_table
+
+    found = find(*asked.what)
+    best = found if every else replace(found, rows=tuple(row for row in found if row.best))
+    emit(best, asked.destination, frontier_table)
 
 
 @analyze.command()

@@ -19,6 +19,7 @@ from tests.planted_auto import AutoTally, grid_tally, pairs_tally, topologies_ta
 from tests.planted_bits import EDGE, FLAT, LADDER, descent_tally
 from tests.planted_claims import WORLDS, claims_looked_tally, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
+from tests.planted_forms import comparison_tally, frontier_tally
 from tests.planted_means import KINDS, LEVELS, rejections
 from tests.planted_pruning import PRUNING
 from tests.planted_reach import CHOICES, NOISES, reach_tally
@@ -185,6 +186,24 @@ def bits(seeds: range) -> Iterator[str]:
             yield row(
                 kind, replicates, unsafe, false, share(known.exact, known.networks), share(known.onsets, known.networks)
             )
+    yield ""
+
+
+def forms(seeds: range) -> Iterator[str]:
+    """Yield the lines on pairs of forms and on the frontier."""
+    yield from header("20 pairs", "R", "some verdict wrong", "equal ones equivalent", "2 points found")
+    for kind in ("normal", "skewed"):
+        for replicates in REPLICATES:
+            c = comparison_tally(kind, replicates, seeds)
+            found = (share(count, c.pairs, stores=c.families) for count in (c.equal, c.better))
+            yield row(kind, replicates, share(c.wrong, c.families), *found)
+    yield ""
+    yield from header("120 forms", "R", "some form wrongly beaten", "3 points below, beaten")
+    for kind in ("normal", "skewed"):
+        for replicates in REPLICATES:
+            f = frontier_tally(kind, replicates, seeds)
+            far = share(f.beaten, f.far, stores=f.frontiers)
+            yield row(kind, replicates, share(f.wrong, f.frontiers), far)
     yield ""
 
 
@@ -360,6 +379,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "quantization": quantization,
     "drops": drops,
     "bits": bits,
+    "forms": forms,
     "shapes": shapes,
     "recommend": recommend,
     "reach": reach,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyze.terminal.bits import bit_steps_table, bits_table
+from analyze.terminal.forms import finetuning_table, frontier_table, matched_table
 from analyze.terminal.paper import claims_table, table_one_table
 from analyze.terminal.power import power_table
 from analyze.terminal.pruning import crossings_table, pruning_table
@@ -22,7 +23,10 @@ __all__ = [
     "crossings_table",
     "epochs_table",
     "evidence_table",
+    "finetuning_table",
+    "frontier_table",
     "gaps_table",
+    "matched_table",
     "power_table",
     "pruning_table",
     "reasoning",

@@ -68,6 +68,12 @@ def unseen(bounds: Iterable[float | None]) -> list[str]:
     return [f"[dim]Rare failures that these replicates do not show: up to {shares}% of trainings (95%).[/]", ""]
 
 
+def shortened(form: str) -> str:
+    """Return the name of a form in fewer letters, `int8 50% +5ep`: pruned by magnitude where it says no other way."""
+    words = form.removeprefix("post-training ").replace(" magnitude", "").replace(" epochs", "ep")
+    return f"{words} after" if form.startswith("post-training ") else words
+
+
 def number(value: int | None) -> str:
     """Return a count with commas."""
     return "" if value is None else f"{value:,}"

@@ -1,0 +1,122 @@
+"""The frontier of accuracy against bytes, over every form of every network that a store measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from analyze.arguments import checked
+from analyze.questions.designs import level_at
+from analyze.questions.forms import Measured, pruned_forms, whole_forms
+from analyze.results import Results
+from analyze.stats.frontier import METHOD, Frontier
+from analyze.stats.frontier import frontier as frontier_of
+from analyze.stats.result import LEVEL, MIN_REPLICATES
+from analyze.study import Study, study_of
+from store.families import family_rank
+
+Verdict = Literal["frontier", "beaten", "too few"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontierPoint:
+    """One form of one network on the plane of bytes and accuracy; `docs/method.md` defines the fields."""
+
+    dataset: str
+    family: str
+    depth: int
+    capacity: int
+    parameters: int
+    form: str
+    bits: str
+    pruned_by: str
+    finetune_epochs: int
+    sparsity: float
+    bytes: int
+    nonzero: int
+    verdict: Verdict
+    best: bool
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+    ci_level: float
+    beaten_by: str | None
+    rivals: int | None
+    forms: int
+    replicates: int
+    method: str
+    protocol_id: str
+    dataset_fingerprint: str
+
+
+@checked
+def frontier(
+    store: str | Path | Study,
+    dataset: str | Sequence[str] | None = None,
+    family: str | Sequence[str] | None = None,
+    protocol: str | None = None,
+) -> Results[FrontierPoint]:
+    """Return every form of every network of equal widths by its bytes, and whether one that takes no more beats it.
+
+    Per dataset and family, over all depths. Diverged runs count at chance.
+
+    Raises:
+        MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
+    """
+    study = study_of(store, dataset, family, protocol, tables=("pruning", "post_training"))
+    found = study.demand(whole_forms(study))
+    forms = sorted(
+        (*found.content, *pruned_forms(study).content),
+        key=lambda one: (one.key.sweep.dataset, family_rank(one.key.sweep.family), one.bytes),
+    )
+    groups = groupby(forms, key=lambda one: (one.key.sweep.dataset, one.key.sweep.family))
+    rows = tuple(row for _, members in groups for row in _points(study, list(members)))
+    return study.advised(Results(FrontierPoint, rows, found.notes))
+
+
+def _points(study: Study, forms: Sequence[Measured]) -> Iterator[FrontierPoint]:
+    accuracy = [one.observed for one in forms]
+    fewest = {one.key.sweep: len(values) for one, values in zip(forms, accuracy, strict=True)}
+    level = min((level_at(study, key, n) for key, n in fewest.items() if n >= MIN_REPLICATES), default=LEVEL)
+    found = frontier_of(accuracy, [one.bytes for one in forms], level=level)
+    tested = int((~np.isnan(found.mean)).sum())
+    for index, one in enumerate(forms):
+        yield _point(one, forms, found, index, tested)
+
+
+def _point(one: Measured, forms: Sequence[Measured], found: Frontier, index: int, tested: int) -> FrontierPoint:
+    known = not np.isnan(found.mean[index])
+    winner = int(found.beaten_by[index])
+    bounded = known and np.isfinite(found.low[index])
+    return FrontierPoint(
+        dataset=one.key.sweep.dataset,
+        family=one.key.sweep.family,
+        depth=one.key.sweep.depth,
+        capacity=one.key.capacity,
+        parameters=one.parameters,
+        form=one.form.name,
+        bits=one.form.bits,
+        pruned_by=one.form.method,
+        finetune_epochs=one.form.finetune_epochs,
+        sparsity=one.form.sparsity,
+        bytes=one.bytes,
+        nonzero=one.nonzero,
+        verdict="too few" if not known else "beaten" if winner >= 0 else "frontier",
+        best=bool(found.best[index]),
+        mean=float(one.observed.mean()),
+        ci_low=max(float(found.low[index]), 0.0) if bounded else None,
+        ci_high=min(float(found.high[index]), 1.0) if bounded else None,
+        ci_level=found.level,
+        beaten_by=f"{forms[winner].network} {forms[winner].form.name}" if winner >= 0 else None,
+        rivals=int(found.rivals[index]) if known else None,
+        forms=tested,
+        replicates=len(one.observed),
+        method=METHOD,
+        protocol_id=one.key.sweep.protocol_id,
+        dataset_fingerprint=one.key.sweep.dataset_fingerprint,
+    )
