@@ -89,7 +89,7 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
         "eight_bits": _eight_bits(row),
         "bytes": count(row["bytes_fp32"]),
         "safe_bytes": count(row["safe_bytes"]),
-        "safe_form": FORMS[row["safe_form"]],
+        "safe_form": FORMS.get(row["safe_form"], row["safe_form"]),
     }
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.designs import level_at
-from analyze.questions.forms import Measured, whole_forms
+from analyze.questions.forms import Measured, Quantization, whole_forms
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.descent import Descent, Step, Verdict, descend
 from analyze.stats.gaps import alive
 from analyze.stats.onesided import skewness
-from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray, Shortage, Status
+from analyze.stats.result import LEVEL, MIN_REPLICATES, BoolArray, FloatArray, Shortage, Status
 from analyze.stats.safety import MARGIN
 from analyze.stats.spending import FIRST_DECISION
 from analyze.stats.tolerance import failure_bound, failures
@@ -194,9 +194,9 @@ def _ladder(
 ) -> Ladder:
     forms = ways[way]
     lives = alive(whole.accuracy, whole.chance)
-    losses = tuple(_losses(whole, one, lives) for one in forms)
+    losses = tuple(losses_of(whole, one, lives) for one in forms)
     level = LEVEL / len(ways)
-    levels = [level_at(study, key.sweep, len(values), level, *_phases(way)) for values in losses]
+    levels = [level_at(study, key.sweep, len(values), level, *phases_of(way)) for values in losses]
     rng = sweep_rng(study.seed, "bits", way, key.sweep.dataset, key.sweep.family, key.sweep.depth, key.capacity)
     measured = np.zeros(len(whole.accuracy), dtype=np.bool_)
     for one in forms:
@@ -214,12 +214,16 @@ def _ladder(
     )
 
 
-def _phases(way: Quantized) -> tuple[Literal["quantization"], ...]:
+def phases_of(way: Quantization) -> tuple[Literal["quantization"], ...]:
     """Return the phase whose looks say how much of the level may be spent: post-training goes with the fp32 runs."""
     return ("quantization",) if way == "trained" else ()
 
 
-def _losses(whole: Measured, other: Measured, lives: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
+def losses_of(whole: Measured, other: Measured, lives: BoolArray) -> FloatArray:
+    """Return by how much a form is less accurate than the whole network, of the replicates that have both and live.
+
+    `lives` says which replicates of the whole network do, shape (replicates,).
+    """
     shared = min(len(whole.accuracy), len(other.accuracy))
     losses = np.where(lives[:shared], whole.accuracy[:shared] - other.accuracy[:shared], np.nan)
     return np.asarray(losses[~np.isnan(losses)], dtype=np.float64)

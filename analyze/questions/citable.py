@@ -195,9 +195,14 @@ def _cuts(answer: Recommendation) -> str:
     if answer.gap is not None and answer.gap_low is not None and answer.gap_high is not None:
         ends = f"{100 * answer.gap_low:.2f} to {100 * answer.gap_high:.2f}"
         bits += f" (gap {100 * answer.gap:.2f} points, 95% interval {ends})"
+    both = (
+        ""
+        if answer.safe_sparsity_int8 is None
+        else f"; in 8 bits and {100 * answer.safe_sparsity_int8:.0f}% pruned at once it costs less than {margin} too"
+    )
     return (
-        f"{pruned}; {bits}. Each was tested by itself against the network in 32 bits, not jointly. Smallest form shown "
-        f"to be safe: {answer.safe_form}, {answer.safe_bytes:,} bytes"
+        f"{pruned}; {bits}{both}. Each was tested by itself against the network in 32 bits, not jointly. Smallest form "
+        f"shown to be safe, of those that were measured: {answer.safe_form}, {answer.safe_bytes:,} bytes"
     )
 
 

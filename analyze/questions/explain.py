@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isclose
 
 from scipy.special import ndtri
 
 from analyze.questions.candidates import Candidate, Limits
+from analyze.questions.cuts import PRUNED_INT8, Kind, SafeCut
 from analyze.questions.guess import Guess, more_replicates
 from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
@@ -40,16 +41,22 @@ class Finding:
     bytes_fp32: int
     bytes_int8: int
     bytes_pruned: int | None
-    bytes_pruned_int8: int | None
+    cuts: Mapping[Kind, SafeCut | None]
+
+    @property
+    def pruned_int8(self) -> SafeCut | None:
+        """Pruned and in 8 bits at once, at its safe sparsity; None where that was not measured, or is not safe."""
+        return self.cuts.get(PRUNED_INT8)
 
     @property
     def _safe(self) -> dict[str, int]:
-        """Bytes of the forms that were shown to be safe; pruned and quantized at once was not tested."""
+        """Bytes of the forms that were measured and shown to be safe."""
         forms = {"fp32": self.bytes_fp32}
         if self.bytes_pruned is not None:
             forms["pruned"] = self.bytes_pruned
         if self.int8_safe:
             forms["int8"] = self.bytes_int8
+        forms |= {cut.form.form.name: cut.form.bytes for cut in self.cuts.values() if cut}
         return forms
 
     @property
@@ -207,11 +214,28 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
     lines.append(f"8 bits: {_quantized(best, margin)}.")
     lines.append(
         f"Bytes: {best.bytes_fp32:,} in fp32, {best.bytes_int8:,} in int8"
-        + ("" if best.bytes_pruned is None else f", {best.bytes_pruned:,} pruned, {best.bytes_pruned_int8:,} both")
-        + f"; smallest form shown to be safe: {best.safe_form}. Pruned and quantized at once is a projection: "
-        "the two were tested apart."
+        + ("" if best.bytes_pruned is None else f", {best.bytes_pruned:,} pruned")
+        + f"; smallest form shown to be safe: {best.safe_form}, {best.safe_bytes:,}."
     )
-    return lines
+    return [*lines, *_further(best, margin)]
+
+
+def _further(best: Finding, margin: str) -> Iterator[str]:
+    """Yield what is known of forms beyond pruned and in 8 bits: those at once first, or what measures them."""
+    row = best.candidate
+    if PRUNED_INT8 not in best.cuts:
+        command = Command("quantization", (row.dataset,), (row.family,), capacities=(row.capacity,))
+        yield phrase(
+            "Pruned and in 8 bits at once: not measured; `",
+            command,
+            "` prunes the networks that it trains, with more --repeats or into a new store.",
+        )
+    safe = [f"{cut.form.form.name} ({cut.form.bytes:,} bytes)" for cut in best.cuts.values() if cut]
+    if best.cuts:
+        yield (
+            f"Further forms: {counted(len(best.cuts), 'kind')} measured; of each the harshest that is shown to cost "
+            f"less than {margin}, the kinds sharing 5%: {', '.join(safe) or 'none'}."
+        )
 
 
 def failures_in_words(failures: int, replicates: int, bound: float) -> str:

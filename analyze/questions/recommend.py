@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, Limits, judge
 from analyze.questions.candidates import cells as cells_in
+from analyze.questions.cuts import Kind, SafeCut, cut_architecture
 from analyze.questions.designs import Planned, coverings
 from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
 from analyze.questions.guess import Guess, best_guess, continued, within_design
@@ -97,6 +98,7 @@ class Recommendation:
     bytes_pruned: int | None = None
     bytes_int8: int | None = None
     bytes_pruned_int8: int | None = None
+    safe_sparsity_int8: float | None = None
     safe_form: str | None = None
     safe_bytes: int | None = None
     runner_up_family: str | None = None
@@ -139,11 +141,12 @@ class Recommendations(Results[Recommendation]):
 class Facts:
     """What is known about the architectures beside their accuracy.
 
-    What pruning and 8 bits cost them, the mean time of a training in seconds, and the classes of each version of the
-    data.
+    What pruning, 8 bits and further forms cost them, the mean time of a training in seconds, and the classes of each
+    version of the data.
     """
 
     pruned: Callable[[ArchitectureKey], Pruning | None]
+    cuts: Callable[[ArchitectureKey], Mapping[Kind, SafeCut | None]]
     gaps: dict[ArchitectureKey, QuantizationGap]
     seconds: dict[ArchitectureKey, float]
     classes: dict[str, int]
@@ -164,14 +167,14 @@ def recommend(
 ) -> Recommendations:
     """Return the smallest stable architecture that satisfies the limits, per family and over all, of each dataset.
 
-    Accuracies are fractions. `max_drop` is what may be lost against the best stable architecture, by pruning and by
-    8 bits, each; `max_bytes` bounds the smallest form that is shown to be safe.
+    Accuracies are fractions. `max_drop` is what may be lost against the best stable architecture, by every form of
+    it, each; `max_bytes` bounds the smallest form that was measured and is shown to be safe.
 
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
     limits = Limits(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
-    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning", "post_training"))
     notes = study.demand(sweeps(study)).notes
     stability = [row for row, _ in boundaries(study)]
     cells, facts = cells_in(study), facts_in(study, max_drop)
@@ -246,6 +249,7 @@ def facts_in(study: Study, margin: float) -> Facts:
     return Facts(
         # Asked of the few that qualify: phases take the longest of all.
         partial(pruned_architecture, study, margin=margin),
+        partial(cut_architecture, study, margin=margin),
         {row.key: row for row in gaps(study)},
         {ArchitectureKey.of(*row[:-1]): row[-1] for row in seconds},
         dict(study.query("SELECT dataset_fingerprint, classes FROM datasets").iter_rows()),
@@ -331,7 +335,7 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
     """Return the row with what was found filled in."""
     if best is None:
         return row
-    chosen = best.candidate
+    chosen, both = best.candidate, best.pruned_int8
     row = replace(
         row,
         family=chosen.family,
@@ -356,7 +360,8 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
         bytes_fp32=best.bytes_fp32,
         bytes_pruned=best.bytes_pruned,
         bytes_int8=best.bytes_int8,
-        bytes_pruned_int8=best.bytes_pruned_int8,
+        bytes_pruned_int8=both.form.bytes if both else None,
+        safe_sparsity_int8=both.form.form.sparsity if both else None,
         safe_form=best.safe_form,
         safe_bytes=best.safe_bytes,
         protocol_id=chosen.protocol_id,
@@ -390,7 +395,7 @@ def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, facts: F
         bytes_fp32=parts.dense(),
         bytes_int8=parts.int8(),
         bytes_pruned=None if sparsity is None else parts.pruned(sparsity),
-        bytes_pruned_int8=None if sparsity is None else parts.pruned_int8(sparsity),
+        cuts=facts.cuts(row.key),
     )
 
 

@@ -195,7 +195,7 @@ def statement(
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning",))
+    study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning", "post_training"))
     limits: dict[str, Any] = {
         "max_drop": max_drop,
         "max_parameters": max_parameters,

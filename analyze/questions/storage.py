@@ -43,10 +43,6 @@ class Storage:
         """Return the bytes in fp32 with a bit per weight that says whether it is kept, and the kept ones."""
         return self.stored(FLOAT_BITS, self.kept(sparsity))
 
-    def pruned_int8(self, sparsity: float) -> int:
-        """Return the bytes with a bit per weight, a byte per kept weight."""
-        return self.stored(8, self.kept(sparsity))
-
     def kept(self, sparsity: float) -> int:
         """Return the weights left: round(sparsity x weights) are removed."""
         return self.weights - round(sparsity * self.weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from analyze.terminal.layout import new_table, number, p_value, percent, points, stacked, styled
+from analyze.terminal.layout import new_table, number, p_value, percent, points, shortened, stacked, styled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,7 +38,7 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
                 "" if row.safe_sparsity is None else f"{100 * row.safe_sparsity:.0f}%",
                 {True: "safe", False: "no", None: ""}[row.int8_safe],
                 number(row.safe_bytes),
-                row.safe_form,
+                shortened(row.safe_form or ""),
             )
             if row.guess_family:
                 table.add_row(

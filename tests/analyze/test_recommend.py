@@ -28,7 +28,7 @@ from tests.analyze.test_cli import call
 from tests.planted import CHANCE, LADDER
 from tests.planted_pruning import SPARSITIES
 from tests.planted_recommend import GOOD, accuracies, guess_tally, recommend_tally
-from tests.planted_store import PlantedSweep, parameters, write
+from tests.planted_store import PlantedCut, PlantedSweep, parameters, write
 
 
 def pruned(accuracy: FloatArray) -> list[FloatArray]:
@@ -86,7 +86,8 @@ def test_bytes_of_the_forms() -> None:
     assert found.dense() == 3040
     assert found.int8() == 740 + 80
     assert found.pruned(0.5) == 93 + 4 * 370 + 80
-    assert found.pruned_int8(0.5) == 93 + 370 + 80
+    assert found.stored(8, found.kept(0.5)) == 93 + 370 + 80
+    assert found.stored(4) == 370 + 80
 
 
 def test_p_values_agree_with_the_bounds_of_safety() -> None:
@@ -138,6 +139,47 @@ def test_the_smallest_that_is_good_enough_is_recommended(store: Path) -> None:
     assert row.int8_safe is True
     assert (row.safe_form, row.safe_bytes) == ("int8", row.bytes_int8)
     assert row.ci_level == pytest.approx(1 - 0.05 / 8)
+
+
+def test_what_was_not_measured_is_not_projected(store: Path) -> None:
+    row = only(store)
+    assert (row.bytes_pruned_int8, row.safe_sparsity_int8) == (None, None)
+    assert "Pruned and in 8 bits at once: not measured; `generate quantization " in row.explanation
+
+
+def test_pruned_and_quantized_networks_are_tested_as_they_are(tmp_path: Path) -> None:
+    """Each alone loses 0.6 points, both at once 1.2; fine-tuned networks lose nothing at 90%."""
+    rng = np.random.default_rng(8)
+    accuracy = accuracies(rng, 10)
+
+    def cut(size: int, lost: tuple[float, ...], sparsities: tuple[float, ...], epochs: int = 0) -> PlantedCut:
+        values = accuracy[size][:, None] - np.array(lost) - 0.001 * rng.standard_normal((10, len(lost)))
+        return PlantedCut(capacity=LADDER[size], accuracy=values, sparsities=sparsities, finetune_epochs=epochs)
+
+    both = [cut(size, (0.006, 0.012), (0.3, 0.5)) for size in range(len(LADDER))]
+    path = write(
+        tmp_path / "both.duckdb",
+        PlantedSweep(accuracy=accuracy, cuts=[cut(size, (0.006,), (0.5,)) for size in range(len(LADDER))]),
+        PlantedSweep(accuracy=accuracy - 0.006, precision="int8", cuts=both),
+    )
+    row = only(path)
+    assert row.capacity is not None
+    parts = storage("dnn", 1, row.capacity, parameters(row.capacity, 1), 10)
+    assert (row.safe_sparsity, row.int8_safe, row.safe_sparsity_int8) == (0.5, True, 0.3)
+    assert row.bytes_pruned_int8 == parts.stored(8, parts.kept(0.3))
+    assert (row.safe_form, row.safe_bytes) == ("int8 magnitude 30%", row.bytes_pruned_int8)
+    assert "not measured" not in row.explanation
+    tuned = [cut(size, (0.0,), (0.9,), 5) for size in range(len(LADDER))]
+    tuned_too = write(
+        tmp_path / "tuned.duckdb",
+        PlantedSweep(accuracy=accuracy, cuts=tuned),
+        PlantedSweep(accuracy=accuracy - 0.006, precision="int8", cuts=both),
+    )
+    tuned_row = only(tuned_too)
+    assert (tuned_row.safe_form, tuned_row.safe_sparsity) == ("fp32 magnitude 90% +5 epochs", None)
+    table = call("recommend", "--store", tuned_too).stdout.decode()
+    assert "fp32 90% +5ep" in table
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_results_are_objects_and_a_frame_as_those_of_every_analysis(store: Path) -> None:
