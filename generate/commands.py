@@ -16,13 +16,14 @@ from rich.console import Console
 from generate.architectures import Architecture
 from generate.calibration import Kind, calibrate
 from generate.cost import sweep_seconds
+from generate.cuts import Cuts
 from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
 from generate.leases import Leases
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
-from generate.protocol import Training
+from generate.protocol import SPARSITIES, Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.sweep import Progress, run_sweep
 from store import signals
@@ -49,7 +50,8 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
     datasets = load(request, store)
     plan = make_plan(request, datasets, store.run_ids())
     if not plan.units:
-        click.echo(f"nothing to do: {store_path} holds all of {counted(plan.models, 'model')} asked for")
+        models = counted(plan.models, "model")
+        click.echo(f"nothing to do: {store_path} holds all of {models} asked for{kept_rows(request, plan)}")
         return
     free = shutil.disk_usage(Path(os.path.realpath(store_path)).parent).free
     if free < plan.disk_bytes:
@@ -124,13 +126,19 @@ def show_plan(request: Request, store_path: Path) -> None:
     plan = make_plan(request, datasets, stored)
     click.echo(
         f"{counted(plan.cells, 'cell')}, {counted(plan.models, 'distinct model')} with replicates;"
-        f" {plan.stored:,} of them are stored"
+        f" {plan.stored:,} of them are stored{kept_rows(request, plan)}"
     )
     if plan.units:
         seconds = estimated(request, plan, datasets, remembered=True)
         Console().print(plan_table(plan, seconds))
         cores = available_cores()
         click.echo(f"about {duration(sweep_duration(plan, seconds, cores))} on the {counted(cores, 'core')} here")
+
+
+def kept_rows(request: Request, plan: Plan) -> str:
+    """Return what is to be said of stored runs where other ways of pruning are asked for: their weights are gone."""
+    other = replace(request.cuts, sparsities=SPARSITIES) != Cuts()
+    return ", which keep the rows of pruning that they have" if other and plan.stored else ""
 
 
 def load(request: Request, store: Store) -> list[tuple[str, Dataset]]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from generate.cli import generate
 from generate.datasets import DATASETS
+from store.results import Store
 from tests.cpu import children_seconds
 
 PROGRAM = Path(sys.executable).parent / "generate"
@@ -118,6 +119,26 @@ def test_faults_at_run_time_are_one_line_and_exit_code_1(
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert expected in done.stderr
     assert (tmp_path / "text").read_text() == "no database"
+
+
+def test_networks_are_pruned_and_trained_on_as_asked_once(tmp_path: Path) -> None:
+    store = tmp_path / "s.duckdb"
+    sweep = ("convergence", "--family", "dnn", "--capacities", "4", "--depths", "1", "--epochs", "1", "--repeats", "1")
+    cuts = ("--sparsities", "0.5", "--prune-by", "units", "--finetune", "2", "--finetune-sparsities", "0.7,0.3")
+    for expected in ("1 model trained", "nothing to do", "1 of them are stored, which keep the rows of pruning"):
+        words = ("plan", *sweep) if "which" in expected else (*sweep, "--workers", "1")
+        done = call(*words, *cuts, "--finetune-by", "random,units", "--store", str(store), folder=tmp_path)
+        assert expected in done.stdout, done.stderr
+    assert Store(store).query("SELECT method, finetune_epochs, sparsity, nonzero FROM pruning ORDER BY ALL").rows() == [
+        ("magnitude", 0, 0.0, 296),
+        ("magnitude", 0, 0.5, 148),
+        ("random", 2, 0.3, 207),
+        ("random", 2, 0.7, 89),
+        ("units", 0, 0.0, 296),
+        ("units", 0, 0.5, 148),
+        ("units", 2, 0.3, 222),
+        ("units", 2, 0.7, 74),
+    ]
 
 
 def test_plan_counts_the_papers_design(tmp_path: Path) -> None:
