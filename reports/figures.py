@@ -44,7 +44,8 @@ class Figure:
     """A figure: its heading, its views, its table, and what a subject lacks for it.
 
     `replicates` says that single runs can be shown, `layered` that it is for families whose depth is chosen, `answers`
-    that it stands with the report's answer, not with the results of its family.
+    that it stands with the report's answer, not with the results of its family; one that is `further` is left out of a
+    report whose store lacks its rows.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Figure:
     replicates: bool = False
     layered: bool = False
     answers: bool = False
+    further: bool = False
 
 
 def _convergence(axis: Literal["capacity", "parameters"]) -> Callable[[Subject], Drawing]:
@@ -134,6 +136,33 @@ def _reach(subject: Subject) -> Drawing:
     return reach(subject.reach, dataset=subject.dataset, family=subject.family)
 
 
+def _bits(way: Literal["trained", "post-training"]) -> Callable[[Subject], Drawing]:
+    def chart(subject: Subject) -> Drawing:
+        from reports.charts.forms import bits
+
+        steps = subject.bits.filter(quantization=way)
+        return bits(steps, dataset=subject.dataset, family=subject.family, chosen=subject.chosen_capacity)
+
+    return chart
+
+
+def _quantized(way: Literal["trained", "post-training"]) -> Callable[[Subject], bool]:
+    """Return whether a subject was quantized in a way, with enough replicates."""
+    return lambda subject: bool(subject.bits.filter(quantization=way)["loss"].is_not_null().any())
+
+
+def _finetuning(subject: Subject) -> Drawing:
+    from reports.charts.forms import finetuning
+
+    return finetuning(subject.finetuned, dataset=subject.dataset, family=subject.family, chosen=subject.chosen_capacity)
+
+
+def _frontier(subject: Subject) -> Drawing:
+    from reports.charts.forms import frontier
+
+    return frontier(subject.frontier, dataset=subject.dataset, family=subject.family, chance=subject.chance)
+
+
 def _lacking(frame: str, kind: str, phase: Phase) -> Callable[[Subject, Advice], Missing | None]:
     """Return the check that a subject's frame has rows, with the words and the phase for when it has none."""
 
@@ -195,6 +224,34 @@ FIGURES: Mapping[str, Figure] = {
             ),
             _lacking("precisions", "runs in 8 bits", "quantization"),
             table=tables.gaps,
+        ),
+        Figure(
+            "bits",
+            "Fewer bits",
+            (
+                View("trained", "Trained", _bits("trained"), _quantized("trained")),
+                View("post-training", "After training", _bits("post-training"), _quantized("post-training")),
+            ),
+            _lacking("bits", "runs in fewer than 8 bits with 5 replicates", "quantization"),
+            table=tables.bits,
+            switch="Quantized",
+            further=True,
+        ),
+        Figure(
+            "finetuning",
+            "Fine-tuning",
+            (View("finetuning", "Fine-tuning", _finetuning),),
+            _lacking("finetuned", "fine-tuned runs with 5 replicates", "convergence"),
+            table=tables.finetuning,
+            further=True,
+        ),
+        Figure(
+            "frontier",
+            "Accuracy against bytes",
+            (View("frontier", "Frontier", _frontier),),
+            _lacking("frontier", "forms beyond pruning and 8 bits with 5 replicates", "quantization"),
+            table=tables.frontier,
+            further=True,
         ),
         Figure(
             "shapes",

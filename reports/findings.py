@@ -12,14 +12,20 @@ from typing import TypedDict
 import polars as pl
 
 from analyze import (
+    BitStep,
     CurvePoint,
     EpochPoint,
+    FineTuning,
+    FrontierPoint,
     Results,
     Study,
+    bit_steps,
     claims,
     curves,
     depth_crossings,
     epoch_overfitting,
+    finetuned_networks,
+    frontier,
     learning_curves,
     pruning,
     quantization,
@@ -72,6 +78,9 @@ class Subject:
         onsets: Architectures whose test loss rises before training ends.
         reach: Per depth and capacity, as `analyze.reach` has them: share of trainings that reach the target, with its
             bounds, and whether that is the network `recommended` of the family; no rows where none is stable.
+        bits: Losses down the bits, as `analyze.bit_steps` has them; no rows where the store has 8 bits alone.
+        finetuned: Fine-tuned against one-shot magnitude pruning in fp32, as `analyze.finetuned_networks` has it.
+        frontier: Every form by its bytes, as `analyze.frontier` has it; no rows where the store has no further forms.
     """
 
     dataset: str
@@ -91,6 +100,9 @@ class Subject:
     curves: pl.DataFrame
     onsets: pl.DataFrame
     reach: pl.DataFrame
+    bits: pl.DataFrame
+    finetuned: pl.DataFrame
+    frontier: pl.DataFrame
 
     @property
     def depths(self) -> list[int]:
@@ -249,6 +261,7 @@ def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame, 
         "shape_thresholds": shape_thresholds(study).frame().join(varied, on=IDENTITY, how="semi"),
         "shape_components": shape_components(study).frame().join(varied, on=IDENTITY, how="semi"),
     }
+    analyses |= _forms(study)
     chance = dict(facts.select("dataset_fingerprint", "chance_accuracy").iter_rows())
     subjects = []
     for (dataset, family, _, fingerprint), rows in boundaries.group_by(IDENTITY, maintain_order=True):
@@ -276,9 +289,34 @@ def _subjects(study: Study, facts: pl.DataFrame, recommendations: pl.DataFrame, 
                 curves=_thinned(own["curves"]),
                 onsets=own["onsets"].filter(pl.col("status") == "detected"),
                 reach=own["reach"],
+                bits=own["bits"],
+                finetuned=own["finetuned"],
+                frontier=own["frontier"],
             )
         )
     return tuple(subjects)
+
+
+def _forms(study: Study) -> dict[str, pl.DataFrame]:
+    """Return the frames on forms beyond pruning by magnitude and 8 bits; without rows for whom the store has none."""
+    kinds = study.query(queries.FORMS)
+    some = not kinds.is_empty()
+    steps = (bit_steps(study) if some else Results(BitStep, ())).frame()
+    tuned = (finetuned_networks(study) if some else Results(FineTuning, ())).frame()
+    points = (frontier(study) if some else Results(FrontierPoint, ())).frame()
+    fewer = steps.filter((pl.col("bits") != "int8") & pl.col("loss").is_not_null())
+    return {
+        "bits": steps.join(fewer, on=IDENTITY, how="semi", maintain_order="left"),
+        "finetuned": tuned.filter(
+            (pl.col("against") == "one-shot")
+            & (pl.col("pruned_by") == "magnitude")
+            & (pl.col("bits") == "fp32")
+            & pl.col("difference").is_not_null()
+        ),
+        "frontier": points.join(kinds, on=IDENTITY, how="semi", maintain_order="left").filter(
+            pl.col("ci_low").is_not_null()
+        ),
+    }
 
 
 def _marked(shares: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:

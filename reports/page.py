@@ -129,7 +129,9 @@ def _family(
     figures_of = [
         _figure(findings, figure, subject, prefix, figures, data)
         for figure in FIGURES.values()
-        if not figure.answers and (family_facts(family).layered or not figure.layered)
+        if not figure.answers
+        and (family_facts(family).layered or not figure.layered)
+        and not (figure.further and figure.missing(subject, findings.advice))
     ]
     return {
         **common,

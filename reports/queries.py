@@ -29,3 +29,10 @@ PROTOCOLS = """
 SELECT p.protocol_id, p.spec::VARCHAR AS spec, count(*) AS models
 FROM protocols p JOIN runs r USING (protocol_id) GROUP BY ALL ORDER BY models DESC, protocol_id
 """
+
+FORMS = """
+SELECT DISTINCT r.dataset, r.family, r.protocol_id, r.dataset_fingerprint
+FROM runs r LEFT JOIN pruning p USING (run_id)
+WHERE r.precision NOT IN ('fp32', 'int8') OR r.run_id IN (SELECT run_id FROM post_training)
+   OR p.method != 'magnitude' OR p.finetune_epochs > 0 OR (p.run_id IS NOT NULL AND r.precision != 'fp32')
+"""

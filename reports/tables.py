@@ -148,6 +148,100 @@ def reach(subject: Subject) -> Table:
     return {"heading": "Reliability", "columns": columns, "rows": rows}
 
 
+def bits(subject: Subject) -> Table:
+    """Return the numbers behind the figure of fewer bits."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Quantized"),
+        _column("Bits"),
+        _column("Verdict"),
+        _column("Lost, points", number=True),
+        _column("Simultaneous interval"),
+        _column("Dead", number=True),
+        _column("Replicates", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            row["quantization"],
+            row["bits"],
+            row["verdict"],
+            points(row["loss"]),
+            _points_interval(row),
+            row["dead"],
+            row["replicates"],
+        ]
+        for row in subject.bits.iter_rows(named=True)
+    ]
+    return {"heading": "Accuracy lost to fewer bits", "columns": columns, "rows": rows}
+
+
+def finetuning(subject: Subject) -> Table:
+    """Return the numbers behind the figure of fine-tuning."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Pruned", number=True),
+        _column("Epochs", number=True),
+        _column("Fine-tuned", number=True),
+        _column("One-shot", number=True),
+        _column("Won, points", number=True),
+        _column("95% interval"),
+        _column("Verdict"),
+        _column("Replicates", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            percent(row["sparsity"], 0),
+            row["finetune_epochs"],
+            percent(row["mean"], 2),
+            percent(row["against_mean"], 2),
+            points(row["difference"]),
+            _points_interval(row),
+            row["verdict"],
+            row["replicates"],
+        ]
+        for row in subject.finetuned.iter_rows(named=True)
+    ]
+    return {"heading": "What fine-tuning wins", "columns": columns, "rows": rows}
+
+
+def frontier(subject: Subject) -> Table:
+    """Return the numbers behind the frontier: its best forms."""
+    columns = [
+        _column(DEPTHS[subject.family][1].capitalize(), number=True),
+        _column(CAPACITIES[subject.family], number=True),
+        _column("Form"),
+        _column("Bytes", number=True),
+        _column("Mean accuracy", number=True),
+        _column("Simultaneous interval"),
+        _column("Not shown to be worse", number=True),
+        _column("Replicates", number=True),
+    ]
+    rows = [
+        [
+            row["depth"],
+            count(row["capacity"]),
+            row["form"],
+            count(row["bytes"]),
+            percent(row["mean"], 2),
+            "–" if row["ci_low"] is None else f"{percent(row['ci_low'], 2)} to {percent(row['ci_high'], 2)}",
+            count(row["rivals"]),
+            row["replicates"],
+        ]
+        for row in subject.frontier.filter("best").iter_rows(named=True)
+    ]
+    return {"heading": "The best forms by bytes", "columns": columns, "rows": rows}
+
+
+def _points_interval(row: Mapping[str, float | None]) -> str:
+    return "–" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+
+
 def pruning(subject: Subject) -> Table:
     """Return the numbers behind the pruning figure, every tenth of the weights, at all capacities."""
     columns = [

@@ -43,6 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         epochs=20,
         pruning=True,
         quantization=True,
+        forms=True,
     )
 
 

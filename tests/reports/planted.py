@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from store.records import DatasetFacts, Epoch, Invocation, Label, Precision, Protocol, Pruned, Records, Run
+from store.records import (
+    DatasetFacts,
+    Epoch,
+    Invocation,
+    Label,
+    PostTraining,
+    Precision,
+    Protocol,
+    Pruned,
+    Records,
+    Run,
+)
 from store.results import Store
 
 STARTED = datetime(2026, 3, 1, 9, 30)
@@ -22,6 +33,8 @@ LADDERS: dict[str, tuple[int, ...]] = {
     "vit": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16),
 }
 DEPTHS: dict[str, tuple[int, ...]] = {"dnn": (1, 2, 3, 4), "cnn": (1,), "vit": (2,)}
+FEWER_BITS: tuple[tuple[Precision, float], ...] = (("w4a8", 0.02), ("int4", 0.12))
+"""Precisions below 8 bits, and the share of accuracy that they lose."""
 SPARSITIES = tuple(step / 20 for step in range(21))
 
 
@@ -82,9 +95,13 @@ def plant(
     epochs: int = 0,
     pruning: bool = False,
     quantization: bool = False,
+    forms: bool = False,
     seed: int = 7,
 ) -> Store:
-    """Return the store at `path` with one more planted sweep per dataset and family."""
+    """Return the store at `path` with one more planted sweep per dataset and family.
+
+    `forms`: equal widths also in w4a8 and int4, quantized after training, and fine-tuned after pruning.
+    """
     rng = np.random.default_rng(seed)
     store = Store(path)
     for dataset, family in itertools.product(datasets, families):
@@ -103,6 +120,7 @@ def plant(
         labels: list[Label] = []
         curves: list[Epoch] = []
         pruned: list[Pruned] = []
+        after: list[PostTraining] = []
         for depth, capacity in itertools.product(DEPTHS[family], LADDERS[family]):
             seen: dict[tuple[int, ...], list[str]] = {}
             for shape in topologies(depth, every_topology) if family == "dnn" else [""]:
@@ -132,6 +150,14 @@ def plant(
                         )
                         runs.append(low)
                         labels += [Label(run_id=low.run_id, shape=shapes[0], degenerate=False)]
+                    if forms and set(shapes[0]) <= {"="}:
+                        after += _after(run, float(accuracy))
+                        pruned += _finetuned(run, float(accuracy))
+                        for precision, share in FEWER_BITS:
+                            left = float(np.clip(accuracy * (1 - share) + 0.003 * rng.standard_normal(), 0, 1))
+                            few = _run(protocol, invocation, dataset, family, depth, sizes, replicate, left, precision)
+                            runs.append(few)
+                            labels += [Label(run_id=few.run_id, shape=shapes[0], degenerate=False)]
         store.append(
             Records(
                 protocols=(protocol,),
@@ -141,6 +167,7 @@ def plant(
                 labels=tuple(labels),
                 epochs=tuple(curves),
                 pruning=tuple(pruned),
+                post_training=tuple(after),
             ),
             name=f"{dataset}-{family}",
         )
@@ -223,4 +250,32 @@ def _pruned(run: Run, accuracy: float) -> list[Pruned]:
             nonzero=int(run.parameters * (1 - sparsity)),
         )
         for sparsity, share in zip(SPARSITIES, kept, strict=True)
+    ]
+
+
+def _after(run: Run, accuracy: float) -> list[PostTraining]:
+    return [
+        PostTraining(
+            run_id=run.run_id,
+            weight_bits=bits,
+            activation_bits=8,
+            test_accuracy=max(0.0, accuracy - lost - 0.001 * (run.replicate % 3)),
+            test_loss=1.0,
+            seconds=0.1,
+        )
+        for bits, lost in ((8, 0.0), (6, 0.004), (4, 0.08))
+    ]
+
+
+def _finetuned(run: Run, accuracy: float) -> list[Pruned]:
+    return [
+        Pruned(
+            run_id=run.run_id,
+            sparsity=sparsity,
+            test_accuracy=float(np.clip(accuracy - 0.3 * (sparsity - 0.4) ** 2 - 0.001 * (run.replicate % 4), 0, 1)),
+            test_loss=1.0,
+            nonzero=int(run.parameters * (1 - sparsity)),
+            finetune_epochs=5,
+        )
+        for sparsity in (0.5, 0.7, 0.9)
     ]

@@ -491,6 +491,34 @@ def test_int8_runs_alone_are_not_an_empty_chart(tmp_path: Path, store: Store) ->
     assert "No DNN runs in 8 bits" not in page
 
 
+def test_further_figures_are_drawn_from_the_analyses_or_left_out(findings: Findings, report: Path) -> None:
+    from analyze import bit_steps, finetuned_networks, frontier
+
+    subject, other = findings.subject("digits", "cnn"), findings.subject("mnist", "cnn")
+    assert subject is not None
+    assert other is not None
+    further = [figure for figure in FIGURES.values() if figure.further]
+    assert [figure.name for figure in further] == ["bits", "finetuning", "frontier"]
+    path = findings.advice.store
+    steps = [row for row in bit_steps(path, "digits", "cnn") if row.quantization == "post-training"]
+    drawn = FIGURES["bits"].views[1].chart(subject).to_dict()["datasets"]["steps"]
+    assert [(row["bits"], row["loss"]) for row in drawn] == [
+        (row.bits, pytest.approx(row.loss, abs=1e-5)) for row in steps
+    ]
+    won = {(row.capacity, row.sparsity): row.difference for row in finetuned_networks(path, "digits", "cnn")}
+    treated = FIGURES["finetuning"].views[0].chart(subject).to_dict()["datasets"]["treated"]
+    assert {(row["capacity"], row["sparsity"]): row["difference"] for row in treated} == pytest.approx(won, abs=1e-5)
+    best = [(row.bytes, row.form) for row in frontier(path, "digits", "cnn") if row.best]
+    forms = FIGURES["frontier"].views[0].chart(subject).to_dict()["datasets"]["forms"]
+    assert [(row["bytes"], row["form"]) for row in forms if row["best"]] == best
+    page = report.read_text(encoding="utf-8")
+    for figure in further:
+        assert f'data-figure="digits/cnn/{figure.name}' in page
+        assert f"mnist/cnn/{figure.name}" not in page
+        assert figure.missing(other, findings.advice) is not None
+    assert "fewer than 8 bits" not in page
+
+
 def test_too_few_pairs_give_no_empty_gap_figure(tmp_path: Path) -> None:
     plant(tmp_path / "few.duckdb", families=("cnn",), replicates=2, quantization=True, pruning=True)
     subject = load(tmp_path / "few.duckdb").subject("digits", "cnn")
