@@ -4,11 +4,13 @@
     python -m benchmarks.replay --store replay.duckdb --times 200
 
 Each replay permutes the replicates and lets `generate search`'s design draw them as it asks. Its answers are compared
-with those of a single look at all 30, and the seconds of what it trained with those of the usual grid at 30 replicates.
+with those of a single look at all 30, and the time of what it trained with that of the usual grid at 30 replicates, as
+`generate plan` reckons it: seconds that were measured depend on what else the machine did then.
 """
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,11 +26,14 @@ from analyze.questions.designs import held
 from analyze.study import Study
 from analyze.sweeps import Sweep, sweeps
 from benchmarks.operating_characteristics import average, header, row, share
+from generate.architectures import Architecture
+from generate.cost import model_seconds
+from generate.datasets import load_dataset
+from generate.plan import Request, protocol_of
 from generate.search import LOOKS, SEARCHED_DEPTHS, coarse
 from store.designs import DesignSpec, Place, ladder
 from store.errors import MinarchError
 from store.families import family_facts
-from store.results import Store
 from tests.planted_search import Searched, search
 
 FAMILIES = ("cnn", "dnn")
@@ -40,10 +45,6 @@ ABOVE = {"cnn": 1, "dnn": 3}
 """How often a search of the digits doubles the largest size that it begins with, at most."""
 WITHIN = {"cnn": (2, 32), "dnn": (20, 200)}
 """Between which sizes its answer lies, so that it may ask for others there."""
-SECONDS = """
-SELECT family, depth, capacity, avg(seconds) AS seconds FROM runs SEMI JOIN equal_widths USING (run_id)
-WHERE precision = 'fp32' GROUP BY ALL
-"""
 
 
 class NotInStoreError(Exception):
@@ -165,11 +166,11 @@ class Tally:
     trainings: list[int] = field(default_factory=list)
     left: list[object] = field(default_factory=list)
 
-    def add(self, found: Searched, count: Mapping[Place, int], cost: Mapping[Place, float]) -> None:
+    def add(self, found: Searched, count: Mapping[Place, int]) -> None:
         """Count one replay."""
         for scope, where in found.last.answers.items():
             self.answers.setdefault(scope, []).append(where)
-        self.seconds.append(sum(n * cost[where] for where, n in count.items()))
+        self.seconds.append(sum(n * training_seconds(where) for where, n in count.items()))
         self.trainings.append(found.trainings)
 
 
@@ -182,18 +183,17 @@ def replays(store: Path, seeds: Collection[int]) -> str:
     study = Study.read(store, "digits", FAMILIES)
     wanted = {(family, depth) for family in FAMILIES for depth in _depths(family)}
     whole = [_complete(sweep) for sweep in sweeps(study).content if (sweep.family, sweep.depth) in wanted]
-    cost = {Place(*key): seconds for *key, seconds in Store(store).query(SECONDS).iter_rows()}
     single = Replay(whole, design(whole, (REPLICATES,)), np.arange(REPLICATES))
     truth = search(single, seed=FIRST_SEED).last.answers
     tally, spec = Tally(), design(whole, LOOKS)
     for seed in seeds:
         replay = Replay(whole, spec, np.random.default_rng([seed, 21]).permutation(REPLICATES))
         try:
-            tally.add(search(replay, seed=seed), replay.count, cost)
+            tally.add(search(replay, seed=seed), replay.count)
         except NotInStoreError as error:
             tally.left.append(error.args[0])
-    grid = {where: cost[where] for family in FAMILIES for where in _grid(family, cost)}
-    full = REPLICATES * sum(grid.values())
+    grid = [where for family in FAMILIES for where in _grid(family)]
+    full = REPLICATES * sum(map(training_seconds, grid))
     times = len(tally.seconds)
     lines = [*header("scope", f"one look at {REPLICATES}", "the same answer", "a smaller one", "a larger one", "none")]
     for scope, found in tally.answers.items():
@@ -222,10 +222,20 @@ def _complete(sweep: Sweep) -> Sweep:
     return _seen(sweep, rows, np.arange(REPLICATES), np.full(len(rows), REPLICATES))
 
 
-def _grid(family: str, cost: Mapping[Place, float]) -> list[Place]:
+def _grid(family: str) -> list[Place]:
     """Return the architectures of the usual grid of the digits."""
-    sizes = family_facts(family).grid("digits")
-    return [where for where in cost if where.family == family and where.capacity in sizes]
+    facts = family_facts(family)
+    return [Place(family, depth, size) for depth in facts.depths or (1,) for size in facts.grid("digits")]
+
+
+@functools.cache
+def training_seconds(where: Place) -> float:
+    """Return the time that `generate plan` reckons for a training of the digits on the nominal core."""
+    digits = load_dataset("digits", None)
+    protocol = protocol_of(Request(phase="convergence"), where.family, "digits", digits.seeding)
+    sizes = (where.capacity,) * (where.depth if family_facts(where.family).layered else 1)
+    counts = len(digits.train.images), len(digits.test.images)
+    return model_seconds(Architecture(where.family, sizes), digits.image, protocol, *counts)
 
 
 def _size(whole: Iterable[Sweep], where: Place) -> int:
