@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def unseen(bounds: Iterable[float | None]) -> list[str]:
 
 def shortened(form: str) -> str:
     """Return the name of a form in fewer letters, `int8 50% +5ep`: pruned by magnitude where it says no other way."""
-    words = form.removeprefix("post-training ").replace(" magnitude", "").replace(" epochs", "ep")
-    return f"{words} after" if form.startswith("post-training ") else words
+    words = form.replace(" magnitude", "").replace(" epochs", "ep")
+    return re.sub("^post-training (.*)", r"\1 after", words)
 
 
 def number(value: int | None) -> str:
