@@ -10,13 +10,14 @@ from typing import Literal
 
 import numpy as np
 
+from analyze import wording
 from analyze.arguments import checked
 from analyze.questions.designs import level_at
 from analyze.questions.forms import Measured, pruned_forms, whole_forms
 from analyze.results import Results
 from analyze.stats.frontier import METHOD, Frontier
 from analyze.stats.frontier import frontier as frontier_of
-from analyze.stats.result import LEVEL, MIN_REPLICATES
+from analyze.stats.result import LEVEL, MIN_REPLICATES, Shortage
 from analyze.study import Study, study_of
 from store.families import family_rank
 
@@ -76,7 +77,15 @@ def frontier(
     )
     groups = groupby(forms, key=lambda one: (one.key.sweep.dataset, one.key.sweep.family))
     rows = tuple(row for _, members in groups for row in _points(study, list(members)))
-    return study.advised(Results(FrontierPoint, rows, found.notes))
+    return study.advised(Results(FrontierPoint, rows, (*found.notes, *_too_few(rows))))
+
+
+def _too_few(rows: Sequence[FrontierPoint]) -> Iterator[str]:
+    """Yield a remark on every dataset and family of which no form has enough replicates to be compared."""
+    for (dataset, family), members in groupby(rows, key=lambda row: (row.dataset, row.family)):
+        most = max(row.replicates for row in members)
+        if most < MIN_REPLICATES:
+            yield f"{dataset}, {family}: {wording.one(Shortage('replicates', most, MIN_REPLICATES))}"
 
 
 def _points(study: Study, forms: Sequence[Measured]) -> Iterator[FrontierPoint]:

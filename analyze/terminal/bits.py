@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 def bits_table(results: Results[FewestBits]) -> RenderableType:
     """Return the fewest safe bits and where loss begins, in points, one table per dataset and way to quantize."""
+    from analyze.questions.explain import in_points
+
     parts: list[RenderableType] = []
     for (dataset, way), rows in groupby(results, key=lambda row: (row.dataset, row.quantization)):
         members = list(rows)
@@ -47,7 +49,7 @@ def bits_table(results: Results[FewestBits]) -> RenderableType:
             )
             if row.reason:
                 reasons.append((f"{row.family}, depth {row.depth}, size {row.capacity}", row.reason))
-        tested = f"[dim]In this order: {members[0].steps}; safe: less than {100 * members[0].margin:g} points lost.[/]"
+        tested = f"[dim]In this order: {members[0].steps}; safe: less than {in_points(members[0].margin)} lost.[/]"
         parts += [table, "", tested, "", *unseen(row.failure_bound for row in members), *remarks(reasons)]
     return stacked(parts)
 

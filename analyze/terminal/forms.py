@@ -22,6 +22,8 @@ VERDICT_STYLES |= {"better": "green", "worse": "red"}
 
 def matched_table(results: Results[PruneOrSmall]) -> RenderableType:
     """Return the pairs, a table per dataset, family and kind of small network, differences in points."""
+    from analyze.questions.explain import in_points
+
     parts: list[RenderableType] = []
     for (dataset, family), rows in groupby(results, key=lambda row: (row.dataset, row.family)):
         members = list(rows)
@@ -50,7 +52,7 @@ def matched_table(results: Results[PruneOrSmall]) -> RenderableType:
                 reasons.append((f"{where} {row.small_form}, {row.capacity} {shortened(row.form)}", row.reason))
         counts = Counter(row.verdict for row in members)
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-        margin = f"equivalent: within {100 * members[0].margin:g} points"
+        margin = f"equivalent: within {in_points(members[0].margin)}"
         parts += [table, "", f"[dim]{said}; {margin}; family-wise error rate 5%[/]", "", *remarks(reasons)]
     return stacked(parts)
 

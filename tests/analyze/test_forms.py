@@ -179,3 +179,10 @@ def test_a_store_without_pruned_networks_says_so(tmp_path: Path) -> None:
     done = call("prune-or-small", "--by", "weights", "--store", path)
     assert done.returncode == 2
     assert len(frontier(path)) == 3
+
+
+def test_a_frontier_of_few_replicates_says_what_is_missing(tmp_path: Path) -> None:
+    path = write(tmp_path / "few.duckdb", PlantedSweep(accuracy=np.full((2, 4), 0.9), capacities=(1, 2)))
+    done = call("frontier", "--store", path)
+    assert done.stdout.decode().strip() == "no results"
+    assert b"planted, dnn: 4 of 5 needed replicates: run with --repeats 5 or more" in done.stderr
