@@ -9,6 +9,7 @@ from generate.architectures import Architecture
 from store.precisions import PRECISIONS
 
 
+@pytest.mark.slow
 def test_every_precision_is_timed_on_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINARCH_DATA", raising=False)
     small = replace(grids.GRIDS["cnn-mnist"], architectures=(Architecture("cnn", (1,)), Architecture("cnn", (2,))))

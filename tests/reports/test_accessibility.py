@@ -59,7 +59,10 @@ def _serious(page: Chrome) -> list[str]:
 TABS = (("digits", "dnn"), ("mnist", "vit"))
 
 
-@pytest.mark.parametrize(("theme", "tabs"), [("light", TABS), ("dark", TABS[-1:])])
+@pytest.mark.parametrize(
+    ("theme", "tabs"),
+    [("light", TABS[:1]), ("dark", TABS[-1:]), pytest.param("light", TABS, marks=pytest.mark.slow)],
+)
 def test_no_serious_violation_in_any_tab(page: Chrome, axe: str, theme: str, tabs: Sequence[tuple[str, str]]) -> None:
     """The dark theme changes colours alone: one tab shows all of them."""
     page.execute_script(axe)
