@@ -28,7 +28,7 @@ $(VENV)/.docs: pyproject.toml
 
 demo: $(VENV)/.base
 	mkdir -p $(DEMO)
-	$(BIN)/generate search --family dnn --family cnn --depths 1 --max-drop 2% --resolution 25% --looks 5,10,20 \
+	$(BIN)/generate search --family dnn --family cnn --depths 1 --max-drop 2% --resolution 40% --looks 5,10,20 \
 	    --store $(DEMO)/demo.duckdb
 	$(BIN)/analyze regimes --store $(DEMO)/demo.duckdb
 	$(BIN)/reports render --store $(DEMO)/demo.duckdb --out $(DEMO)/report.html
