@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.stats.result import LEVEL, FloatArray
+from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
 from analyze.stats.spending import nominal_levels
 from analyze.study import Study, SweepKey, once
 from store.designs import DesignSpec, LookSpec, Place, Trained, read_design, read_look
@@ -98,6 +98,15 @@ def held(accuracy: FloatArray) -> int:
     """Return how many replicates there are from 0 on without a gap."""
     missing = np.flatnonzero(np.isnan(accuracy))
     return int(missing[0]) if len(missing) else len(accuracy)
+
+
+def least_level(study: Study, counts: Iterable[tuple[SweepKey, int]]) -> float:
+    """Return the level that tests of several sweeps share: the least that any of their numbers of replicates allows.
+
+    `counts` has every sweep with each number of replicates that is tested; too few to be tested do not count.
+    """
+    tested = {(sweep, n) for sweep, n in counts if n >= MIN_REPLICATES}
+    return min((level_at(study, sweep, n) for sweep, n in tested), default=LEVEL)
 
 
 def level_at(study: Study, sweep: SweepKey, replicates: int, level: float = LEVEL, *phases: Trained) -> float:

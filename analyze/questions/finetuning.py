@@ -10,15 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from analyze import wording
 from analyze.arguments import checked
-from analyze.questions.designs import level_at
-from analyze.questions.forms import Form, Measured, paired, pruned_forms
+from analyze.questions.designs import least_level
+from analyze.questions.forms import Form, Measured, paired, pruned_forms, reservation
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.comparison import METHOD, Compared, Verdict, compare
-from analyze.stats.means import DOMINANT
-from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray, Remark, Shortage
+from analyze.stats.result import MIN_REPLICATES, FloatArray
 from analyze.stats.safety import MARGIN
 from analyze.study import Study, SweepKey, once, study_of
 from analyze.texts import Command, phrase, quoted
@@ -177,8 +175,7 @@ def _rows(study: Study, found: Sequence[Contest], scope: Scope, margin: float) -
     """Yield the rows of one dataset and family, whose comparisons share the 5%."""
     stable = first_stable(study)
     trials = list(_pooled(found, stable)) if scope == "pooled" else [_single(contest) for contest in found]
-    counts = {one.contests[0].one.key.sweep: len(one.difference) for one in trials if one.contests}
-    level = min((level_at(study, key, n) for key, n in counts.items() if n >= MIN_REPLICATES), default=LEVEL)
+    level = least_level(study, ((c.one.key.sweep, len(one.difference)) for one in trials for c in one.contests))
     compared = compare([trial.difference for trial in trials], margin=margin, level=level)
     tested = sum(one.difference is not None for one in compared)
     for trial, one in zip(trials, compared, strict=True):
@@ -244,13 +241,7 @@ def _row(trial: Trial, found: Compared, stable: dict[SweepKey, float], about: tu
         largest_share=mean.largest_share if mean else None,
         replicates=found.n,
         method=METHOD,
-        reason=_reason(found),
+        reason=reservation(found),
         protocol_id=one.key.sweep.protocol_id,
         dataset_fingerprint=one.key.sweep.dataset_fingerprint,
     )
-
-
-def _reason(found: Compared) -> str | None:
-    if found.difference is None:
-        return wording.one(Shortage("replicates", found.n, MIN_REPLICATES))
-    return wording.one(Remark("one replicate dominates")) if found.difference.largest_share > DOMINANT else None

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from analyze import wording
 from analyze.questions.storage import FLOAT_BITS, storage, storage_without_units, units_left
-from analyze.stats.result import FloatArray
+from analyze.stats.comparison import Compared
+from analyze.stats.means import DOMINANT
+from analyze.stats.result import MIN_REPLICATES, FloatArray, Remark, Shortage
 from analyze.study import ArchitectureKey, Found, Study, once
 from analyze.sweeps import sweeps
 from store.families import family_rank
@@ -131,6 +134,13 @@ def paired(first: Measured, second: Measured) -> FloatArray:
     return differences[~np.isnan(differences)]
 
 
+def reservation(found: Compared) -> str | None:
+    """Return what is to be known of a comparison: too few replicates, or that one makes most of the variance."""
+    if found.difference is None:
+        return wording.one(Shortage("replicates", found.n, MIN_REPLICATES))
+    return wording.one(Remark("one replicate dominates")) if found.difference.largest_share > DOMINANT else None
+
+
 def _measured(study: Study, *queries: str) -> Found[tuple[Measured, ...]]:
     found = sweeps(study)
     chosen = {sweep.key for sweep in found.content}
@@ -163,7 +173,6 @@ def _rows(frame: polars.DataFrame) -> Iterator[Measured]:
         form, kept = _form(row), row["nonzero"]
         parts = storage(row["family"], row["depth"], row["capacity"], row["parameters"], row["classes"])
         if form.method == "units":
-            left = units_left(row["capacity"], form.sparsity)
             left = units_left(row["capacity"], form.sparsity)
             parts = storage_without_units(row["family"], row["depth"], left, row["nonzero"], row["classes"])
         elif form.method != "whole":

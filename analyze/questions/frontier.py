@@ -12,12 +12,12 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
-from analyze.questions.designs import level_at
+from analyze.questions.designs import least_level
 from analyze.questions.forms import Measured, pruned_forms, whole_forms
 from analyze.results import Results
 from analyze.stats.frontier import METHOD, Frontier
 from analyze.stats.frontier import frontier as frontier_of
-from analyze.stats.result import LEVEL, MIN_REPLICATES, Shortage
+from analyze.stats.result import MIN_REPLICATES, Shortage
 from analyze.study import Study, study_of
 from store.families import family_rank
 
@@ -90,8 +90,7 @@ def _too_few(rows: Sequence[FrontierPoint]) -> Iterator[str]:
 
 def _points(study: Study, forms: Sequence[Measured]) -> Iterator[FrontierPoint]:
     accuracy = [one.observed for one in forms]
-    fewest = {one.key.sweep: len(values) for one, values in zip(forms, accuracy, strict=True)}
-    level = min((level_at(study, key, n) for key, n in fewest.items() if n >= MIN_REPLICATES), default=LEVEL)
+    level = least_level(study, ((one.key.sweep, len(values)) for one, values in zip(forms, accuracy, strict=True)))
     found = frontier_of(accuracy, [one.bytes for one in forms], level=level)
     tested = int((~np.isnan(found.mean)).sum())
     for index, one in enumerate(forms):

@@ -8,15 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from analyze import wording
 from analyze.arguments import checked
-from analyze.questions.designs import level_at
-from analyze.questions.forms import Measured, paired, pruned_forms, whole_forms
+from analyze.questions.designs import least_level
+from analyze.questions.forms import Measured, paired, pruned_forms, reservation, whole_forms
 from analyze.questions.regimes import first_stable
 from analyze.results import Results
 from analyze.stats.comparison import METHOD, Compared, compare
-from analyze.stats.means import DOMINANT
-from analyze.stats.result import LEVEL, MIN_REPLICATES, Remark, Shortage
 from analyze.stats.safety import MARGIN
 from analyze.study import Study, SweepKey, once, study_of
 from analyze.texts import Command, phrase, quoted
@@ -154,8 +151,7 @@ def _beside(one: Measured) -> str:
 def _rows(study: Study, found: Sequence[Pair], by: Size, margin: float) -> Iterator[PruneOrSmall]:
     """Yield a row per pair of one dataset and family: their comparisons share the 5%."""
     differences = [paired(pair.pruned, pair.small) for pair in found]
-    counts = {pair.small.key.sweep: len(values) for pair, values in zip(found, differences, strict=True)}
-    level = min((level_at(study, key, n) for key, n in counts.items() if n >= MIN_REPLICATES), default=LEVEL)
+    level = least_level(study, ((p.small.key.sweep, len(values)) for p, values in zip(found, differences, strict=True)))
     compared = compare(differences, margin=margin, level=level)
     tested = sum(one.difference is not None for one in compared)
     for pair, one in zip(found, compared, strict=True):
@@ -197,16 +193,10 @@ def _row(pair: Pair, found: Compared, by: Size, margin: float, tested: int) -> P
         largest_share=mean.largest_share if mean else None,
         replicates=found.n,
         method=METHOD,
-        reason=_reason(found),
+        reason=reservation(found),
         protocol_id=small.key.sweep.protocol_id,
         dataset_fingerprint=small.key.sweep.dataset_fingerprint,
     )
-
-
-def _reason(found: Compared) -> str | None:
-    if found.difference is None:
-        return wording.one(Shortage("replicates", found.n, MIN_REPLICATES))
-    return wording.one(Remark("one replicate dominates")) if found.difference.largest_share > DOMINANT else None
 
 
 def _nothing(study: Study) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analyze import Study, frontier, prune_or_small
+from analyze.questions import designs
 from analyze.questions.forms import pruned_forms, whole_forms
 from analyze.stats.comparison import compare
 from analyze.stats.frontier import frontier as frontier_of
@@ -186,3 +187,15 @@ def test_a_frontier_of_few_replicates_says_what_is_missing(tmp_path: Path) -> No
     done = call("frontier", "--store", path)
     assert done.stdout.decode().strip() == "no results"
     assert b"planted, dnn: 4 of 5 needed replicates: run with --repeats 5 or more" in done.stderr
+
+
+def test_tests_that_share_a_level_have_the_least_that_any_number_of_replicates_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the order: forms of one sweep may have different numbers, and a design allows less after fewer."""
+    study = Study.read(write(tmp_path / "s.duckdb", PlantedSweep(accuracy=np.full((2, 4), 0.9), capacities=(1, 2))))
+    key = whole_forms(study).content[0].key.sweep
+    monkeypatch.setattr(designs, "level_at", lambda _study, _sweep, n: 0.001 * n)
+    for numbers in ((30, 10, 20), (10, 20, 30), (20, 30, 10)):
+        assert designs.least_level(study, [(key, n) for n in numbers]) == pytest.approx(0.01)
+    assert designs.least_level(study, [(key, 2)]) == 0.05  # Too few to be tested.
