@@ -168,3 +168,15 @@ def test_the_report_advises_the_same(folder: Path, tmp_path: Path) -> None:
                 assert planned(command).units
             else:
                 assert "--dataset mnist" in command or "cifar10" in command or "fashion_mnist" in command, command
+
+
+def test_where_sizes_are_lacking_the_advice_adds_some(tmp_path: Path, folder: Path) -> None:
+    rng = np.random.default_rng(5)
+    accuracy = np.array([0.5, 0.8, 0.9])[:, None] + 0.01 * rng.standard_normal((3, 5))
+    path = own(
+        tmp_path / "few.duckdb", folder, PlantedSweep(accuracy=accuracy, capacities=(2, 4, 8), dataset=folder.name)
+    )
+    row = analyze.recommend(path)[0]
+    assert row.status == "insufficient"
+    words = shlex.split(row.command or "")
+    assert words[words.index("--capacities") + 1] == "2,4,8,16,32"

@@ -15,7 +15,7 @@ from analyze.questions.pruning import Pruning
 from analyze.questions.quantization import QuantizationGap
 from analyze.questions.reach import reach_in_words
 from analyze.questions.regimes import Regime
-from analyze.stats.result import MIN_REPLICATES, Status
+from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, Status
 from analyze.texts import Command, joined, phrase
 from store.families import family_facts
 from store.words import counted
@@ -310,7 +310,10 @@ def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> t
         why = joined(dict.fromkeys(row.reason for row in unreached))
         return "not_reached", phrase("no size is stable: ", why), _larger(largest, about)
     why = joined(dict.fromkeys(row.reason for row in regimes))
-    command = phrase(Command("convergence", (first.dataset,), (first.family,), repeats=10))
+    sizes = sorted({row.capacity for row in judged if (row.family, row.depth) == (first.family, first.depth)})
+    lacking = MIN_SIZES - len(sizes)
+    more = (*sizes, *(2**step * sizes[-1] for step in range(1, lacking + 1))) if lacking > 0 else ()
+    command = phrase(Command("convergence", (first.dataset,), (first.family,), more, repeats=10))
     return "insufficient", phrase("too little data to find stable sizes: ", why), command
 
 
