@@ -46,9 +46,15 @@ class IntegerList(click.ParamType):  # type: ignore[type-arg]  # generic in newe
 
 
 class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """Numbers from 0 to 1, separated by commas; they are sorted, and 0 (the unpruned network) is always among them."""
+    """Numbers from 0 to 1, separated by commas; they are sorted, and 0 (the unpruned network) is always among them.
+
+    With `between`, numbers above 0 and below 1, and no others.
+    """
 
     name = "S,S,..."
+
+    def __init__(self, *, between: bool = False) -> None:
+        self.between = between
 
     def convert(
         self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
@@ -60,29 +66,10 @@ class FractionList(click.ParamType):  # type: ignore[type-arg]  # generic in new
             numbers = {float(part) for part in value.split(",")}
         except ValueError:
             numbers = {-1.0}
-        if not all(0 <= number <= 1 for number in numbers):
-            self.fail(f"{value!r} is not a list of numbers from 0 to 1, separated by commas", param, ctx)
-        return tuple(sorted(numbers | {0.0}))
-
-
-class ShareList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """Shares above 0 and below 1, separated by commas; they are sorted."""
-
-    name = "S,S,..."
-
-    def convert(
-        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the shares, or fail with what is allowed."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = {float(part) for part in value.split(",")}
-        except ValueError:
-            numbers = {-1.0}
-        if not all(0 < number < 1 for number in numbers):
-            self.fail(f"{value!r} is not a list of numbers above 0 and below 1, separated by commas", param, ctx)
-        return tuple(sorted(numbers))
+        if not all(0 < number < 1 if self.between else 0 <= number <= 1 for number in numbers):
+            bounds = "above 0 and below 1" if self.between else "from 0 to 1"
+            self.fail(f"{value!r} is not a list of numbers {bounds}, separated by commas", param, ctx)
+        return tuple(sorted(numbers if self.between else numbers | {0.0}))
 
 
 class WordList(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -288,7 +275,7 @@ def sweep_options(command: Command) -> Command:
             ),
             click.option(
                 "--finetune-sparsities",
-                type=ShareList(),
+                type=FractionList(between=True),
                 help="With --finetune: shares to prune before. Default: 0.5,0.7,0.9.",
             ),
             click.option(
