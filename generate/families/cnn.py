@@ -68,6 +68,7 @@ CNN = Family(
     kernel_settings={"kernel_size": 3, "stride": 1, "padding": 0},
     quantized_forward=by_name("generate.engine.plain.cnn:quantized_forward"),
     integer_model=by_name("generate.engine.plain.cnn:integer_model"),
+    integer_layers=by_name("generate.engine.plain.cnn:integer_layers"),
     without_units=by_name("generate.engine.plain.cnn:without_units"),
     parameters=_parameters,
     training_flops=_training_flops,

@@ -98,6 +98,7 @@ DNN = Family(
     kernel_pack=by_name("generate.engine.dnn.pack:DnnKernelPack"),
     quantized_forward=by_name("generate.engine.plain.dnn:quantized_forward"),
     integer_model=by_name("generate.engine.plain.dnn:integer_model"),
+    integer_layers=by_name("generate.engine.plain.dnn:integer_layers"),
     without_units=by_name("generate.engine.plain.dnn:without_units"),
     parameters=_parameters,
     training_flops=_training_flops,

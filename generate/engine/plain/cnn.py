@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import ImageShape
+from generate.deploy.integer import IntegerLayer, LayerBuilder, Shape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
@@ -87,3 +88,19 @@ def integer_model(protocol: CnnProtocol, values: Values, calibration: Tensor) ->
         return linear(h.flatten(1)).dequantize()
 
     return run
+
+
+def integer_layers(protocol: CnnProtocol, given: LayerBuilder, image: ImageShape) -> list[IntegerLayer]:
+    """Return the layers of the network in integers."""
+    channels = len(given.parameters["convolution.bias"])
+    maps, classes = Shape(channels, *protocol.positions(image)), Shape(image.classes)
+    convolution = given.layer(
+        "convolution",
+        "convolution",
+        entering="input",
+        shapes=(Shape(image.channels, image.height, image.width), maps),
+        relu=True,
+        stride=protocol.stride,
+        padding=protocol.padding,
+    )
+    return [convolution, given.layer("linear", "linear", entering="convolution", shapes=(maps, classes))]

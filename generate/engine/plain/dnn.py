@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import ImageShape
+from generate.deploy.integer import IntegerLayer, LayerBuilder, Shape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
@@ -81,3 +82,15 @@ def integer_model(_: DnnProtocol, values: Values, calibration: Tensor) -> Callab
         return h.dequantize()
 
     return run
+
+
+def integer_layers(protocol: DnnProtocol, given: LayerBuilder, image: ImageShape) -> list[IntegerLayer]:
+    """Return the layers of the network in integers."""
+    del protocol
+    biases = [given.parameters[name] for name in given.parameters if name.endswith(".bias")]
+    shapes = [Shape(image.channels, image.height, image.width), *(Shape(len(bias)) for bias in biases)]
+    entering = ["input", *(f"layers.{k}" for k in range(len(biases) - 1))]
+    return [
+        given.layer("linear", f"layers.{k}", entering=entering[k], shapes=between, relu=k < len(biases) - 1)
+        for k, between in enumerate(pairwise(shapes))
+    ]

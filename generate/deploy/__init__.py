@@ -1,0 +1,1 @@
+"""Trained networks as files that run elsewhere: what they compute in integers, and as C."""
