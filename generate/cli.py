@@ -16,6 +16,7 @@ from generate.options import (
     precision_option,
     search_options,
     sweep_options,
+    without,
     worker_options,
 )
 from generate.protocol import PRECISIONS, SPARSITIES
@@ -34,6 +35,8 @@ AUTO_OPTIONS = {"goal": "--for", "max_drop": "--max-drop", "budget": "--budget",
 """What goes with `--repeats auto` only."""
 CUT_OPTIONS = ("prune_by", "finetune", "finetune_sparsities", "finetune_by")
 """What is done to fp32 networks beside pruning by magnitude."""
+DECIDED_BY_SEARCH = ("repeats", "sparsities", *CUT_OPTIONS, "integer_checks")
+"""What goes with sweeps only."""
 PHASES = ("all", "shapes", "convergence", "quantization")
 
 
@@ -99,6 +102,7 @@ def convergence(**options: Any) -> None:
 
 
 @generate.command()
+@without(*CUT_OPTIONS)
 @sweep_options
 @precision_option
 @auto_options
@@ -143,6 +147,7 @@ def plan(phase: str, **options: Any) -> None:
 
 @generate.command()
 @search_options
+@without(*DECIDED_BY_SEARCH)
 @sweep_options
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes on this machine. Default: one per core.")
 def search(**options: Any) -> None:
@@ -169,7 +174,7 @@ def search(**options: Any) -> None:
     if own["max_bytes"] is not None:
         own["max_bytes"] = int(own["max_bytes"])
     workers = options.pop("workers")
-    for name in ("repeats", "sparsities", *CUT_OPTIONS, "integer_checks"):
+    for name in DECIDED_BY_SEARCH:
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             option = {"integer_checks": "--integer-check"}.get(name, _option(name))
             raise click.UsageError(f"{option} goes with sweeps; a search decides it by itself", context)

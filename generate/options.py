@@ -336,6 +336,17 @@ def sweep_options(command: Command) -> Command:
     return command
 
 
+def without(*names: str) -> Callable[[Command], Command]:
+    """Leave options out of a command's help; the command refuses them in words of its own."""
+
+    def hidden(command: Command) -> Command:
+        for option in getattr(command, "__click_params__", []):
+            option.hidden = option.hidden or option.name in names
+        return command
+
+    return hidden
+
+
 def precision_option(command: Command) -> Command:
     """Add the option that says in which bits quantization-aware training is done."""
     return click.option(

@@ -91,3 +91,17 @@ def test_an_option_that_several_commands_have_has_the_same_words(option: str, co
     }
     assert len(entries) == 1, entries
     assert None not in entries
+
+
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        ("search", ("--repeats", "--sparsities", "--integer-check", "--prune-by", "--finetune", "--finetune-by")),
+        ("quantization", ("--prune-by", "--finetune", "--finetune-sparsities", "--finetune-by")),
+        ("convergence", ()),
+    ],
+)
+def test_help_lists_no_option_that_the_command_refuses(command: str, refused: tuple[str, ...]) -> None:
+    listed = set(re.findall(r"^  (--[a-z-]+)", help_of("generate", command), re.MULTILINE))
+    assert not listed & set(refused)
+    assert {"--repeats", "--sparsities", "--prune-by", "--finetune", "--finetune-by"} <= listed | set(refused)
