@@ -214,36 +214,33 @@ def _check(connection: duckdb.DuckDBPyConnection, table: str, candidate: str) ->
     """Compare an import's rows with the table's columns, so that a refusal can name the column."""
     described = connection.execute(f"DESCRIBE {table}").fetchall()
     found = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {candidate}").fetchall()}
-    for column, kind, nullable, *_ in described:
-        _check_column(connection, (table, candidate, column), (found[column], kind), nullable == "YES")
+    for column, wanted, *_ in described:
+        if not _holds(found[column], wanted):
+            raise MinarchError(f"{table}: column {column} is {found[column]}, and the store wants {wanted}")
+    asked = ", ".join(_misfits(column, found[column], wanted) for column, wanted, *_ in described)
+    row = connection.execute(f"SELECT {asked} FROM {candidate}").fetchall()[0]
+    for (column, wanted, nullable, *_), empty, misfit in zip(described, row[::2], row[1::2], strict=True):
+        if misfit is not None:
+            raise MinarchError(f"{table}: column {column} has the value {misfit}, which does not fit {wanted}")
+        if empty and nullable != "YES":
+            raise MinarchError(f"{table}: column {column} has no value in {empty} rows")
     key = ", ".join(KEYS[table])
     doubles = connection.execute(f"SELECT {key} FROM {candidate} GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchall()
     if doubles:
         raise MinarchError(f"{table}: two rows have the same {key} ({', '.join(map(str, doubles[0]))})")
 
 
-def _check_column(
-    connection: duckdb.DuckDBPyConnection, which: tuple[str, str, str], kinds: tuple[str, str], nullable: bool
-) -> None:
-    table, candidate, column = which
-    found, wanted = kinds
-    if not _holds(found, wanted):
-        raise MinarchError(f"{table}: column {column} is {found}, and the store wants {wanted}")
+def _misfits(column: str, found: str, wanted: str) -> str:
+    """Return two SQL expressions: in how many rows a column has no value, and a value of it that does not fit."""
     converted = f"TRY_CAST({column} AS {wanted})"
     unfit = f"{converted} IS NULL"
     if wanted == "DOUBLE":
         unfit += f" OR NOT isfinite({converted})"
     if wanted.endswith("[]"):
         unfit = f"{converted}::{found} IS DISTINCT FROM {column}"  # An element that does not fit becomes NULL.
-    rows = connection.execute(
-        f"SELECT count(*) FILTER ({column} IS NULL),"
-        f" any_value({column}) FILTER ({column} IS NOT NULL AND ({unfit}))::VARCHAR FROM {candidate}"
-    ).fetchall()
-    empty, misfit = rows[0]
-    if misfit is not None:
-        raise MinarchError(f"{table}: column {column} has the value {misfit}, which does not fit {wanted}")
-    if empty and not nullable:
-        raise MinarchError(f"{table}: column {column} has no value in {empty} rows")
+    return (
+        f"count(*) FILTER ({column} IS NULL), any_value({column}) FILTER ({column} IS NOT NULL AND ({unfit}))::VARCHAR"
+    )
 
 
 def _holds(found: str, wanted: str) -> bool:
