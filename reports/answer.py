@@ -14,7 +14,8 @@ from store.families import family_facts
 from store.words import counted
 
 if TYPE_CHECKING:
-    from reports.findings import Findings, Subject
+    from reports.findings import Findings
+    from reports.subject import Subject
 
 FORMS = {"fp32": "in 32 bits", "pruned": "pruned", "int8": "in 8 bits"}
 

@@ -13,7 +13,7 @@ from reports.tables import Table
 
 if TYPE_CHECKING:
     from reports.charts.parts import Drawing
-    from reports.findings import Subject
+    from reports.subject import Subject
     from store.advice import Advice, Phase
 
 

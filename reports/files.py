@@ -14,7 +14,8 @@ from store.errors import MinarchError
 from store.words import counted
 
 if TYPE_CHECKING:
-    from reports.findings import Findings, Subject
+    from reports.findings import Findings
+    from reports.subject import Subject
 
 
 def write_report(

@@ -17,7 +17,8 @@ from reports.figures import FIGURES, Figure, Missing, View
 from store.families import family_facts
 
 if TYPE_CHECKING:
-    from reports.findings import Findings, Subject
+    from reports.findings import Findings
+    from reports.subject import Subject
 
 TITLE = "The smallest network that learns reliably"
 BESIDE_ANSWER = 200

@@ -21,7 +21,8 @@ from reports.charts.vocabulary import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from reports.findings import Findings, Subject
+    from reports.findings import Findings
+    from reports.subject import Subject
 
 Table = Mapping[str, object]
 
