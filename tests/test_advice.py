@@ -79,6 +79,7 @@ def planted(folder: Path, kind: str) -> list[PlantedSweep]:
 
 def advised(store: Path, dataset: str, *, limited: bool = True) -> Iterator[str]:
     """Yield every command in the results of all analyses, of recommendations within limits too where `limited`."""
+    study = analyze.Study.read(store)
     for name in analyze.__all__:
         analysis = getattr(analyze, name)
         if not callable(analysis) or isinstance(analysis, type):
@@ -87,7 +88,7 @@ def advised(store: Path, dataset: str, *, limited: bool = True) -> Iterator[str]
             if limits and (name != "recommend" or not limited):
                 continue
             try:
-                found = analysis(store, **limits)
+                found = analysis(study, **limits)
             except MinarchError as error:
                 yield from QUOTED.findall(str(error))
                 continue

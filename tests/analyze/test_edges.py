@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from analyze import (
     Results,
+    Study,
     claims,
     depth_crossings,
     epoch_overfitting,
@@ -34,7 +35,7 @@ from tests.planted import CHANCE, LADDER
 from tests.planted_curves import PlantedCurves
 from tests.planted_store import PlantedSweep, write
 
-ANALYSES: list[Callable[[Path], Results[Any]]] = [
+ANALYSES: list[Callable[[Study], Results[Any]]] = [
     regimes,
     epoch_overfitting,
     pruning,
@@ -116,8 +117,9 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_analyses_give_a_status_and_finite_numbers(store: Path) -> None:
+    study = Study.read(store)
     for analysis in ANALYSES:
-        results = analysis(store)
+        results = analysis(study)
         frame = results.frame()
         assert frame.height == len(results)
         for record in results.records():
@@ -148,8 +150,9 @@ def test_statuses_of_dead_diverged_and_equal_sweeps(tmp_path: Path) -> None:
         "all the same": "all_stable",
     }.items():
         path = write(tmp_path / f"{name.replace(' ', '-')}.duckdb", *STORES[name])
-        assert {row.status for row in regimes(path) if row.boundary == "stability"} == {expected}
+        study = Study.read(path)
+        assert {row.status for row in regimes(study) if row.boundary == "stability"} == {expected}
         # Twelve sizes at two depths; what diverged has neither curves nor pruned networks.
         trained = name != "all diverged"
-        assert [row.status for row in epoch_overfitting(path)] == ["absent"] * (24 * trained)
-        assert [row.status for row in depth_crossings(path)] == ["absent"] * (12 * trained)
+        assert [row.status for row in epoch_overfitting(study)] == ["absent"] * (24 * trained)
+        assert [row.status for row in depth_crossings(study)] == ["absent"] * (12 * trained)
