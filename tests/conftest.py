@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from store import database
 
 SLOW_SECONDS = 7200
 """Time limit of a slow test that sets none itself."""
@@ -46,3 +49,19 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"MINARCH_DATA names {folder}, which is no folder")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the empty store of a process once: its migrations take longer than most tests."""
+    make, template = database._make, tmp_path_factory.mktemp("template") / "empty.duckdb"
+
+    def copied(path: Path) -> None:
+        if not template.exists():
+            make(template)
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
+        path.write_bytes(template.read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_make", copied)
+        yield
