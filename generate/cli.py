@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from generate.cuts import FINETUNE_SPARSITIES, METHODS
-from generate.families import FAMILIES
-from generate.families.settings import check_settings
-from generate.options import (
-    AUTO,
-    auto_options,
-    precision_option,
-    search_options,
-    sweep_options,
-    without,
-    worker_options,
-)
-from generate.protocol import PRECISIONS, SPARSITIES
-from generate.requirements import require_training
+from generate.cli_shards import array, work
+from generate.options import auto_options, precision_option, search_options, sweep_options, without, worker_options
+from generate.protocol import PRECISIONS
+from generate.requests import CUT_OPTIONS, PHASES, auto_of, looks_of, option_of, request_of
 from store.console import run
-from store.errors import MinarchError
-from store.families import layered_families
-
-if TYPE_CHECKING:
-    from generate.plan import Phase, Request
-    from generate.search import SearchRequest
 
 LEAST_SIZES = 5
 """Sizes below which no stability boundary is looked for."""
-AUTO_OPTIONS = {"goal": "--for", "max_drop": "--max-drop", "budget": "--budget", "looks": "--looks"}
-"""What goes with `--repeats auto` only."""
-CUT_OPTIONS = ("prune_by", "finetune", "finetune_sparsities", "finetune_by")
-"""What is done to fp32 networks beside pruning by magnitude."""
 DECIDED_BY_SEARCH = ("repeats", "sparsities", *CUT_OPTIONS, "integer_checks")
 """What goes with sweeps only."""
-PHASES = ("all", "shapes", "convergence", "quantization")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -133,8 +112,8 @@ def plan(phase: str, **options: Any) -> None:
     if phase in ("shapes", "convergence") and options["precisions"] != PRECISIONS:
         raise click.UsageError("--precision goes with the phases all and quantization", click.get_current_context())
     store_path: Path = options.pop("store_path")
-    wanted = _auto(options)
-    request = _request(phase, options)
+    wanted = auto_of(options)
+    request = request_of(phase, options)
     if wanted:
         from generate.searching import show_design
 
@@ -163,7 +142,7 @@ def search(**options: Any) -> None:
       generate search --dataset mnist --budget 2h --max-drop 1% --max-bytes 20kB
     """
     context = click.get_current_context()
-    looks = _looks(options.pop("looks"))
+    looks = looks_of(options.pop("looks"))
     if options["capacities"] and len(options["capacities"]) < LEAST_SIZES:
         raise click.BadParameter(
             f"a search takes {LEAST_SIZES} sizes or more to begin with", context, param_hint="--capacities"
@@ -176,9 +155,9 @@ def search(**options: Any) -> None:
     workers = options.pop("workers")
     for name in DECIDED_BY_SEARCH:
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            option = {"integer_checks": "--integer-check"}.get(name, _option(name))
+            option = {"integer_checks": "--integer-check"}.get(name, option_of(name))
             raise click.UsageError(f"{option} goes with sweeps; a search decides it by itself", context)
-    request = _request("convergence", options)
+    request = request_of("convergence", options)
     from generate.search import SearchRequest
     from generate.searching import search as find
 
@@ -192,8 +171,8 @@ def _sweep(phase: str, options: dict[str, Any]) -> None:
     if executor == "local" and scheduler:
         raise click.UsageError("--scheduler goes with --executor dask", click.get_current_context())
     store_path: Path = options.pop("store_path")
-    wanted = _auto(options)
-    request = _request(phase, options)
+    wanted = auto_of(options)
+    request = request_of(phase, options)
     if wanted:
         from generate.searching import search
 
@@ -204,84 +183,8 @@ def _sweep(phase: str, options: dict[str, Any]) -> None:
     sweep(request, store_path, workers=workers, scheduler=scheduler)
 
 
-def _auto(options: dict[str, Any]) -> SearchRequest | None:
-    """Return what `--repeats auto` asks for, None without it; its options are taken out."""
-    context = click.get_current_context()
-    own = {name: value for name in AUTO_OPTIONS if (value := options.pop(name)) is not None}
-    if options["repeats"] != AUTO:
-        if own:
-            option = AUTO_OPTIONS[min(own, key=list(AUTO_OPTIONS).index)]
-            raise click.UsageError(f"{option} goes with --repeats auto", context)
-        return None
-    options["repeats"] = None
-    if options.get("precisions", PRECISIONS) != PRECISIONS:
-        raise click.UsageError(
-            "--precision goes with a number of repeats; --repeats auto decides about int8 alone", context
-        )
-    require_training()
-    from generate.search import SearchRequest
-
-    if "looks" in own:
-        own["looks"] = _looks(own["looks"])
-    return SearchRequest(resolution=None, **own)
-
-
-def _looks(given: tuple[int, ...]) -> tuple[int, ...]:
-    looks = tuple(sorted(set(given)))
-    if len(looks) < 2:
-        raise click.BadParameter(
-            "takes two numbers of replicates or more, such as 10,20,30",
-            click.get_current_context(),
-            param_hint="--looks",
-        )
-    return looks
-
-
-def _request(phase: str, options: dict[str, Any]) -> Request:
-    require_training()
-    from generate.datasets import resolve_names
-    from generate.plan import Request
-
-    context = click.get_current_context()
-    families = tuple(dict.fromkeys(options.pop("families"))) or tuple(FAMILIES)
-    layered = tuple(name for name in families if FAMILIES[name].facts.layered)
-    named_layered = ", ".join(layered_families())
-    if phase == "shapes":
-        if not layered:
-            raise click.UsageError(f"--family: the shapes phase has the family {named_layered} only", context)
-        families = layered
-    if options["depths"] and not layered:
-        raise click.UsageError(f"--depths goes with the family {named_layered}; others have one depth each", context)
-    try:
-        check_settings(options["settings"], families)
-    except MinarchError as error:
-        raise click.BadParameter(str(error), context, param_hint="--set") from None
-    _settle_cuts(phase, options)
-    named: Phase = phase  # type: ignore[assignment]  # click.Choice and the commands admit these only
-    try:
-        datasets = tuple(dict.fromkeys(resolve_names(options.pop("datasets"))))
-    except MinarchError as error:
-        raise click.BadParameter(str(error), context, param_hint="--dataset") from None
-    return Request(phase=named, datasets=datasets, families=families, **options)
-
-
-def _settle_cuts(phase: str, options: dict[str, Any]) -> None:
-    """Replace what was not given of the options on pruning, and refuse what says nothing."""
-    context = click.get_current_context()
-    given = [name for name in CUT_OPTIONS if options[name] is not None]
-    if phase == "quantization" and given:
-        raise click.UsageError(f"{_option(given[0])} goes with phases that train in fp32", context)
-    if options["finetune"] is None and given not in ([], ["prune_by"]):
-        raise click.UsageError(f"{_option(given[-1])} goes with --finetune EPOCHS", context)
-    by = options["prune_by"] or ()
-    options["prune_by"] = tuple(method for method in METHODS if method in {*by, METHODS[0]})
-    options["sparsities"] = options["sparsities"] or SPARSITIES
-    options["finetune_sparsities"] = options["finetune_sparsities"] or FINETUNE_SPARSITIES
-    options["finetune_by"] = options["finetune_by"] or METHODS[:1]
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+generate.add_command(work)
+generate.add_command(array)
 
 
 def main() -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from generate.leases import Leases
 from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
 from generate.protocol import SPARSITIES, Training
 from generate.provenance import available_cores, new_invocation, request_spec
+from generate.shards import Shard, UnitFolder, run_shard
 from generate.sweep import Progress, run_sweep
 from store import signals
 from store.errors import MinarchError
@@ -99,6 +101,63 @@ def sweep(request: Request, store_path: Path, *, workers: int | None, scheduler:
         f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}{elsewhere}; {store_path} holds"
         f" {plan.stored + final.models_done + final.elsewhere:,} of the {plan.models:,} asked for"
     )
+    _give_up(final)
+
+
+def work(request: Request, folder: Path, shard: Shard, *, workers: int | None) -> None:
+    """Train what a request asks for together with other shards, into files of a folder that all of them share.
+
+    Raises:
+        MinarchError: data is missing, the folder cannot be written, or units failed for good.
+        click.exceptions.Exit: with code 130 after Ctrl-C or a termination signal.
+    """
+    units = UnitFolder(folder)
+    datasets = load(request)
+    plan = make_plan(request, datasets, frozenset())
+    invocation = new_invocation(request_spec(request, datasets))
+    pool = LocalWorkers(workers or 1)
+    console = Console(stderr=True)
+    console.print(
+        f"shard {shard.number} of {shard.of}: {counted(plan.models, 'model')} in {counted(len(plan.units), 'unit')},"
+        f" shared by all of them through {folder}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    done = 0
+    with signals.answering("note") as stopping:
+        try:
+            with shown(console) as display:
+
+                def keep(current: Progress) -> None:
+                    nonlocal done
+                    done = current.models_done
+                    display(current)
+
+                final = run_shard(plan.units, units, pool, invocation, shard, show=keep, stopping=stopping)
+        except KeyboardInterrupt:
+            if signals.speak():
+                click.echo(
+                    f"generate: interrupted; {counted(done, 'model')} trained and safe in {folder}; its other units are"
+                    " free for other shards",
+                    err=True,
+                )
+            raise click.exceptions.Exit(signals.INTERRUPTED) from None
+        finally:
+            pool.stop()
+            units.close()
+    click.echo(
+        f"{counted(final.models_done, 'model')} trained in {duration(final.elapsed)}, {final.elsewhere:,} by other"
+        f" shards; `store ingest --spool {shlex.quote(str(folder))}` takes them into a store"
+    )
+    _give_up(final)
+
+
+def _give_up(final: Progress) -> None:
+    """Say which units failed for good, if any.
+
+    Raises:
+        MinarchError: some did.
+    """
     if final.failures:
         unit, error = final.failures[0]
         others = len(final.failures) - 1
@@ -141,8 +200,8 @@ def kept_rows(request: Request, plan: Plan) -> str:
     return ", which keep the rows of pruning that they have" if other and plan.stored else ""
 
 
-def load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
-    """Return the datasets asked for, under the names that the store knows them by, and say what is odd about them."""
+def load(request: Request, store: Store | None = None) -> list[tuple[str, Dataset]]:
+    """Return the datasets asked for, under the names that a store knows them by, and say what is odd about them."""
     if request.device == "cuda":
         import torch
 
@@ -162,14 +221,17 @@ def load(request: Request, store: Store) -> list[tuple[str, Dataset]]:
     return datasets
 
 
-def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[list[tuple[str, Dataset]], list[str]]:
+def as_stored(
+    datasets: Sequence[tuple[str, Dataset]], store: Store | None
+) -> tuple[list[tuple[str, Dataset]], list[str]]:
     """Return the datasets under the names that the store has for the same images and labels, and what was renamed.
 
     Raises:
         MinarchError: two of them are the same, or one is what the store knows as another dataset with a name.
     """
+    where = None if store is None else store.path
     known: dict[str, str] = {}
-    if store.path.exists():
+    if store is not None and store.path.exists():
         known = dict(store.query("SELECT dataset_fingerprint, dataset FROM datasets").iter_rows())
     found: dict[str, str] = {}
     result, notes = [], []
@@ -180,8 +242,8 @@ def as_stored(datasets: Sequence[tuple[str, Dataset]], store: Store) -> tuple[li
         name = known.get(dataset.fingerprint, dataset.name)
         if name != dataset.name:
             if dataset.seeding == "dataset name" and dataset.seed_key != name and name in DATASETS:
-                raise MinarchError(f"{store.path} knows the images of {source} as {name}: use --dataset {name}")
-            notes.append(f"{store.path} knows the images of {source} as {name}: the runs are stored under that name")
+                raise MinarchError(f"{where} knows the images of {source} as {name}: use --dataset {name}")
+            notes.append(f"{where} knows the images of {source} as {name}: the runs are stored under that name")
         result.append((source, replace(dataset, name=name)))
     return result, notes
 

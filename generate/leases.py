@@ -32,7 +32,7 @@ SUFFIX = ".lease"
 
 
 @dataclass(frozen=True)
-class _Lease:
+class Lease:
     """What a lease file says: who trains which runs. `started` tells processes apart that have one id in turn."""
 
     driver: str
@@ -40,6 +40,16 @@ class _Lease:
     process: int
     started: str
     runs: tuple[str, ...]
+
+    @classmethod
+    def of_this_process(cls, driver: str, runs: Collection[str]) -> Lease:
+        """Return the lease of a driver that is this process."""
+        process = os.getpid()
+        return cls(driver, _machine(), process, _started(process) or "", tuple(sorted(runs)))
+
+    def text(self) -> str:
+        """Return what its file says."""
+        return json.dumps(asdict(self))
 
 
 class Leases:
@@ -101,21 +111,19 @@ class Leases:
     def _write(self, runs: frozenset[str]) -> Path:
         name = hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:32]
         path = self._folder / f"{name}{SUFFIX}"
-        process = os.getpid()
-        lease = _Lease(self._driver, _machine(), process, _started(process) or "", tuple(sorted(runs)))
         with path.open("x", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(lease)))
+            file.write(Lease.of_this_process(self._driver, runs).text())
         return path
 
-    def _others(self, now: float) -> list[_Lease]:
+    def _others(self, now: float) -> list[Lease]:
         """Return the leases of other drivers that work, and delete those that are void."""
         found = []
         for path in self._folder.glob(f"*{SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):
-                lease, age = _read(path), now - path.stat().st_mtime
+                lease, age = read_lease(path), now - path.stat().st_mtime
                 if lease is not None and lease.driver == self._driver:
                     continue
-                if age > EXPIRY_SECONDS or (lease is not None and _has_ended(lease)):
+                if age > EXPIRY_SECONDS or (lease is not None and has_ended(lease)):
                     path.unlink()
                 elif lease is not None:
                     self.shared = True
@@ -123,7 +131,7 @@ class Leases:
         return found
 
     def _is_ours(self, path: Path) -> bool:
-        lease = _read(path)
+        lease = read_lease(path)
         return lease is not None and lease.driver == self._driver
 
     @contextlib.contextmanager
@@ -153,11 +161,11 @@ def _lock(descriptor: int) -> None:
             return
 
 
-def _read(path: Path) -> _Lease | None:
+def read_lease(path: Path) -> Lease | None:
     """Return what a lease file says, or None while it is being written, or if it is damaged."""
     try:
         content = json.loads(path.read_bytes())
-        return _Lease(**{**content, "runs": tuple(content["runs"])})
+        return Lease(**{**content, "runs": tuple(content["runs"])})
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -172,7 +180,8 @@ def _machine() -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
-def _has_ended(lease: _Lease) -> bool:
+def has_ended(lease: Lease) -> bool:
+    """Return whether the process that holds a lease has ended, which only its own machine can see."""
     return lease.machine == _machine() and _started(lease.process) != lease.started
 
 

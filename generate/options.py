@@ -147,6 +147,22 @@ class Repeats(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         return number
 
 
+class ShardNumber(click.ParamType[tuple[int, int]]):
+    """Which shard of how many, such as 7/100."""
+
+    name = "K/N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return number and count."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value), re.ASCII)
+        number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= number <= of:
+            self.fail(f"{value!r} is no shard K/N with K from 1 to N, such as 7/100", param, ctx)
+        return number, of
+
+
 DURATION = Amount("time", {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}, "90s or 2h")
 BYTES = Amount("size", {"": 1.0, "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1048576.0}, "20kB")
 

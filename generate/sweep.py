@@ -134,7 +134,7 @@ class _Driver:
 
     def _claim(self, job: _Job, leases: Leases) -> bool:
         """Return whether the unit is ours to run now, without what another driver has stored by now."""
-        if not leases.claim(_runs(job.unit)):
+        if not leases.claim(runs_of(job.unit)):
             self.held.append(job)
             return False
         if not leases.shared:
@@ -142,7 +142,7 @@ class _Driver:
         left = self._not_stored(job.unit)
         if len(left.cells) == len(job.unit.cells):
             return True
-        leases.release(_runs(job.unit))
+        leases.release(runs_of(job.unit))
         self.progress.elsewhere += len(job.unit.cells) - len(left.cells)
         self.progress.models -= len(job.unit.cells) - len(left.cells)
         self.progress.seconds -= job.unit.seconds - left.seconds
@@ -161,7 +161,7 @@ class _Driver:
         """Store what a unit's worker returned, or see to another attempt."""
         error = future.exception()
         if error is None:
-            self._store(_complete(future.result(), job.unit, self.invocation), job.unit.name)
+            self._store(complete(future.result(), job.unit, self.invocation), job.unit.name)
             self.progress.models_done += len(job.unit.cells)
             self.progress.seconds_done += job.unit.seconds
         elif job.attempts < ATTEMPTS:
@@ -169,7 +169,7 @@ class _Driver:
         else:
             self.progress.failures.append((job.unit, f"{type(error).__name__}: {error}".splitlines()[0]))
         if self.leases is not None:
-            self.leases.release(_runs(job.unit))
+            self.leases.release(runs_of(job.unit))
 
     def _store(self, records: Records, name: str) -> None:
         """Make a unit safe on the disk, and take what waits there into the database where that is due."""
@@ -181,10 +181,12 @@ class _Driver:
             self.merge_at = now + (now - began) / MERGING_SHARE
 
 
-def _runs(unit: Unit) -> list[str]:
+def runs_of(unit: Unit) -> list[str]:
+    """Return the ids of a unit's runs."""
     return [unit.run_id(cell.architecture) for cell in unit.cells]
 
 
-def _complete(records: Records, unit: Unit, invocation: Invocation) -> Records:
+def complete(records: Records, unit: Unit, invocation: Invocation) -> Records:
+    """Return a unit's rows with those that they name: its protocol and its invocation."""
     protocol = Protocol(protocol_id=protocol_id(unit.protocol), spec=canonical_json(protocol_spec(unit.protocol)))
     return replace(records, protocols=(protocol,), invocations=(invocation,))

@@ -152,18 +152,35 @@ def import_(directory: Path, store_path: Path, on_conflict: Literal["refuse", "k
 
 @group.command()
 @store_option
-def ingest(store_path: Path) -> None:
-    """Take in units that wait in the spool.
+@click.option(
+    "--spool",
+    "folder",
+    type=PlainPath(file_okay=False),
+    metavar="FOLDER",
+    help="Take units from a folder of `generate work`. Default: the store's own spool.",
+)
+@click.option("--watch", is_flag=True, help="With --spool: go on, whenever there are new units, until stopped.")
+def ingest(store_path: Path, folder: Path | None, watch: bool) -> None:
+    """Take in units that wait in the spool, or in a folder that shards of `generate work` share.
 
-    They wait there while another program holds the store; `generate` takes them in by itself whenever it can.
+    In the spool they wait while another program holds the store; `generate` takes them in by itself whenever it can. Of
+    a unit from such a folder a mark stays there, so that no shard trains it again.
 
     \b
-    Example:
+    Examples:
       store ingest --store results.duckdb
+      store ingest --spool shared/mnist --watch
     """
     from store.results import Store
 
     store = Store(store_path)
+    if folder is not None:
+        from store.watching import ingest_from
+
+        ingest_from(store, folder, watch=watch)
+        return
+    if watch:
+        raise click.UsageError("--watch goes with --spool FOLDER", click.get_current_context())
     new = store.close_out()
     store.check()
     click.echo(counted(new, "new run"))

@@ -27,6 +27,8 @@ READ_WAIT = 10.0
 CLOSE_WAIT = 30.0
 # Waiting units that are merged at a time: enough to share the cost of a merge, few enough for the memory.
 MOST_TOGETHER = 64
+# Files of shards that one transaction takes: a crash repeats no more than these.
+MOST_FROM_SHARDS = 1000
 
 # What a unit's rows, rather than the disk or another program, can do wrong.
 _DATA_FAULTS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, DomainError)
@@ -105,6 +107,32 @@ class Store:
             MinarchError: the database cannot be written; the files stay.
         """
         return self._take_in_if_free(wait) if spool.waiting(self.spool) else 0
+
+    def take_in(self, folder: Path, *, wait: float = CLOSE_WAIT, most: int = MOST_FROM_SHARDS) -> tuple[int, int]:
+        """Take units from a folder of shards (`generate work`) into the database, `most` files in a transaction.
+
+        A mark stays of each unit, so that no shard trains it again. Returns the numbers of units and of new runs.
+
+        Raises:
+            MinarchError: the folder or the database cannot be used; what was taken in before stays taken in.
+        """
+        try:
+            waiting = spool.waiting(folder) if folder.is_dir() else None
+        except OSError as error:
+            raise files.system_fault(error, folder) from error
+        if waiting is None:
+            raise MinarchError(f"no folder {folder}; `generate work --spool {folder}` makes one")
+        units = new = 0
+        for first in range(0, len(waiting), most):
+            with database.writer(self.path, wait) as connection:
+                done, runs = self._merge(connection, waiting[first : first + most])
+                connection.execute("CHECKPOINT")
+            try:
+                spool.leave_marks(done)
+            except OSError as error:
+                raise files.system_fault(error, folder) from error
+            units, new = units + len(done), new + runs
+        return units, new
 
     def close_out(self, wait: float = CLOSE_WAIT) -> int:
         """Take in what waits at the end of a sweep and return the number of new runs.
@@ -249,8 +277,12 @@ class Store:
 
     def _merge_waiting(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[Path], int]:
         """Merge all waiting files in one transaction; return them with the number of new runs."""
+        return self._merge(connection, spool.waiting(self.spool))
+
+    def _merge(self, connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> tuple[list[Path], int]:
+        """Merge spool files in one transaction, without those that are damaged or gone; return which, and new runs."""
         most = MOST_TOGETHER
-        while paths := spool.waiting(self.spool):
+        while paths:
             done: list[Path] = []
             batch: list[Path] = []
             new = 0
@@ -265,6 +297,7 @@ class Store:
                 if most == 1:
                     log.warning(spool.set_aside(batch[0], database.first_sentence(error)))
                 most = 1
+                paths = [path for path in paths if path.exists()]
         return [], 0
 
     def _readable(self, paths: Sequence[Path]) -> Iterator[tuple[Path, merge.Rows]]:
@@ -273,6 +306,8 @@ class Store:
                 yield path, spool.read(path)
             except spool.DamagedError as error:
                 log.warning(spool.set_aside(path, str(error)))
+            except FileNotFoundError:
+                continue  # Taken in by another process.
 
 
 _GROUPS = """

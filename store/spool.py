@@ -24,6 +24,8 @@ from store.records import Records
 from store.tables import KEYS, SCHEMAS
 
 SUFFIX, PARTIAL, DAMAGED = ".parquet", ".part", ".damaged"
+TAKEN = ".done"
+"""Ending of the empty file that stays of a unit which was taken in from a folder of shards."""
 # A partial file this old, in seconds, was left by a process that died: no write takes as long.
 STALE = 3600.0
 _LONGEST_NAME = 255
@@ -47,11 +49,15 @@ def write(folder: Path, records: Records, name: str) -> Path:
         MinarchError: two rows of a table have one key, or a column that needs a value has none.
         OSError: the file cannot be written; nothing of it stays.
     """
-    table = _as_table(records)
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:80] or "unit"
-    stem = f"{time.time_ns():020d}-{slug}-{uuid.uuid4().hex[:8]}"
+    return write_as(folder, records, f"{time.time_ns():020d}-{slug}-{uuid.uuid4().hex[:8]}")
+
+
+def write_as(folder: Path, records: Records, stem: str) -> Path:
+    """Return the path of the spool file of that name, as `write` does; one that is there is replaced."""
+    table = _as_table(records)
     folder.mkdir(parents=True, exist_ok=True)
-    partial, path = folder / f".{stem}{PARTIAL}", folder / f"{stem}{SUFFIX}"
+    partial, path = folder / f".{stem}-{uuid.uuid4().hex[:8]}{PARTIAL}", folder / f"{stem}{SUFFIX}"
     try:
         with partial.open("wb") as file:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True)
@@ -128,6 +134,13 @@ def remove(paths: Sequence[Path]) -> None:
     """Delete spool files whose rows are in the database."""
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+def leave_marks(paths: Sequence[Path]) -> None:
+    """Put an empty file in the place of each spool file whose rows are in the database: the unit stays done."""
+    for path in paths:
+        path.with_suffix(TAKEN).touch()
+    remove(paths)
 
 
 def remove_stale(folder: Path) -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import analyze
 from analyze import Recommendations, Results
-from generate import cli
+from generate import cli, requests
 from generate.datasets import load_dataset
 from generate.plan import Plan, make_plan
 from store.errors import MinarchError
@@ -116,8 +116,8 @@ def planned(command: str) -> Plan:
         options = dict(context.params)
         for name in ("store_path", "executor", "scheduler", "workers"):
             options.pop(name)
-        cli._auto(options)
-        request = cli._request(phase, options)
+        requests.auto_of(options)
+        request = requests.request_of(phase, options)
     datasets = [(name, load_dataset(name, request.data_dir, download=False)) for name in request.datasets]
     return make_plan(request, datasets, frozenset())
 

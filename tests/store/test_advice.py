@@ -12,9 +12,10 @@ from typing import Any, get_args
 import click
 import pytest
 
-from generate.cli import PHASES, generate
+from generate.cli import generate
 from generate.datasets import DATASETS, default_epochs
 from generate.protocol import PRECISIONS
+from generate.requests import PHASES
 from store import advice
 from store.advice import load_advice
 from store.families import FAMILIES
