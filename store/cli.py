@@ -108,10 +108,17 @@ def sql(query: str, store_path: Path, format_: str | None, out: Path | None, mem
 @group.command("export")
 @click.argument("directory", type=PlainPath())
 @store_option
-def export_(directory: Path, store_path: Path) -> None:
+@click.option(
+    "--anonymous",
+    is_flag=True,
+    help="Shorten paths in requests too, for an export that is given away: commands that analyses advise then lack"
+    " where your folders are.",
+)
+def export_(directory: Path, store_path: Path, anonymous: bool) -> None:
     """Write the store as Parquet files.
 
-    DIRECTORY gets one file per table; an earlier export there is replaced.
+    DIRECTORY gets one file per table; an earlier export there is replaced. Paths in the recorded command lines are
+    shortened to their last parts.
 
     \b
     Example:
@@ -119,7 +126,8 @@ def export_(directory: Path, store_path: Path) -> None:
     """
     from store.results import Store
 
-    _say("wrote", Store(store_path).export(directory), "rows")
+    _say("wrote", Store(store_path).export(directory, anonymous=anonymous), "rows")
+    click.echo("paths in invocations.argv" + (" and request" if anonymous else "") + " have their last parts alone")
 
 
 @group.command("import")

@@ -8,9 +8,10 @@ import duckdb
 
 from store.tables import ADDED, KEYS, TABLES
 
-# What may differ between two accounts of one thing: who found it, when and how fast; and what its folder was called.
+# What may differ between two accounts of one thing: who found it, when and how fast; and what its folders were called.
 CIRCUMSTANCES: dict[str, tuple[str, ...]] = {
     "datasets": ("dataset",),
+    "invocations": ("argv", "request"),
     "runs": ("invocation_id", "dataset", "engine", "seconds", "created_at"),
     "integer_checks": ("seconds",),
     "post_training": ("seconds",),

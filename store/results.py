@@ -205,16 +205,17 @@ class Store:
         with database.reader(self.path, READ_WAIT) as connection:
             return snapshot.read(connection, tables)
 
-    def export(self, directory: Path | str) -> dict[str, int]:
+    def export(self, directory: Path | str, *, anonymous: bool = False) -> dict[str, int]:
         """Write one Parquet file per table into `directory` and return the number of rows of each.
 
-        The folder appears whole or not at all; an earlier export in its place is replaced.
+        The folder appears whole or not at all; an earlier export in its place is replaced. Paths in the command lines
+        of `invocations` are shortened to their last parts, in their requests too if `anonymous`.
 
         Raises:
             MinarchError: there is no store, or `directory` holds something else than an export.
         """
         with database.reader(self.path, READ_WAIT) as connection:
-            return transfer.export(connection, Path(directory))
+            return transfer.export(connection, Path(directory), anonymous=anonymous)
 
     def import_(
         self, directory: Path | str, *, on_conflict: transfer.OnConflict = "refuse", limits: Limits | None = None

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import conflicts, files, merge, parquet, reading, spool
+from store import conflicts, files, merge, parquet, paths, reading, spool
 from store.errors import MinarchError
 from store.tables import ADDED, ADDED_TABLES, KEYS, SCHEMAS, TABLES
 from store.transaction import transaction
@@ -32,8 +32,10 @@ WHOLE = (*_WIDTHS, *(f"U{width}" for width in _WIDTHS))
 log = logging.getLogger(__name__)
 
 
-def export(connection: duckdb.DuckDBPyConnection, directory: Path) -> dict[str, int]:
+def export(connection: duckdb.DuckDBPyConnection, directory: Path, *, anonymous: bool = False) -> dict[str, int]:
     """Write every table of an open store into `directory` and return the rows of each.
+
+    Paths in command lines are shortened to their last parts, in requests too where the export is `anonymous`.
 
     Raises:
         MinarchError: `directory` is not empty and no earlier export, or cannot be written.
@@ -48,7 +50,7 @@ def export(connection: duckdb.DuckDBPyConnection, directory: Path) -> dict[str, 
         partial.mkdir()
         try:
             with _held(partial):
-                counts = {table: _write_table(connection, table, partial / f"{table}.parquet") for table in TABLES}
+                counts = {table: _write_table(connection, table, partial, anonymous=anonymous) for table in TABLES}
                 spool.sync_folder(partial)
                 _put_in_place(partial, directory)
         finally:
@@ -156,15 +158,17 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
+def _write_table(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, *, anonymous: bool) -> int:
     columns = connection.execute(f"DESCRIBE {table}").fetchall()
     # Parquet's own JSON type is bytes to most readers.
     chosen = ", ".join(f"{name}::VARCHAR AS {name}" if kind == "JSON" else name for name, kind, *_ in columns)
     rows = 0
     reader = reading.batches_of(connection, f"SELECT {chosen} FROM {table}", _EXPORTED_ROWS)
-    with path.open("wb") as file:
+    with (folder / f"{table}.parquet").open("wb") as file:
         with pq.ParquetWriter(file, reader.schema, compression="zstd", write_page_checksum=True) as writer:
             for batch in reader:
+                if table == "invocations":
+                    batch = paths.without_folders(batch, requests=anonymous)
                 writer.write_batch(batch)
                 rows += batch.num_rows
         file.flush()

@@ -68,7 +68,9 @@ def test_store_has_the_same_words_in_every_command() -> None:
     entries = {(program, name): entry(help_of(program, name), "--store") for program, name in COMMANDS}
     without = [command for command, found in entries.items() if found is None]
     assert without == [("generate", "work"), ("generate", "array")]  # Shards know no store.
-    assert set(entries.values()) - {None} == {"FILE The results store. [env var: MINARCH_STORE; default: results.duckdb]"}
+    assert set(entries.values()) - {None} == {
+        "FILE The results store. [env var: MINARCH_STORE; default: results.duckdb]"
+    }
 
 
 OF_A_DESIGN = ("--dataset", "--family", "--protocol")

@@ -85,7 +85,7 @@ def test_results_that_are_missing_are_no_contradiction(tmp_path: Path) -> None:
         ("runs", lambda f: f.with_columns(parameters=pl.lit(1, pl.Int64)), "6 of 6 runs ("),
         ("protocols", lambda f: f.with_columns(spec=pl.lit("{}")), "1 row of protocols (protocol0)"),
         ("datasets", lambda f: f.with_columns(classes=pl.lit(7, pl.Int32)), "1 row of datasets (fingerprint-digits)"),
-        ("invocations", lambda f: f.with_columns(argv=pl.lit("x")), "1 row of invocations (invocation0)"),
+        ("invocations", lambda f: f.with_columns(torch_version=pl.lit("x")), "1 row of invocations (invocation0)"),
     ],
 )
 def test_every_table_is_compared(table: str, spoil: Spoil, message: str, store: Store, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,6 +87,39 @@ def test_a_request_survives_an_export(tmp_path: Path) -> None:
     copy = Store(tmp_path / "copy.duckdb")
     copy.import_(tmp_path / "out")
     assert copy.query("SELECT request FROM invocations").rows() == [('{"phase":"all"}',)]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("generate all --dataset digits --repeats 3", None),
+        (
+            "generate all --data-dir /home/someone/data --store=/srv/x/s.duckdb",
+            "generate all --data-dir data --store=s.duckdb",
+        ),
+        ("generate all --dataset '/home/some one/my images'", "generate all --dataset 'my images'"),
+        ("generate all --dataset ~/photos --set vit.blocks=3", "generate all --dataset photos --set vit.blocks=3"),
+        ("generate all --dataset ../photos/ --store /", "generate all --dataset photos --store /"),
+        ("generate 'open /home/me", "generate"),
+    ],
+)
+def test_an_export_names_no_folder_of_a_command_line(line: str, shown: str | None, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a.duckdb", make_records(invocation=replace(INVOCATION, argv=line)))
+    store.export(tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out/invocations.parquet")["argv"].to_list() == [shown or line]
+    assert sum(store.import_(tmp_path / "out").values()) == 0
+    assert store.query("SELECT argv FROM invocations").item() == line
+
+
+def test_an_anonymous_export_names_no_folder_at_all(tmp_path: Path) -> None:
+    request = {"data_dir": "/home/me/data", "datasets": [{"source": "/home/me/photos"}, {"source": "mnist"}], "seed": 0}
+    invocation = replace(INVOCATION, request=json.dumps(request))
+    store = make_store(tmp_path / "a.duckdb", make_records(invocation=invocation))
+    store.export(tmp_path / "out", anonymous=True)
+    found = json.loads(pl.read_parquet(tmp_path / "out/invocations.parquet")["request"].item())
+    assert found == {"data_dir": "data", "datasets": [{"source": "photos"}, {"source": "mnist"}], "seed": 0}
+    assert not any(b"/home/me" in path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert sum(store.import_(tmp_path / "out").values()) == 0
 
 
 def test_stores_merge(tmp_path: Path) -> None:
