@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from generate.architectures import ImageShape
+from generate.deploy.layers import Kind, Shape
 from generate.engine.quantize.rows import FIRST, LAST, SCALE, ZERO_POINT
 from generate.families import family_named
 from generate.protocol import FamilyProtocol
 from store.errors import MinarchError
 
 Rounding = Literal["fixed", "float"]
-Kind = Literal["linear", "convolution"]
 Levels = NDArray[np.uint8]
 
 CHUNK = 200
@@ -42,19 +42,6 @@ CHUNK = 200
 LONGEST_SHIFT = 54
 """Up to it, an accumulator times a multiplier, a level shifted so far and half a step add up to less than 2^63."""
 INT32 = np.iinfo(np.int32)
-
-
-class Shape(NamedTuple):
-    """Of what a layer takes or returns, flattened in this order: channels, rows, columns."""
-
-    channels: int
-    height: int = 1
-    width: int = 1
-
-    @property
-    def values(self) -> int:
-        """Numbers in it."""
-        return self.channels * self.height * self.width
 
 
 class Quantizer(NamedTuple):
@@ -77,7 +64,7 @@ class Quantizer(NamedTuple):
         """
         values = np.asarray(row, np.float32)
         if not (np.isfinite(values[SCALE]) and values[SCALE] > 0):
-            raise MinarchError(f"a scale is {values[SCALE]}: the training diverged, there is no integer network of it")
+            raise MinarchError(f"a scale is {values[SCALE]}: the training diverged, there is nothing to run")
         return cls(float(values[SCALE]), int(values[ZERO_POINT]), int(values[FIRST]), int(values[LAST]))
 
     def levels(self, values: ArrayLike) -> NDArray[np.int32]:
@@ -215,18 +202,26 @@ def integer_network(
         MinarchError: the family computes in floats between its layers; the training diverged; or a sum does not fit
             into 32 bits.
     """
-    diverged = sorted(name for name, value in parameters.items() if not np.isfinite(np.asarray(value)).all())
-    if diverged:
-        raise MinarchError(f"{diverged[0]} is not finite: the training diverged, there is no integer network of it")
-    found = family_named(family)
-    if found.integer_layers is None:
+    layers_of = family_named(family).layers
+    if layers_of is None:
         raise MinarchError(f"the family {family} has no network in integers: between its layers it computes in floats")
-    given = LayerBuilder(
-        {name: np.asarray(value, np.float32) for name, value in parameters.items()},
-        {name: Quantizer.of(row) for name, row in quantizers.items()},
-    )
-    layers = tuple(found.integer_layers(protocol, given, image))
+    rows = {name: Quantizer.of(row) for name, row in quantizers.items()}
+    given = IntegerBuilder(finite(parameters), rows)
+    layers = tuple(layers_of(protocol, given, image))
     return IntegerNetwork(image, layers, input_table(protocol, layers[0].inputs))
+
+
+def finite(parameters: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    """Return parameters as float32 arrays, named as they were.
+
+    Raises:
+        MinarchError: one has a value that is not finite.
+    """
+    arrays = {name: np.asarray(value, np.float32) for name, value in parameters.items()}
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise MinarchError(f"{name} is not finite: the training diverged, there is nothing to run")
+    return arrays
 
 
 def input_table(protocol: FamilyProtocol, quantizer: Quantizer) -> Levels:
@@ -237,7 +232,7 @@ def input_table(protocol: FamilyProtocol, quantizer: Quantizer) -> Levels:
     return quantizer.levels(normalised).astype(np.uint8)
 
 
-class LayerBuilder(NamedTuple):
+class IntegerBuilder(NamedTuple):
     """What a family makes its layers from: `parameters`, and `quantizers` by the names of tensors."""
 
     parameters: Mapping[str, NDArray[np.float32]]
@@ -254,7 +249,7 @@ class LayerBuilder(NamedTuple):
         stride: int = 1,
         padding: int = 0,
     ) -> IntegerLayer:
-        """Return the layer `name`; `entering` names the quantizer of its input, `shapes` are its input's and output's.
+        """Return a layer, see `deploy.layers.Builder`.
 
         Raises:
             MinarchError: a sum may not fit into 32 bits, or no multiplier of 31 bits spans the scales.

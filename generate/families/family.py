@@ -70,8 +70,10 @@ class Family:
             `engine.plain.quantization.hooked_forward`.
         integer_model: `(protocol, values, calibration)` to a function from images to logits that computes in
             integers, see `engine.plain.integer`; None: there is none.
-        integer_layers: `(protocol, given, image)` to the layers of the network in integers, made by a
-            `deploy.integer.LayerBuilder`; None: between its layers it computes in floats.
+        layers: `(protocol, given, image)` to its layers, made by `given`, a `deploy.layers.Builder`, where all are
+            linear layers and convolutions, and each takes what the one before returns; None: it is more than that.
+        c_program: `(network)`, a `deploy.c.network.FloatNetwork`, to its C, a `deploy.c.program.Program`; None: that of
+            its layers.
         without_units: `(tensors, share)` to the network without that share of its hidden units, an
             `engine.units.Smaller`; None: units cannot be removed.
         parameters: `(sizes, image, protocol)` to the number of trainable parameters; None: counted on the module.
@@ -91,7 +93,8 @@ class Family:
     kernel_settings: Mapping[str, object] = field(default_factory=dict)
     quantized_forward: Callable[..., Any] | None = None
     integer_model: Callable[..., Any] | None = None
-    integer_layers: Callable[..., Any] | None = None
+    layers: Callable[..., Any] | None = None
+    c_program: Callable[..., Any] | None = None
     without_units: Callable[..., Any] | None = None
     parameters: Callable[[Sizes, ImageShape, Any], int] | None = None
     training_flops: Callable[[Sizes, ImageShape, Any], float] | None = None

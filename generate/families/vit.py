@@ -110,6 +110,7 @@ VIT = Family(
     kernel_pack=by_name("generate.engine.vit.pack:VitKernelPack"),
     kernel_settings={"blocks": 2, "heads": 1, "mlp_ratio": 1},
     integer_model=by_name("generate.engine.plain.vit:IntegerVit"),
+    c_program=by_name("generate.deploy.c.vit:program"),
     parameters=_parameters,
     training_flops=_training_flops,
     flops_per_second=60e9,

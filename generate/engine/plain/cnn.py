@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import ImageShape
-from generate.deploy.integer import IntegerLayer, LayerBuilder, Shape
+from generate.deploy.layers import Builder, Layer, Shape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
@@ -90,8 +90,8 @@ def integer_model(protocol: CnnProtocol, values: Values, calibration: Tensor) ->
     return run
 
 
-def integer_layers(protocol: CnnProtocol, given: LayerBuilder, image: ImageShape) -> list[IntegerLayer]:
-    """Return the layers of the network in integers."""
+def layers(protocol: CnnProtocol, given: Builder[Layer], image: ImageShape) -> list[Layer]:
+    """Return the layers of the network, made by `given`."""
     channels = len(given.parameters["convolution.bias"])
     maps, classes = Shape(channels, *protocol.positions(image)), Shape(image.classes)
     convolution = given.layer(

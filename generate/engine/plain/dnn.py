@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generate.architectures import ImageShape
-from generate.deploy.integer import IntegerLayer, LayerBuilder, Shape
+from generate.deploy.layers import Builder, Layer, Shape
 from generate.engine.initialise import Array, Shapes, normal
 from generate.engine.plain.integer import IntegerLinear, Values, levels
 from generate.engine.plain.quantization import Rounded
@@ -84,8 +84,8 @@ def integer_model(_: DnnProtocol, values: Values, calibration: Tensor) -> Callab
     return run
 
 
-def integer_layers(protocol: DnnProtocol, given: LayerBuilder, image: ImageShape) -> list[IntegerLayer]:
-    """Return the layers of the network in integers."""
+def layers(protocol: DnnProtocol, given: Builder[Layer], image: ImageShape) -> list[Layer]:
+    """Return the layers of the network, made by `given`."""
     del protocol
     biases = [given.parameters[name] for name in given.parameters if name.endswith(".bias")]
     shapes = [Shape(image.channels, image.height, image.width), *(Shape(len(bias)) for bias in biases)]
