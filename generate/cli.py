@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from generate.cli_model import model
 from generate.cli_shards import array, work
 from generate.options import auto_options, precision_option, search_options, sweep_options, without, worker_options
 from generate.protocol import PRECISIONS
@@ -183,6 +184,7 @@ def _sweep(phase: str, options: dict[str, Any]) -> None:
     sweep(request, store_path, workers=workers, scheduler=scheduler)
 
 
+generate.add_command(model)
 generate.add_command(work)
 generate.add_command(array)
 

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from generate.architectures import Architecture
 from generate.engine.choose import build_pack
-from generate.engine.finetuning import fine_tune
+from generate.engine.finetuning import FineTuned, fine_tune
 from generate.engine.initialise import seed_sequence
 from generate.engine.pack import Pack
 from generate.engine.pruning import Order, WeightMethod, evaluate_pruned, pruning_order, weights_left
 from generate.engine.training import Split, evaluate
 from generate.families import family_named
 from generate.plan import UNIT_PARAMETERS, Unit
+from store.errors import MinarchError
 from store.records import Pruned, PruningMethod
 
 
@@ -79,6 +80,27 @@ class Cutting:
                 rows += self._without_weights(method)
         return (*rows, *self._trained_on())
 
+    def network(self, method: PruningMethod, sparsity: float, epochs: int = 0) -> Network:
+        """Return the network of the only model without this share of its weights or units, as in the rows.
+
+        Its tensors are those after so many epochs of training on.
+
+        Raises:
+            MinarchError: there is no such network.
+        """
+        orders = [] if method == "units" else self._orders(method)
+        found = list(self._smaller(sparsity) if method == "units" else self._masked(method, orders, sparsity))
+        if not found:
+            raise MinarchError(f"{self._unit.family}: no network is left without {100 * sparsity:g}% of its units")
+        (network,) = found
+        if not epochs:
+            masks = network.masks
+            kept = {name: value * masks[name] if name in masks else value for name, value in network.tensors.items()}
+            return network._replace(tensors=kept)
+        pack = self._new_pack([(network.architecture, network.tensors)])
+        self._tune(pack, [network], epochs)
+        return network._replace(tensors=pack.tensors(0))
+
     def _without_weights(self, method: WeightMethod) -> Iterator[Pruned]:
         images, labels, sparsities = self._split.test_images, self._split.test_labels, self._unit.cuts.sparsities
         found = evaluate_pruned(self._pack, images, labels, sparsities, self._orders(method))
@@ -109,14 +131,18 @@ class Cutting:
             orders = [] if method == "units" else self._orders(method)
             for sparsity in finetuning.sparsities:
                 networks += self._smaller(sparsity) if method == "units" else self._masked(method, orders, sparsity)
-        dataset, replicate = self._dataset, self._unit.replicate
         for pack, members in self._packs(networks):
-            if any(network.masks for network in members):
-                pack.hold([network.masks for network in members])
-            tuned = fine_tune(pack, self._split, epochs=finetuning.epochs, dataset=dataset, replicate=replicate)
+            tuned = self._tune(pack, members, finetuning.epochs)
             for at, network in enumerate(members):
                 metrics = _metrics(tuned.loss[at], tuned.accuracy[at], weights_left(pack.tensors(at)))
                 yield self._row(network.cut, metrics, finetuning.epochs)
+
+    def _tune(self, pack: Pack, networks: Sequence[Network], epochs: int) -> FineTuned:
+        """Train a pack of pruned networks on, what was pruned held at zero."""
+        if any(network.masks for network in networks):
+            pack.hold([network.masks for network in networks])
+        dataset, replicate = self._dataset, self._unit.replicate
+        return fine_tune(pack, self._split, epochs=epochs, dataset=dataset, replicate=replicate)
 
     def _orders(self, method: WeightMethod) -> list[Order]:
         seed = self._unit.protocol.training.seed

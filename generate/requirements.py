@@ -16,6 +16,9 @@ TRAINING = {
 }
 """Modules of the extra `train`, and the distributions they come with."""
 
+DEPLOYMENT = {"onnx": "onnx", "onnxruntime": "onnxruntime", "safetensors": "safetensors"}
+"""Those of the extra `deploy`."""
+
 
 def require_training() -> None:
     """Check that the extra `train` is installed, without importing any of it, and can be imported.
@@ -28,3 +31,14 @@ def require_training() -> None:
     missing = [distribution for module, distribution in TRAINING.items() if find_spec(module) is None]
     if missing:
         raise MinarchError(f"training needs {', '.join(missing)}: pip install 'minarch[train]'")
+
+
+def require_deployment() -> None:
+    """Check that what `generate model` writes files with is installed, without importing any of it.
+
+    Raises:
+        MinarchError: it is not, or not all of it.
+    """
+    missing = [distribution for module, distribution in DEPLOYMENT.items() if find_spec(module) is None]
+    if missing:
+        raise MinarchError(f"a model's files need {', '.join(missing)}: pip install 'minarch[deploy]'")

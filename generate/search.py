@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from generate.analysis import ask
 from generate.datasets import Dataset
 from generate.families import family_named
 from generate.plan import Phase, Plan, Request, make_plan, protocol_of
@@ -144,7 +143,8 @@ class Search:
             MinarchError: the analysis failed.
             KeyboardInterrupt: it was stopped.
         """
-        rows, remarks = _analyze("next", "--design", self.design_id, "--store", str(self.store.path))
+        text, remarks = ask("next", "--design", self.design_id, "--store", str(self.store.path), "--format", "json")
+        rows: list[dict[str, Any]] = json.loads(text)
         if not rows:
             return None, remarks
         counts: dict[tuple[str, str], dict[Place, int]] = {}
@@ -257,21 +257,6 @@ class Search:
 
 def _place(row: Mapping[str, Any]) -> Place:
     return Place(row["family"], row["depth"], row["capacity"])
-
-
-def _analyze(*arguments: str) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Return the rows and the remarks of an analysis, which runs as a program of its own.
-
-    Data flow from `generate` to the store and from there to `analyze`: neither imports the other.
-    """
-    command = [sys.executable, "-m", "analyze", *arguments, "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 130:
-        raise KeyboardInterrupt
-    remarks = tuple(line.removeprefix("analyze: ") for line in done.stderr.splitlines())
-    if done.returncode:
-        raise MinarchError(remarks[-1] if remarks else f"the analysis ended with {done.returncode}")
-    return json.loads(done.stdout), remarks
 
 
 class Clock:

@@ -13,13 +13,12 @@ import torch
 
 from generate.cutting import Cutting
 from generate.datasets import Dataset, load_dataset
+from generate.deploy.integer_checks import integer_accuracy
 from generate.engine.choose import build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
-from generate.engine.plain.integer import Values, available, integer_accuracy
 from generate.engine.post_training import CALIBRATION_IMAGES, evaluate_quantized
-from generate.engine.training import Trained, split_data, train
-from generate.families import family_named
+from generate.engine.training import Split, Trained, split_data, train
 from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Unit
 from generate.protocol import protocol_id
@@ -40,11 +39,22 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
         MinarchError: the data is not what the driver saw.
     """
     began = time.perf_counter()
-    torch.set_num_threads(1)
     dataset = _dataset(unit.dataset.source, unit.dataset.data_dir)
     if dataset.fingerprint != unit.dataset.fingerprint:
         raise MinarchError(f"the data of {unit.dataset.source} changed while the sweep was running")
     dataset = replace(dataset, name=unit.dataset.name)
+    pack, split, trained = train_unit(unit, dataset)
+    seconds = time.perf_counter() - began
+    records = _records(unit, invocation_id, dataset, pack, trained, seconds)
+    records = replace(records, pruning=Cutting(unit, pack, split, dataset.seed_key).rows())
+    if bits_of(unit.precision) is None:
+        return replace(records, post_training=_post_training(unit, dataset, pack))
+    return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
+
+
+def train_unit(unit: Unit, dataset: Dataset) -> tuple[Pack, Split, Trained]:
+    """Train the unit's models on one thread; return them with their best weights, what they learned from, and how."""
+    torch.set_num_threads(1)
     architectures = [cell.architecture for cell in unit.cells]
     bits = bits_of(unit.precision)
     pack = build_pack(architectures, dataset.image, unit.protocol, engine=unit.engine, device=unit.device, bits=bits)
@@ -65,13 +75,7 @@ def run_unit(unit: Unit, invocation_id: str) -> Records:
         dataset=dataset.seed_key,
         replicate=unit.replicate,
     )
-    trained = train(pack, split, dataset=dataset.seed_key, replicate=unit.replicate)
-    seconds = time.perf_counter() - began
-    records = _records(unit, invocation_id, dataset, pack, trained, seconds)
-    records = replace(records, pruning=Cutting(unit, pack, split, dataset.seed_key).rows())
-    if bits is None:
-        return replace(records, post_training=_post_training(unit, dataset, pack))
-    return replace(records, integer_checks=_integer_checks(unit, dataset, pack))
+    return pack, split, train(pack, split, dataset=dataset.seed_key, replicate=unit.replicate)
 
 
 def _post_training(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[PostTraining, ...]:
@@ -108,19 +112,17 @@ def _shares(pack: Pack) -> list[float]:
 
 
 def _integer_checks(unit: Unit, dataset: Dataset, pack: Pack) -> tuple[IntegerCheck, ...]:
-    convert = family_named(unit.family).integer_model
-    if not unit.integer_check or convert is None or not available():
+    if not unit.integer_check:
         return ()
     images = normalise(dataset.test_images, pack.training)
     calibration = normalise(dataset.train_images[:CALIBRATION_IMAGES], pack.training)
     checks = []
     for model, architecture in enumerate(pack.architectures):
         began = time.perf_counter()
-        values = Values(pack.tensors(model), pack.quantizers(model))
-        build = functools.partial(convert, unit.protocol, values, calibration)
-        accuracy = integer_accuracy(build, images, dataset.test_labels)
+        accuracy = integer_accuracy(pack, model, images, dataset.test_labels, calibration)
         seconds = time.perf_counter() - began
-        checks.append(IntegerCheck(run_id=unit.run_id(architecture), test_accuracy=accuracy, seconds=seconds))
+        if accuracy is not None:
+            checks.append(IntegerCheck(run_id=unit.run_id(architecture), test_accuracy=accuracy, seconds=seconds))
     return tuple(checks)
 
 

@@ -165,8 +165,8 @@ class Statements(Sequence[Statement]):
         return len(self.rows)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the statements as nested dictionaries, ready for JSON."""
-        return [asdict(row) for row in self.rows]
+        """Return the statements as nested dictionaries, ready for JSON; `markdown` has each in words."""
+        return [{**asdict(row), "markdown": row.markdown()} for row in self.rows]
 
     def json(self) -> str:
         """Return the statements as JSON, a list of objects."""

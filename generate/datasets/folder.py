@@ -57,8 +57,8 @@ def load_folder(folder: Path) -> Dataset:
 def _read_tree(folder: Path) -> tuple[Split, Split]:
     if not (folder / "test").is_dir():
         raise MinarchError(f"{folder}/test is missing: put the images to test on in {folder}/test/CLASS/")
-    names = _class_names(folder / "train")
-    unknown = [name for name in _class_names(folder / "test") if name not in names]
+    names = class_folders(folder / "train")
+    unknown = [name for name in class_folders(folder / "test") if name not in names]
     if unknown:
         raise MinarchError(f"{folder}/test/{unknown[0]} is a class without training images")
     train, test = (_labelled_files(folder / part, names) for part in ("train", "test"))
@@ -67,7 +67,12 @@ def _read_tree(folder: Path) -> tuple[Split, Split]:
     return cached(sources, lambda: (_read_files(train), _read_files(test)))
 
 
-def _class_names(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the classes, in the order of their numbers, that a folder has folders for.
+
+    Raises:
+        MinarchError: it has none, or cannot be read.
+    """
     names = in_order([path.name for path in listed(folder) if path.is_dir() and not path.name.startswith(".")])
     if not names:
         raise MinarchError(f"{folder} has no class folders: put the images in {folder}/CLASS/")

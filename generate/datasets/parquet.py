@@ -59,7 +59,7 @@ def read_parquet(folder: Path) -> tuple[Split, Split]:
     require_regular(train_files + test_files)
 
     def decode() -> tuple[Split, Split]:
-        train, test = _read_labels(train_files), _read_labels(test_files)
+        train, test = read_labels(train_files), read_labels(test_files)
         names = {label for label in train + test if isinstance(label, str)}
         by_name = {name: index for index, name in enumerate(in_order(names))} if names else None
         return _split(train_files, train, by_name), _split(test_files, test, by_name)
@@ -80,7 +80,12 @@ def _require_all_shards(pattern: Path, files: Sequence[Path]) -> None:
             raise MinarchError(f"{expected} is missing")
 
 
-def _read_labels(files: Sequence[Path]) -> list[object]:
+def read_labels(files: Sequence[Path]) -> list[object]:
+    """Return the labels in some files, in order.
+
+    Raises:
+        MinarchError: a file is damaged, or has no labels; names it.
+    """
     labels: list[object] = []
     for path in files:
         with _reading(path), pq.ParquetFile(path) as file:

@@ -30,12 +30,14 @@ class DatasetEntry:
         classes: number of classes.
         source: torchvision's files, or a function that returns the splits of data which a package ships.
         epochs: epochs it is trained for unless told otherwise.
+        labels: names of the classes in the order of their numbers; empty where the numbers are the names.
     """
 
     description: str
     classes: int
     source: TorchvisionSet | Callable[[], tuple[Split, Split]]
     epochs: int = EPOCHS
+    labels: tuple[str, ...] = ()
 
 
 def digits() -> tuple[Split, Split]:
@@ -59,18 +61,32 @@ def _digits() -> tuple[Split, Split]:
 DATASETS: dict[str, DatasetEntry] = {
     "digits": DatasetEntry("handwritten digits, 8x8 grey, bundled with scikit-learn", 10, digits, epochs=100),
     "mnist": DatasetEntry("handwritten digits, 28x28 grey", 10, idx_set("MNIST", "train", "t10k")),
-    "fashion_mnist": DatasetEntry("articles of clothing, 28x28 grey", 10, idx_set("FashionMNIST", "train", "t10k")),
+    "fashion_mnist": DatasetEntry(
+        "articles of clothing, 28x28 grey",
+        10,
+        idx_set("FashionMNIST", "train", "t10k"),
+        labels=(
+            *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+            *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        ),
+    ),
     "cifar10": DatasetEntry(
         "photographs of ten kinds of objects, 32x32 RGB",
         10,
         batch_set("CIFAR10", "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch", "labels"),
+        labels=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
     "cifar100": DatasetEntry(
         "photographs of a hundred kinds of objects, 32x32 RGB",
         100,
         batch_set("CIFAR100", "cifar-100-python", ["train"], "test", "fine_labels"),
     ),
-    "kmnist": DatasetEntry("cursive Japanese characters, 28x28 grey", 10, idx_set("KMNIST", "train", "t10k")),
+    "kmnist": DatasetEntry(
+        "cursive Japanese characters, 28x28 grey",
+        10,
+        idx_set("KMNIST", "train", "t10k"),
+        labels=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
     "qmnist": DatasetEntry(
         "MNIST with 60,000 test images, 28x28 grey",
         10,
@@ -80,6 +96,7 @@ DATASETS: dict[str, DatasetEntry] = {
         "handwritten letters and digits, 28x28 grey, transposed as in its files",
         47,
         idx_set("EMNIST", "emnist-balanced-train", "emnist-balanced-test", split="balanced"),
+        labels=tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
     ),
     "svhn": DatasetEntry(
         "house numbers, 32x32 RGB",

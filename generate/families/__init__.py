@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from generate.families.cnn import CNN
 from generate.families.dnn import DNN
 from generate.families.family import Design, Family
 from generate.families.vit import VIT
-from generate.protocol import FamilyProtocol, Training
+from generate.protocol import FamilyProtocol, Quantization, Training
+from store.errors import MinarchError
 from store.families import UnknownFamilyError, register_facts
 
-__all__ = ["FAMILIES", "Design", "Family", "family_named", "protocol_for", "register"]
+__all__ = ["FAMILIES", "Design", "Family", "family_named", "protocol_for", "protocol_from", "register"]
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (DNN, CNN, VIT)}
 """Every family by name, in the order in which they are trained and shown."""
@@ -37,3 +40,23 @@ def family_named(name: str) -> Family:
 def protocol_for(family: str, training: Training | None = None) -> FamilyProtocol:
     """Return the family's protocol with these training settings, or with the study's."""
     return replace(family_named(family).protocol(), training=training or Training())
+
+
+def protocol_from(spec: Mapping[str, Any]) -> FamilyProtocol:
+    """Return the protocol that a spec, as `generate.protocol.protocol_spec` writes it, describes.
+
+    Raises:
+        UnknownFamilyError: it is of a family that nobody registered.
+        MinarchError: it has settings that this version does not know.
+    """
+    family = family_named(str(spec.get("family")))
+    own = {name: _frozen(value) for name, value in spec.items() if name not in ("training", "quantization")}
+    try:
+        training = Training(**{name: _frozen(value) for name, value in spec["training"].items()})
+        return family.protocol(**own, training=training, quantization=Quantization(**spec["quantization"]))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise MinarchError(f"the protocol has settings that this version of minarch does not know: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -74,6 +74,10 @@ class Family:
             linear layers and convolutions, and each takes what the one before returns; None: it is more than that.
         c_program: `(network)`, a `deploy.c.network.FloatNetwork`, to its C, a `deploy.c.program.Program`; None: that of
             its layers.
+        onnx_graph: `(build, sizes, protocol)` to the name of the logits in the graph `build`, see `deploy.graph`; None:
+            there are no ONNX files of it.
+        plain_source: `(sizes, image, protocol)` to the text of its module as a Python class `Network`, for whoever has
+            no minarch; None: there is none.
         without_units: `(tensors, share)` to the network without that share of its hidden units, an
             `engine.units.Smaller`; None: units cannot be removed.
         parameters: `(sizes, image, protocol)` to the number of trainable parameters; None: counted on the module.
@@ -95,6 +99,8 @@ class Family:
     integer_model: Callable[..., Any] | None = None
     layers: Callable[..., Any] | None = None
     c_program: Callable[..., Any] | None = None
+    onnx_graph: Callable[..., str] | None = None
+    plain_source: Callable[..., str] | None = None
     without_units: Callable[..., Any] | None = None
     parameters: Callable[[Sizes, ImageShape, Any], int] | None = None
     training_flops: Callable[[Sizes, ImageShape, Any], float] | None = None

@@ -1,0 +1,1 @@
+"""What each family needs to leave minarch: its ONNX graph and its module as text."""
