@@ -17,7 +17,7 @@ SLOW_SECONDS = 7200
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
-    parser.addoption("--kills", type=int, default=4, help="processes to kill in tests/faults")
+    parser.addoption("--kills", type=int, default=3, help="processes to kill in tests/faults")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,6 @@
 """`kill -9` of a sweep's processes at random and at chosen moments; then the same command: the store is as it would be.
 
-Four kills unless `--kills N` asks for more; `make faults` makes 200.
+Three kills unless `--kills N` asks for more; `make faults` makes 200.
 """
 
 from __future__ import annotations

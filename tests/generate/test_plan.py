@@ -247,7 +247,8 @@ def test_a_plan_waits_for_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from generate.commands import show_plan; from generate.plan import Request\n"
-        "show_plan(Request(phase='convergence', families=('dnn',), engine='torch'), Path(sys.argv[1]))\n"
+        "request = Request(phase='convergence', families=('dnn',), capacities=(1,), engine='torch')\n"
+        "show_plan(request, Path(sys.argv[1]))\n"
         "print('torch' in sys.modules, 'numba' in sys.modules)"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}

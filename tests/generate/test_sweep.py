@@ -162,7 +162,7 @@ def stored(folder: Path) -> int:
 def wait_for_runs(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 300
     while stored(folder) < number and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def check_whole(folder: Path, replicates: int) -> None:
@@ -179,23 +179,23 @@ def check_whole(folder: Path, replicates: int) -> None:
 
 def test_the_same_command_twice_and_a_kill_in_between(tmp_path: Path) -> None:
     """`kill -9` of the driver in the middle; then the command once more, and once more. More: `tests/faults`."""
-    command = [*SWEEP, "--repeats", "10", "--workers", "2"]
+    command = [*SWEEP, "--repeats", "6", "--workers", "2"]
     process = generate(*command, folder=tmp_path)
     wait_for_runs(tmp_path, 6, process)
     process.kill()
     process.communicate(timeout=60)
     before = stored(tmp_path)
-    assert 6 <= before < 120
+    assert 6 <= before < 72
     process = generate(*command, folder=tmp_path)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert trained(output) <= 120 - before
-    check_whole(tmp_path, 10)
+    assert trained(output) <= 72 - before
+    check_whole(tmp_path, 6)
     again = generate(*command, folder=tmp_path)
     output, _ = again.communicate(timeout=60)
     assert again.returncode == 0
-    assert "holds all of 120 models asked for" in output
-    check_whole(tmp_path, 10)
+    assert "holds all of 72 models asked for" in output
+    check_whole(tmp_path, 6)
 
 
 def children(process: int) -> list[int]:
@@ -215,18 +215,6 @@ def runs(process: int) -> bool:
         return "Z" not in Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the workers")
-def test_a_worker_is_killed_in_the_middle(tmp_path: Path) -> None:
-    process = generate(*SWEEP, "--repeats", "12", "--workers", "2", folder=tmp_path)
-    wait_for_runs(tmp_path, 12, process)
-    # The youngest descendants are the workers: the server that forks them, and the resource tracker, are older.
-    workers = sorted(children(process.pid))[-2:]
-    os.kill(workers[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    check_whole(tmp_path, 12)
 
 
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
@@ -269,20 +257,20 @@ def trained(output: str) -> int:
 
 def test_two_drivers_share_the_work(tmp_path: Path) -> None:
     """On one store they train each model once between them, though their packs differ."""
-    command = ["convergence", "--family", "dnn", "--epochs", "20", "--repeats", "6", "--workers", "1"]
+    command = ["convergence", "--family", "dnn", "--epochs", "20", "--repeats", "4", "--workers", "1"]
     first = generate(*command, "--capacities", "1,2,5", folder=tmp_path)
     second = generate(*command, "--capacities", "5,2", folder=tmp_path)
     outputs = [process.communicate(timeout=300) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     counts = [trained(output) for output, _ in outputs]
     store = Store(tmp_path / "s.duckdb")
-    assert store.query("SELECT count(*), count(DISTINCT run_id) FROM runs").row(0) == (12 * 6, 12 * 6)
-    assert sum(counts) == 12 * 6, counts
+    assert store.query("SELECT count(*), count(DISTINCT run_id) FROM runs").row(0) == (12 * 4, 12 * 4)
+    assert sum(counts) == 12 * 4, counts
     assert not list(store.spool.rglob("*.lease"))
 
 
 def test_a_driver_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
-    command = [*SWEEP, "--repeats", "12", "--workers", "1"]
+    command = [*SWEEP, "--repeats", "8", "--workers", "1"]
     first = generate(*command, folder=tmp_path)
     second = generate(*command, folder=tmp_path)
     wait_for_runs(tmp_path, 12, first)
@@ -290,8 +278,8 @@ def test_a_driver_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
     first.communicate(timeout=60)
     output, errors = second.communicate(timeout=300)
     assert second.returncode == 0, errors
-    assert "holds 144 of the 144 asked for" in output
-    check_whole(tmp_path, 12)
+    assert "holds 96 of the 96 asked for" in output
+    check_whole(tmp_path, 8)
 
 
 def test_units_that_another_driver_trains_are_left_to_it(digits: Dataset, tmp_path: Path) -> None:
@@ -318,7 +306,7 @@ def test_units_that_another_driver_trains_are_left_to_it(digits: Dataset, tmp_pa
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the server")
 def test_the_fork_server_is_killed(tmp_path: Path) -> None:
     """Its workers go on; when one of them dies too, a new server starts the next."""
-    process = generate(*SWEEP, "--repeats", "16", "--workers", "2", folder=tmp_path)
+    process = generate(*SWEEP, "--repeats", "10", "--workers", "2", folder=tmp_path)
     wait_for_runs(tmp_path, 12, process)
     family = sorted(children(process.pid))
     servers = [p for p in family if "forkserver" in Path(f"/proc/{p}/cmdline").read_text()]
@@ -327,7 +315,7 @@ def test_the_fork_server_is_killed(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
-    check_whole(tmp_path, 16)
+    check_whole(tmp_path, 10)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a process end")
