@@ -178,8 +178,8 @@ def _print(model: Model, out: Path) -> None:
     images = model.checked[0].images
     click.echo(f"{model.choice.run.dataset}, {model.title}: {images:,} test images")
     console.print(_checked_table(model.checked, model.bytes))
-    click.echo("differ: answers that are not those of the trained network in PyTorch; of files in 8 bits, those of")
-    click.echo("the integer reference. apart: the largest difference of a logit, in 8 bits in levels.")
+    click.echo("differ: answers other than the reference's, which the card names; apart: largest")
+    click.echo("difference of a logit, of files in 8 bits in levels")
     if model.latencies:
         console.print(_latency_table(model.latencies))
     click.echo(model.repeated.words())

@@ -67,13 +67,15 @@ def written(
         measure: time one image too.
 
     Raises:
-        MinarchError: a file does not compute the network.
+        MinarchError: a file does not compute the network, or its family has none.
     """
     files = Files(class_names(source, dataset.classes))
     writer = _Writer(network, run, cut, dataset, folder, files)
     writer.plain()
     writer.onnx(measure=measure)
     writer.c(measure=measure)
+    if not files.checked:
+        raise MinarchError(f"nothing can be written of the family {run.architecture.family}: it brings no file's form")
     writer.data()
     files.bytes = {name: (folder / name).stat().st_size for name in files.names if (folder / name).is_file()}
     return files
