@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from store.families import family_facts
 from store.precisions import Precision
 
 if TYPE_CHECKING:
     from generate.datasets import Dataset
     from generate.engine.pack import Pack
 
-NETWORKS = (("dnn", (14,), 0.35), ("dnn", (100, 100), 0.6), ("cnn", (3,), 0.4), ("vit", (16,), 0.0))
+NETWORKS = (("dnn", (14,), 0.35), ("cnn", (3,), 0.4), ("vit", (16,), 0.0))
 """Families, hidden sizes, and shares of the weights that are pruned."""
 
 
@@ -64,7 +65,7 @@ def measured(epochs: int, only: tuple[str, ...] = ()) -> Iterator[Taken]:
     data = load_dataset("digits", None)
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     for family, sizes, share in (one for one in NETWORKS if not only or one[0] in only):
-        name = f"{family.upper()} {' x '.join(map(str, sizes))}"
+        name = f"{family_facts(family).title} {sizes[0]}"
         for precision in precisions:
             pack = _trained(family, sizes, precision, epochs, data)
             yield _taken(name, precision, pack, data)

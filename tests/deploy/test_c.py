@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from generate.architectures import Architecture, ImageShape
 from generate.deploy.c import FloatNetwork, Storage, compile_and_run, float_network, measure, write_c
 from generate.deploy.integer import IntegerNetwork, integer_network, run
+from generate.engine.quantize.rows import ZERO_POINT
 from generate.families import FAMILIES, protocol_for
 from generate.families.cnn import CnnProtocol
 from generate.families.vit import VitProtocol
@@ -114,6 +115,19 @@ def test_unusual_integers(name: str, tmp_path: Path) -> None:
     network = integers(example)
     assert network.layers[-1].weight.zero_point != 0
     agrees(network, np.concatenate([example.images, extremes]), tmp_path)
+
+
+@needs_compiler
+def test_a_relu_whose_zero_is_not_the_lowest_level(tmp_path: Path) -> None:
+    example = untrained(*UNUSUAL["one unit"])
+    hidden = example.quantizers["layers.1"].clone()
+    hidden[ZERO_POINT] = 40
+    network = integers(replace(example, quantizers={**example.quantizers, "layers.1": hidden}))
+    assert network.layers[1].lowest == 40
+    agrees(network, example.images, tmp_path)
+    source = (tmp_path / "model.c").read_text()
+    (tmp_path / "model.c").write_text(source.replace(".lowest = 40", ".lowest = 0"))
+    assert not np.array_equal(printed(tmp_path, example.images)[1], run(network, example.images))
 
 
 @needs_compiler
