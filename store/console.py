@@ -39,9 +39,10 @@ def run(command: click.Command, name: str, *, interrupt: signals.Answer = "raise
     except click.UsageError as error:
         _complain(_line(name, _usage_message(error)), USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        if not signals.speak():
-            sys.exit(INTERRUPTED)
-        _complain(_line(name, "interrupted"), INTERRUPTED)
+        with contextlib.suppress(SystemExit):
+            if signals.speak():
+                _complain(_line(name, "interrupted"), INTERRUPTED)
+        signals.end()
     except click.ClickException as error:
         _complain(_line(name, error.format_message()), RUNTIME)
     except MinarchError as error:

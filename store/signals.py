@@ -65,6 +65,19 @@ def received() -> bool:
     return _received
 
 
+def end() -> NoReturn:
+    """End an interrupted program with exit code 130.
+
+    Not by `SystemExit`: an interrupt that hits a text in `exec`, as where a dataclass is made, marks the
+    interpreter, which then ends by the signal whatever its exit code.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(INTERRUPTED)
+
+
 def speak() -> bool:
     """Return whether the line that says so is still to be printed; from now on it counts as printed."""
     global _spoken

@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import polars as pl
 import pytest
 
-from store import cli, console, spool
+from store import cli, spool
 from store.results import Store
 from tests.cpu import children_seconds
 from tests.store.build import grid, make_records, make_run, make_store
@@ -395,13 +394,20 @@ def test_a_query_hears_ctrl_c_where_the_shell_has_it_ignored(path: Path) -> None
     assert (process.returncode, out, errors.strip()) == (130, b"", b"store: interrupted")
 
 
-def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    @click.command()
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sys, "argv", ["store"])
-    with pytest.raises(SystemExit) as stop:
-        console.run(interrupted, "store")
-    assert stop.value.code == 130
-    assert capsys.readouterr().err.strip() == "store: interrupted"
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "exec('os.kill(os.getpid(), signal.SIGINT)')"])
+def test_an_interrupt_is_one_line_and_130(how: str, tmp_path: Path) -> None:
+    """Also where it hits a text that is executed, which marks the interpreter to end by the signal."""
+    lines = (
+        "import os, signal, sys, click",
+        "from store import console, signals",
+        "def main():",
+        f"    {how}",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "signals.understand('store')",
+        "sys.argv[1:] = []",
+        "console.run(click.command()(main), 'store')",
+    )
+    (tmp_path / "program.py").write_text("\n".join(lines))
+    command, place = [sys.executable, "-m", "program"], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=place, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "store: interrupted")
