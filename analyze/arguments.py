@@ -74,7 +74,8 @@ class Location:
         return None if isinstance(value, (str, os.PathLike, Study)) else f"{value!r} is not a path"
 
 
-RULES: Mapping[str, Fraction | Count | Names | Location] = {
+Rule = Fraction | Count | Names | Location
+RULES: Mapping[str, Rule] = {
     "store": Location(),
     "dataset": Names(),
     "family": Names(FAMILIES),
@@ -84,11 +85,15 @@ RULES: Mapping[str, Fraction | Count | Names | Location] = {
     "min_accuracy": Fraction(),
     "max_parameters": Count(1),
     "max_bytes": Count(1),
+    "max_macs": Count(1),
+    "max_ram": Count(1),
     "seed": Count(0),
-    "by": Names(("bytes", "nonzero"), several=False),
+    "by": Names(("parameters", "bytes", "macs", "ram"), several=False),
     "over": Names(("size", "sparsity", "precision", "topology"), several=False),
 }
 """The rule of every argument, by name; None stands for a default and is always fine where there is one."""
+OWN: Mapping[str, Mapping[str, Rule]] = {"prune_or_small": {"by": Names(("bytes", "nonzero"), several=False)}}
+"""Rules of single analyses, by their names, where an argument means something else."""
 
 
 def checked(analysis: Callable[Taken, Given]) -> Callable[Taken, Given]:
@@ -103,7 +108,8 @@ def checked(analysis: Callable[Taken, Given]) -> Callable[Taken, Given]:
     @wraps(analysis)
     def held(*args: Taken.args, **kwargs: Taken.kwargs) -> Given:
         for name, value in parameters.bind(*args, **kwargs).arguments.items():
-            fault = None if value is None and name in optional else RULES[name].fault(value)
+            rule = OWN.get(analysis.__name__, RULES).get(name, RULES[name])
+            fault = None if value is None and name in optional else rule.fault(value)
             if fault:
                 raise ArgumentError(f"{name}: {' '.join(fault.split())}")
         return analysis(*args, **kwargs)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Literal, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Literal, NoReturn, TypedDict
 
 import click
 
@@ -14,6 +14,9 @@ from analyze.arguments import RULES, Count
 from analyze.terminal.output import Destination, emit
 from store.console import run
 from store.options import (
+    BYTES,
+    COUNT,
+    WholeAmount,
     datasets_option,
     families_option,
     format_option,
@@ -21,6 +24,9 @@ from store.options import (
     protocol_option,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from analyze.questions.costs import By
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -52,12 +58,15 @@ class Limited(TypedDict):
     max_parameters: int | None
     max_bytes: int | None
     min_accuracy: float | None
+    max_macs: int | None
+    max_ram: int | None
+    by: By
 
 
-def number_option(name: str, meaning: str, default: float | None = None) -> Decorator:
-    """Return the option of a number, held to the rule of the argument with its name."""
+def number_option(name: str, meaning: str, default: float | None = None, unit: WholeAmount | None = None) -> Decorator:
+    """Return the option of a number, held to the rule of the argument with its name; `unit` has those it may be in."""
     rule = RULES[name]
-    kind = (
+    kind = unit or (
         click.IntRange(min=rule.least)
         if isinstance(rule, Count)
         else click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -275,18 +284,27 @@ def prune_or_small(asked: Request, by: Literal["bytes", "nonzero"], margin: floa
 
 
 @analyze.command()
+@click.option(
+    "--by",
+    type=click.Choice(RULES["by"].known),  # type: ignore[union-attr]
+    default="bytes",
+    show_default=True,
+    help="Against what: stored bytes, parameters left, multiply-accumulates or bytes of activations of an inference.",
+)
 @click.option("--all", "every", is_flag=True, help="Every form, not the best at each size alone.")
 @common_options
-def frontier(asked: Request, every: bool) -> None:
-    """Draw up the frontier of accuracy against stored bytes.
+def frontier(asked: Request, by: By, every: bool) -> None:
+    """Draw up the frontier of accuracy against what networks take.
 
     Over every measured form of every network (whole, quantized, pruned, fine-tuned, and these at once): the most
-    accurate at each number of bytes, with intervals that hold together, and how many forms that take no more are not
-    shown to be worse. With --all also those that are shown to be beaten, and by what. Needs 5 replicates.
+    accurate at each number of bytes, or of what --by says, with intervals that hold together, and how many forms that
+    take no more are not shown to be worse. With --all also those that are shown to be beaten, and by what. Needs 5
+    replicates.
 
     \b
     Examples:
       analyze frontier --dataset mnist --family dnn
+      analyze frontier --by ram
       analyze frontier --all --out frontier.csv
     """
     from dataclasses import replace
@@ -294,7 +312,7 @@ def frontier(asked: Request, every: bool) -> None:
     from analyze.questions.frontier import frontier as find
     from analyze.terminal import frontier_table
 
-    found = find(*asked.what)
+    found = find(*asked.what, by=by)
     best = found if every else replace(found, rows=tuple(row for row in found if row.best))
     emit(best, asked.destination, frontier_table)
 
@@ -303,9 +321,18 @@ def frontier(asked: Request, every: bool) -> None:
 @number_option(
     "max_drop", "Non-inferiority margin, a fraction of accuracy: against the best, of pruning, of 8 bits.", default=0.01
 )
-@number_option("max_parameters", "Largest number of parameters.")
-@number_option("max_bytes", "Most bytes of the smallest form shown to be safe.")
+@number_option("max_parameters", "Most parameters, such as 50k.", unit=COUNT)
+@number_option("max_bytes", "Most stored bytes, of a form shown to be safe: 20kB, 64KiB.", unit=BYTES)
+@number_option("max_macs", "Most multiply-accumulates of an inference, such as 1M.", unit=COUNT)
+@number_option("max_ram", "Most bytes of activations at once, of a form shown to be safe: 16KiB.", unit=BYTES)
 @number_option("min_accuracy", "Test accuracy, a fraction, that must be exceeded.")
+@click.option(
+    "--by",
+    type=click.Choice(RULES["by"].known),  # type: ignore[union-attr]
+    default="parameters",
+    show_default=True,
+    help="What is to be small: of all parameters, of the rest that of a form shown to be safe.",
+)
 @click.option("--explain", is_flag=True, help="The reasoning too, and the evidence as a table.")
 @click.option("--evidence", is_flag=True, help="Instead: every architecture with its verdict.")
 @click.option("--statement", is_flag=True, help="Instead: a statement to cite, as Markdown, or with --format json.")
@@ -315,7 +342,10 @@ def recommend(
     max_drop: float,
     max_parameters: int | None,
     max_bytes: int | None,
+    max_macs: int | None,
+    max_ram: int | None,
     min_accuracy: float | None,
+    by: By,
     explain: bool,
     evidence: bool,
     statement: bool,
@@ -324,16 +354,25 @@ def recommend(
 
     For each dataset and family, and over all families: the architecture with the fewest parameters that is
     non-inferior to the best stable one within --max-drop, its expected accuracy, how far it can be pruned, whether
-    8 bits are safe, and its bytes. If nothing qualifies: why, and which sweep would decide it. --statement: all of it
-    to cite, with the data, what varied, the share of trainings that reach an accuracy, what stays open, and versions.
+    8 bits are safe, and its bytes. Under a budget the best is the best that fits. If nothing qualifies: why, and which
+    sweep would decide it. --statement: all of it to cite, with the data, what varied, the share of trainings that
+    reach an accuracy, what stays open, and versions.
 
     \b
     Examples:
       analyze recommend --dataset mnist --explain
-      analyze recommend --dataset mnist --family dnn --max-bytes 20000
+      analyze recommend --dataset mnist --max-bytes 20kB --max-ram 16KiB --by macs
       analyze recommend --dataset mnist --statement --out mnist.md
     """
-    limits = Limited(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
+    limits = Limited(
+        max_drop=max_drop,
+        max_parameters=max_parameters,
+        max_bytes=max_bytes,
+        min_accuracy=min_accuracy,
+        max_macs=max_macs,
+        max_ram=max_ram,
+        by=by,
+    )
     if statement:
         from analyze.questions.statement import statement as state
         from analyze.terminal.output import emit_statements

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from store.snapshot import Snapshot
 
-SMALL_TABLES = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks")
+SMALL_TABLES = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks", "costs")
 """What every question looks at; the other tables have many rows per run."""
 
 Content = TypeVar("Content")

@@ -17,6 +17,7 @@ from statistics import mean, stdev
 from tests import planted
 from tests.planted_auto import AutoTally, grid_tally, pairs_tally, topologies_tally
 from tests.planted_bits import EDGE, FLAT, LADDER, descent_tally
+from tests.planted_budget import budget_tally, forms_tally
 from tests.planted_claims import WORLDS, claims_looked_tally, claims_tally
 from tests.planted_curves import NULL_CURVES, RARE_DROPS, RISING_CURVES
 from tests.planted_forms import comparison_tally, frontier_tally
@@ -334,6 +335,25 @@ def search(seeds: range) -> Iterator[str]:
     yield ""
 
 
+def budget(seeds: range) -> Iterator[str]:
+    """Yield the lines on recommendations under a budget."""
+    scopes = ("dnn", "cnn", "all", "any")
+    columns = (*(f"{scope} too small" for scope in scopes), "CNN answered with the best that fits")
+    yield from header("under a budget, tested", "replicates", "correlation", *columns)
+    for way in (f"once, at R = {FIXED}", "by a design"):
+        for name, noise in (("normal", normal), ("exponential, long tail downwards", skewed)):
+            for correlation in (0.0, 0.8):
+                counts = budget_tally(noise, correlation, seeds, "design" if "design" in way else "fixed", FIXED)
+                shares = (share(counts[scope], len(seeds)) for scope in (*scopes, "within"))
+                yield row(way, name, correlation, *shares)
+    yield ""
+    yield from header("8 networks with 4 kinds of forms at the margin", "R", "some form called safe")
+    for kind in ("normal", "skewed"):
+        for replicates in REPLICATES:
+            yield row(kind, replicates, share(forms_tally(kind, replicates, seeds), len(seeds)))
+    yield ""
+
+
 def auto(seeds: range) -> Iterator[str]:
     """Yield the lines on sweeps with `--repeats auto`."""
     noises = (("normal", normal), ("exponential, long tail downwards", skewed))
@@ -385,6 +405,7 @@ METHODS: dict[str, Callable[[range], Iterator[str]]] = {
     "reach": reach,
     "claims": claims,
     "search": search,
+    "budget": budget,
     "auto": auto,
 }
 

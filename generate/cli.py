@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from generate.budget import LEAST_SIZES
 from generate.cli_model import model
 from generate.cli_shards import array, work
 from generate.options import auto_options, precision_option, search_options, sweep_options, without, worker_options
@@ -14,8 +15,6 @@ from generate.protocol import PRECISIONS
 from generate.requests import CUT_OPTIONS, PHASES, auto_of, looks_of, option_of, request_of
 from store.console import run
 
-LEAST_SIZES = 5
-"""Sizes below which no stability boundary is looked for."""
 DECIDED_BY_SEARCH = ("repeats", "sparsities", *CUT_OPTIONS, "integer_checks")
 """What goes with sweeps only."""
 
@@ -141,6 +140,7 @@ def search(**options: Any) -> None:
     Examples:
       generate search --dataset digits --family cnn
       generate search --dataset mnist --budget 2h --max-drop 1% --max-bytes 20kB
+      generate search --dataset mnist --max-ram 16KiB --max-macs 1M --by macs
     """
     context = click.get_current_context()
     looks = looks_of(options.pop("looks"))
@@ -149,10 +149,8 @@ def search(**options: Any) -> None:
             f"a search takes {LEAST_SIZES} sizes or more to begin with", context, param_hint="--capacities"
         )
     store_path: Path = options.pop("store_path")
-    names = ("budget", "max_drop", "min_accuracy", "max_bytes", "resolution")
-    own = {name: options.pop(name) for name in names}
-    if own["max_bytes"] is not None:
-        own["max_bytes"] = int(own["max_bytes"])
+    names = ("budget", "max_drop", "min_accuracy", "resolution", "by")
+    own = {name: options.pop(name) for name in (*names, "max_bytes", "max_parameters", "max_macs", "max_ram")}
     workers = options.pop("workers")
     for name in DECIDED_BY_SEARCH:
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:

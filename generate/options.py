@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import click
 
 from generate.cuts import METHODS
 from generate.families import FAMILIES
 from generate.protocol import PRECISIONS
-from store.options import PlainPath, store_option
+from store.designs import By
+from store.options import BYTES as BYTES
+from store.options import COUNT, AtLeastOne, PlainPath, store_option
 from store.precisions import QUANTIZED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -164,7 +166,6 @@ class ShardNumber(click.ParamType[tuple[int, int]]):
 
 
 DURATION = Amount("time", {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}, "90s or 2h")
-BYTES = Amount("size", {"": 1.0, "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1048576.0}, "20kB")
 
 
 def search_options(command: Command) -> Command:
@@ -182,7 +183,29 @@ def search_options(command: Command) -> Command:
                 help="Accuracy that may be lost against the best network.",
             ),
             click.option("--min-accuracy", type=Share(), help="Test accuracy that must be exceeded."),
-            click.option("--max-bytes", type=BYTES, help="Most bytes of the smallest safe form, such as 20kB."),
+            click.option("--max-bytes", type=AtLeastOne(BYTES), help="Most stored bytes of a safe form, such as 20kB."),
+            click.option(
+                "--max-parameters",
+                type=AtLeastOne(COUNT),
+                help="Most parameters, such as 50k; no larger one is trained.",
+            ),
+            click.option(
+                "--max-macs",
+                type=AtLeastOne(COUNT),
+                help="Most multiply-accumulates of an inference, such as 1M; no larger one is trained.",
+            ),
+            click.option(
+                "--max-ram",
+                type=AtLeastOne(BYTES),
+                help="Most bytes of activations at once, such as 16KiB; what takes more in 8 bits is not trained.",
+            ),
+            click.option(
+                "--by",
+                type=click.Choice(get_args(By)),
+                default="parameters",
+                show_default=True,
+                help="What the network is to be small in.",
+            ),
             click.option(
                 "--resolution",
                 type=Share(),

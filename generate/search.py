@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from generate.analysis import ask
+from generate.budget import LEAST_SIZES, largest_within, sizes_within, too_few
 from generate.datasets import Dataset
 from generate.families import family_named
 from generate.plan import Phase, Plan, Request, make_plan, protocol_of
 from generate.protocol import protocol_id
-from store.designs import LADDER_SHARE, Added, DesignSpec, Goal, LookSpec, Place, Trained, ladder, read_look
+from store.designs import LADDER_SHARE, Added, By, DesignSpec, Goal, LookSpec, Place, Trained, ladder, read_look
 from store.errors import MinarchError
 from store.families import family_facts
 from store.records import Records
@@ -47,7 +48,11 @@ class SearchRequest:
     Attributes:
         max_drop: accuracy that may be lost against the best.
         min_accuracy: accuracy that has to be exceeded.
-        max_bytes: most bytes of the smallest form shown to be safe.
+        max_bytes: most bytes of the form shown to be safe that is chosen.
+        max_parameters: most parameters; no larger network is trained.
+        max_macs: likewise multiply-accumulates of an inference.
+        max_ram: most bytes of its activations at once; what takes more in 8 bits is not trained.
+        by: what the network is to be small in.
         resolution: the smallest network is found to within this ratio of parameters, minus one; None: among the sizes
             of the sweep, as `--repeats auto` does.
         budget: seconds that the search may take, None: as many as it needs.
@@ -58,6 +63,10 @@ class SearchRequest:
     max_drop: float = 0.01
     min_accuracy: float | None = None
     max_bytes: int | None = None
+    max_parameters: int | None = None
+    max_macs: int | None = None
+    max_ram: int | None = None
+    by: By = "parameters"
     resolution: float | None = 0.1
     budget: float | None = None
     looks: tuple[int, ...] = LOOKS
@@ -67,6 +76,12 @@ class SearchRequest:
     def on_grid(self) -> bool:
         """Whether the sizes are those of a sweep, to which none is added."""
         return self.resolution is None
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """What keeps a network from being trained at all, by name."""
+        found = {name: getattr(self, name) for name in ("max_parameters", "max_macs", "max_ram")}
+        return {name: most for name, most in found.items() if most is not None}
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,12 @@ def coarse(grid: Sequence[int]) -> tuple[int, ...]:
 
 
 def design_of(request: Request, wanted: SearchRequest, source: str, dataset: Dataset) -> DesignSpec:
-    """Return the design of a search, or of a sweep with `--repeats auto`, on one dataset."""
-    protocols, ladders = {}, []
+    """Return the design of a search, or of a sweep with `--repeats auto`, on one dataset.
+
+    Raises:
+        MinarchError: a budget leaves a family too few sizes.
+    """
+    protocols, ladders, most = {}, [], []
     phases = PHASES[request.phase]
     if not any(family_facts(family).layered for family in request.families):
         phases = tuple(phase for phase in phases if phase != "shapes")
@@ -101,7 +120,15 @@ def design_of(request: Request, wanted: SearchRequest, source: str, dataset: Dat
         only = (family_named(family).depth(sizes[:1], protocol),)
         depths = (request.depths or (facts.depths if wanted.on_grid else SEARCHED_DEPTHS)) if facts.layered else only
         share = 1.0 if wanted.on_grid else LADDER_SHARE
-        ladders += [ladder(family, depth, sizes, share) for depth in depths]
+        for depth in depths:
+            fitting = sizes
+            if wanted.bounds:
+                largest = largest_within(wanted.bounds, family, depth, dataset.image, protocol)
+                most.append((family, depth, largest))
+                fitting = sizes_within(sizes, grid, largest, COARSE, chosen=request.capacities is not None)
+                if len(fitting) < LEAST_SIZES:
+                    raise MinarchError(too_few(wanted.bounds, family, depth, largest, fitting))
+            ladders.append(ladder(family, depth, fitting, share))
     return DesignSpec(
         fingerprint=dataset.fingerprint,
         protocols=protocols,
@@ -112,6 +139,11 @@ def design_of(request: Request, wanted: SearchRequest, source: str, dataset: Dat
         resolution=wanted.resolution,
         phases=phases,
         goal=wanted.goal,
+        by=wanted.by,
+        max_parameters=wanted.max_parameters,
+        max_macs=wanted.max_macs,
+        max_ram=wanted.max_ram,
+        most=tuple(most),
     )
 
 

@@ -197,8 +197,8 @@ def _print_answer(request: Request, wanted: SearchRequest, store_path: Path, dat
     arguments: list[str] = [command, "--store", str(store_path), "--dataset", dataset]
     arguments += [word for family in request.families for word in ("--family", family)]
     if command == "recommend":
-        limits = {"max_drop": wanted.max_drop, "min_accuracy": wanted.min_accuracy, "max_bytes": wanted.max_bytes}
-        given = ((name, value) for name, value in limits.items() if value is not None)
+        names = ("max_drop", "min_accuracy", "max_bytes", "max_parameters", "max_macs", "max_ram", "by")
+        given = ((name, value) for name in names if (value := getattr(wanted, name)) is not None)
         arguments += [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
     elif command == "shapes":
         arguments += ["--margin", str(wanted.max_drop)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
 from generate.engine.post_training import CALIBRATION_IMAGES, evaluate_quantized
 from generate.engine.training import Split, Trained, split_data, train
-from generate.families.counts import depth_of, parameter_count, training_flops
+from generate.families.counts import depth_of, inference_costs, parameter_count, training_flops
 from generate.plan import Unit
 from generate.protocol import protocol_id
 from store.errors import MinarchError
 from store.precisions import ACTIVATION_BITS, WEIGHT_BITS, Bits, bits_of
-from store.records import Epoch, IntegerCheck, Label, PostTraining, Records, Run
+from store.records import ArchitectureCosts, Epoch, IntegerCheck, Label, PostTraining, Records, Run
 
 
 @functools.lru_cache(maxsize=2)
@@ -139,7 +139,7 @@ def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, train
         "engine": pack.engine,
         "created_at": datetime.now(UTC).replace(tzinfo=None),
     }
-    runs, labels, epochs = [], [], []
+    runs, labels, epochs, costs = [], [], [], []
     for model, cell in enumerate(unit.cells):
         architecture, identity = cell.architecture, unit.run_id(cell.architecture)
         own: dict[str, Any] = {
@@ -151,6 +151,13 @@ def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, train
             "seconds": seconds * shares[model],
         }
         runs.append(Run(**shared, **own, **trained.summary(model)))
+        costs.append(
+            ArchitectureCosts(
+                **{name: shared[name] for name in ("protocol_id", "dataset_fingerprint", "family")},
+                hidden_sizes=architecture.hidden_sizes,
+                **asdict(inference_costs(architecture, dataset.image, unit.protocol)),
+            )
+        )
         labels += [Label(run_id=identity, shape=t.shape, degenerate=t.degenerate) for t in cell.topologies]
         epochs += [
             Epoch(run_id=identity, epoch=epoch, **trained.curves.at(epoch, model))
@@ -161,4 +168,5 @@ def _records(unit: Unit, invocation_id: str, dataset: Dataset, pack: Pack, train
         runs=tuple(runs),
         labels=tuple(labels),
         epochs=tuple(epochs),
+        costs=tuple(costs),
     )

@@ -91,6 +91,8 @@ def _network(row: Mapping[str, Any]) -> dict[str, object]:
         "bytes": count(row["bytes_fp32"]),
         "safe_bytes": count(row["safe_bytes"]),
         "safe_form": FORMS.get(row["safe_form"], row["safe_form"]),
+        "macs": "" if row["safe_macs"] is None else f"{count(row['safe_macs'])} operations",
+        "ram": "" if row["safe_ram"] is None else f"{count(row['safe_ram'])} bytes of activations",
     }
 
 

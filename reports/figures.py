@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reports.charts.parts import Drawing
     from reports.subject import Subject
     from store.advice import Advice, Phase
+    from store.designs import By
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,19 @@ def _finetuning(subject: Subject) -> Drawing:
     return finetuning(subject.finetuned, dataset=subject.dataset, family=subject.family, chosen=subject.chosen_capacity)
 
 
-def _frontier(subject: Subject) -> Drawing:
-    from reports.charts.forms import frontier
+def _frontier(by: By) -> Callable[[Subject], Drawing]:
+    def chart(subject: Subject) -> Drawing:
+        from reports.charts.frontier import frontier
 
-    return frontier(subject.frontier, dataset=subject.dataset, family=subject.family, chance=subject.chance)
+        forms = subject.frontier.filter(by=by)
+        return frontier(forms, by, dataset=subject.dataset, family=subject.family, chance=subject.chance)
+
+    return chart
+
+
+def _costed(by: By) -> Callable[[Subject], bool]:
+    """Return whether a subject has forms of which it is known what they take."""
+    return lambda subject: not subject.frontier.filter(by=by).is_empty()
 
 
 def _lacking(frame: str, kind: str, phase: Phase) -> Callable[[Subject, Advice], Missing | None]:
@@ -247,10 +257,15 @@ FIGURES: Mapping[str, Figure] = {
         ),
         Figure(
             "frontier",
-            "Accuracy against bytes",
-            (View("frontier", "Frontier", _frontier),),
+            "Accuracy against cost",
+            (
+                View("bytes", "Bytes", _frontier("bytes")),
+                View("macs", "Operations", _frontier("macs"), _costed("macs")),
+                View("ram", "Activations", _frontier("ram"), _costed("ram")),
+            ),
             _lacking("frontier", "forms beyond pruning and 8 bits with 5 replicates", "quantization"),
             table=tables.frontier,
+            switch="Against",
             further=True,
         ),
         Figure(

@@ -15,7 +15,7 @@ from analyze.questions.designs import designs
 from analyze.sweeps import Sweep, sweeps
 from reports import queries
 from reports.charts.vocabulary import DATASETS, FAMILIES
-from reports.subject import IDENTITY, Frames, Limits, Subject
+from reports.subject import IDENTITY, Budget, Frames, Limits, Subject
 from store.advice import Advice
 from store.errors import MinarchError
 
@@ -94,8 +94,8 @@ def load(
     if found.missing and (protocol or not found.content):
         raise MinarchError(found.missing)
     facts = in_order(study.query(queries.DATASET_FACTS).filter(pl.col("dataset").is_in(models["dataset"].to_list())))
-    limits = _limits(study, found.content)
-    frames = Frames(study, limits)
+    limits, budget = _asked(study, found.content)
+    frames = Frames(study, limits, budget)
     return Findings(
         subjects=_subjects(frames, facts),
         families=tuple(families),
@@ -111,12 +111,16 @@ def load(
     )
 
 
-def _limits(study: Study, found: Sequence[Sweep]) -> Limits:
+def _asked(study: Study, found: Sequence[Sweep]) -> tuple[Limits, Budget]:
     """Return what the newest search asked that covers any of these sweeps, nothing where there is none."""
     for planned in designs(study):
         if planned.spec.goal == "answer" and any(planned.covers(sweep.key, "convergence") for sweep in found):
-            return Limits(max_drop=planned.spec.max_drop, min_accuracy=planned.spec.min_accuracy)
-    return Limits()
+            spec = planned.spec
+            budget = Budget(
+                max_parameters=spec.max_parameters, max_macs=spec.max_macs, max_ram=spec.max_ram, by=spec.by
+            )
+            return Limits(max_drop=spec.max_drop, min_accuracy=spec.min_accuracy), budget
+    return Limits(), Budget()
 
 
 def _models(study: Study, path: Path, datasets: Sequence[str], families: Sequence[str]) -> pl.DataFrame:

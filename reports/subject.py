@@ -30,6 +30,7 @@ from analyze import (
     shape_thresholds,
 )
 from reports import queries
+from store.designs import By
 
 IDENTITY = ["dataset", "family", "protocol_id", "dataset_fingerprint"]
 MOST_EPOCHS = 30
@@ -42,12 +43,26 @@ class Limits(TypedDict, total=False):
     min_accuracy: float | None
 
 
+class Budget(TypedDict, total=False):
+    """What it may take, and what it is to be small in, as `recommend` takes it."""
+
+    max_parameters: int | None
+    max_macs: int | None
+    max_ram: int | None
+    by: By
+
+
+COSTS: tuple[By, ...] = ("bytes", "macs", "ram")
+"""What the frontiers of accuracy are against."""
+
+
 @dataclass(frozen=True)
 class Frames:
     """What the analyses say of a study, of all its datasets and families."""
 
     study: Study
     limits: Limits
+    budget: Budget
 
     @cached_property
     def boundaries(self) -> pl.DataFrame:
@@ -57,7 +72,7 @@ class Frames:
     @cached_property
     def recommendations(self) -> pl.DataFrame:
         """What `analyze.recommend` answers under the limits."""
-        return recommend(self.study, **self.limits).frame()
+        return recommend(self.study, **self.limits, **self.budget).frame()
 
     @cached_property
     def cells(self) -> pl.DataFrame:
@@ -154,8 +169,10 @@ class Frames:
 
     @cached_property
     def frontier(self) -> pl.DataFrame:
-        """What `analyze.frontier` finds where there are further forms."""
-        points = (Results(FrontierPoint, ()) if self._kinds.is_empty() else frontier(self.study)).frame()
+        """What `analyze.frontier` finds, by each of `COSTS`, where there are further forms."""
+        none = self._kinds.is_empty()
+        found = [Results(FrontierPoint, ()) if none else frontier(self.study, by=by) for by in COSTS]
+        points = pl.concat([one.frame() for one in found])
         some = points.join(self._kinds, on=IDENTITY, how="semi", maintain_order="left")
         return some.filter(pl.col("ci_low").is_not_null())
 
@@ -258,7 +275,7 @@ class Subject:
 
     @cached_property
     def frontier(self) -> pl.DataFrame:
-        """Every form by its bytes, as `analyze.frontier` has it; no rows where the store has no further forms."""
+        """Every form by each cost, as `analyze.frontier` has it; no rows where the store has no further forms."""
         return self._own(self.frames.frontier)
 
     @property

@@ -212,12 +212,14 @@ def finetuning(subject: Subject) -> Table:
 
 
 def frontier(subject: Subject) -> Table:
-    """Return the numbers behind the frontier: its best forms."""
+    """Return the numbers behind the frontier of bytes: its best forms, with what else they take."""
     columns = [
         _column(DEPTHS[subject.family][1].capitalize(), number=True),
         _column(CAPACITIES[subject.family], number=True),
         _column("Form"),
         _column("Bytes", number=True),
+        _column("Operations", number=True),
+        _column("Activations, bytes", number=True),
         _column("Mean accuracy", number=True),
         _column("Simultaneous interval"),
         _column("Not shown to be worse", number=True),
@@ -229,12 +231,14 @@ def frontier(subject: Subject) -> Table:
             count(row["capacity"]),
             row["form"],
             count(row["bytes"]),
+            count(row["macs"]),
+            count(row["ram"]),
             percent(row["mean"], 2),
             "–" if row["ci_low"] is None else f"{percent(row['ci_low'], 2)} to {percent(row['ci_high'], 2)}",
             count(row["rivals"]),
             row["replicates"],
         ]
-        for row in subject.frontier.filter("best").iter_rows(named=True)
+        for row in subject.frontier.filter("best", by="bytes").iter_rows(named=True)
     ]
     return {"heading": "The best forms by bytes", "columns": columns, "rows": rows}
 

@@ -24,6 +24,8 @@ ADDED_SHARE = 0.125
 
 Trained = Literal["shapes", "convergence", "quantization"]
 """What a design trains: all topologies, equal widths, and these in 8 bits."""
+By = Literal["parameters", "bytes", "macs", "ram"]
+"""What a network is to be small in."""
 Goal = Literal["answer", "claims"]
 """What a design is to decide: the phase's own question, or the claims of the paper."""
 
@@ -64,6 +66,11 @@ class DesignSpec:
             ladders alone, to which no size is added.
         phases: what it trains, in the order in which it asks.
         goal: whose open questions get replicates.
+        by: what the answer is to be small in.
+        max_parameters: most parameters of an answer, None: any number; no larger network is trained.
+        max_macs: likewise multiply-accumulates of an inference.
+        max_ram: likewise bytes of activations of an inference, in 8 bits.
+        most: the largest size that these allow, by family and depth, where they limit it.
         version: of the rules by which a design is read.
     """
 
@@ -78,7 +85,16 @@ class DesignSpec:
     resolution: float | None = 0.1
     phases: tuple[Trained, ...] = ("convergence",)
     goal: Goal = "answer"
+    by: By = "parameters"
+    max_parameters: int | None = None
+    max_macs: int | None = None
+    max_ram: int | None = None
+    most: tuple[tuple[str, int, int], ...] = ()
     version: int = 1
+
+    def allows(self, where: Place) -> bool:
+        """Return whether an architecture fits the budget."""
+        return all(where.capacity <= size for *sweep, size in self.most if sweep == [where.family, where.depth])
 
     @property
     def design_id(self) -> str:
@@ -91,7 +107,7 @@ class DesignSpec:
         Fields that came later are left out where they say what earlier designs did, so that ids stay.
         """
         spec = asdict(self)
-        for name in ("phases", "goal"):
+        for name in ("phases", "goal", "by", "max_parameters", "max_macs", "max_ram", "most"):
             if getattr(self, name) == getattr(type(self), name):
                 del spec[name]
         return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -187,6 +203,7 @@ def read_design(row: Mapping[str, Any]) -> DesignSpec:
             for part in spec.pop("ladders")
         )
         spec |= {name: tuple(spec[name]) for name in ("looks", "phases") if name in spec}
+        spec["most"] = tuple((family, depth, size) for family, depth, size in spec.get("most", ()))
         return DesignSpec(ladders=ladders, **spec)
     except (ValueError, KeyError, TypeError) as error:
         raise MinarchError(f"design {row['design_id']} cannot be read: {error}") from error

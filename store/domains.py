@@ -117,6 +117,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *_metrics("test_accuracy", "test_loss"),
         _seconds(),
     ),
+    "costs": (
+        *(_at_least(0, name) for name in ("weights", "macs")),
+        *(_at_least(1, name) for name in ("ram_fp32", "ram_int8")),
+    ),
 }
 
 

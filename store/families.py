@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from store.costs import CostsOf, cnn_costs, dnn_costs, vit_costs
 from store.errors import MinarchError
 
 
@@ -35,6 +36,7 @@ class FamilyFacts:
         capacities: the grid.
         replicates: of every model, in the paper.
         largest: largest capacity of the grid on single datasets.
+        costs: what one inference of an architecture takes, see `store.costs`; None: `generate` counts it on the module.
         depths: of the design, where depth is chosen and every step between layers has a direction; else empty.
     """
 
@@ -48,6 +50,7 @@ class FamilyFacts:
     capacities: tuple[int, ...]
     replicates: int
     largest: Mapping[str, int] = field(default_factory=dict)
+    costs: CostsOf | None = None
     depths: tuple[int, ...] = ()
 
     @property
@@ -113,6 +116,7 @@ register_facts(
         layer=("hidden layer", "hidden layers"),
         size=("{} wide", "{} wide"),
         floats=lambda depth, width: depth * width,
+        costs=dnn_costs,
         capacities=(1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
         largest={"digits": 200},
         depths=(1, 2, 3, 4),
@@ -128,6 +132,7 @@ register_facts(
         layer=("convolution", "convolutions"),
         size=("{} channel", "{} channels"),
         floats=lambda _, channels: channels,
+        costs=cnn_costs,
         capacities=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32),
         replicates=10,
     )
@@ -143,6 +148,7 @@ register_facts(
         # The patches' bias, the class token and the last norm; per block two norms, and the biases of query, key,
         # value, projection and of the two layers of the MLP.
         floats=lambda depth, width: (4 + 10 * depth) * width,
+        costs=vit_costs,
         capacities=(1, 2, 3, 4, 6, 8, 10, 12, 14, 16),
         replicates=10,
     )

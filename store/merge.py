@@ -9,11 +9,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store import domains
+from store import domains, known_costs
 from store.tables import KEYS
 
 # Rows of these tables stand for themselves: the first one with a key stays.
-INDEPENDENT = ("protocols", "datasets", "invocations", "designs", "looks")
+INDEPENDENT = ("protocols", "datasets", "invocations", "designs", "looks", "costs")
 # Rows that come with their run, and only with it: another writer's must not mix with those already there.
 WITH_RUN = ("labels", "epochs")
 # Results that a stored run may still lack.
@@ -77,7 +77,15 @@ def merge(connection: duckdb.DuckDBPyConnection, rows: Rows) -> dict[str, int]:
     _check_named(connection, rows)
     # Runs go last: what comes with a run is added while the store does not have it yet.
     with_run = (*WITH_RUN, "runs") if "runs" in rows else ()
-    return counts | {table: _insert(connection, table) for table in (*LATER, *with_run) if table in rows}
+    counts |= {table: _insert(connection, table) for table in (*LATER, *with_run) if table in rows}
+    if "runs" in rows and _has_costs(connection):
+        counts["costs"] = counts.get("costs", 0) + known_costs.complete(connection, "incoming_runs")
+    return counts
+
+
+def _has_costs(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the store is of a version that keeps costs."""
+    return bool(connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'costs'").fetchall())
 
 
 def _check_named(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
@@ -85,6 +93,7 @@ def _check_named(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     known = "SELECT run_id FROM runs" + (" UNION ALL SELECT run_id FROM incoming_runs" if "runs" in rows else "")
     pairs = [("runs", column, f"SELECT {column} FROM {table}") for column, table in NAMED.items()]
     pairs.append(("looks", "design_id", "SELECT design_id FROM designs"))
+    pairs += [("costs", column, f"SELECT {column} FROM {NAMED[column]}") for column in KEYS["costs"][:2]]
     pairs += [(table, "run_id", known) for table in (*WITH_RUN, *LATER)]
     queries = [
         f"SELECT '{table}', '{column}', min({column}), count(*) FROM incoming_{table} WHERE {column} NOT IN ({those})"
@@ -111,6 +120,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str) -> int:
         )
     elif table in LATER:
         query += f" WHERE NOT EXISTS (SELECT 1 FROM {table} s WHERE s.run_id = i.run_id)"
+    elif table == "costs":
+        same = " AND ".join(f"s.{name} = i.{name}" for name in KEYS[table])
+        query += f" WHERE NOT EXISTS (SELECT 1 FROM costs s WHERE {same})"
     else:
         query += " ON CONFLICT DO NOTHING"
     if table == "runs":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import duckdb
 
-from store import domains
+from store import domains, known_costs
 from store.errors import MinarchError
 from store.transaction import transaction
 
+FILLED: Mapping[str, Callable[[duckdb.DuckDBPyConnection], object]] = {"costs": known_costs.complete}
+"""What a migration's tables get of the rows that are there, by its name."""
 FOLDER = Path(__file__).parent / "migrations"
 LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -100,6 +103,8 @@ def apply(connection: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ..
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     with transaction(connection):
         connection.execute(migration.sql)
+        if migration.name in FILLED:
+            FILLED[migration.name](connection)
         connection.execute(
             "INSERT INTO migrations VALUES (?, ?, ?, ?)",
             [migration.number, migration.name, datetime.now(UTC).replace(tzinfo=None), migration.hash],

@@ -169,6 +169,20 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArchitectureCosts:
+    """What one inference of an architecture takes; `store.costs` says what each number is."""
+
+    protocol_id: str
+    dataset_fingerprint: str
+    family: str
+    hidden_sizes: tuple[int, ...]
+    weights: int
+    macs: int
+    ram_fp32: int
+    ram_int8: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Records:
     """Rows that reach the store in one transaction: all of a unit of work, or none. Fields are table names."""
 
@@ -183,3 +197,4 @@ class Records:
     designs: tuple[Design, ...] = ()
     looks: tuple[Look, ...] = ()
     post_training: tuple[PostTraining, ...] = ()
+    costs: tuple[ArchitectureCosts, ...] = ()

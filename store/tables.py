@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "designs": ("design_id",),
     "looks": ("design_id", "number"),
     "post_training": ("run_id", "weight_bits", "activation_bits"),
+    "costs": ("protocol_id", "dataset_fingerprint", "family", "hidden_sizes"),
 }
 
 
@@ -54,7 +55,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 TABLES = tuple(SCHEMAS)
 # Tables that exports of earlier versions lack.
-ADDED_TABLES = ("designs", "looks", "post_training")
+ADDED_TABLES = ("designs", "looks", "post_training", "costs")
 # Columns that earlier versions lack, with what their rows have there.
 ADDED: dict[str, dict[str, object]] = {
     name: {

@@ -8,7 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from analyze.questions.candidates import Cell, Limits
+from analyze.questions.budget import Limits
+from analyze.questions.candidates import Cell
 from analyze.questions.reach import target
 from analyze.stats.result import FloatArray
 from analyze.stats.tolerance import reach_bound, reaching

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import e
+from math import e, inf
 
 import numpy as np
 from scipy.stats import norm
 
-from analyze.questions.candidates import Candidate, Cell, Limits, cells_of, judge
+from analyze.questions.budget import Limits
+from analyze.questions.candidates import Candidate, Cell, cells_of, judge
 from analyze.questions.guess import best_guess
 from analyze.questions.reach import with_reach
 from analyze.questions.regimes import sweep_regimes
@@ -126,7 +127,8 @@ def guess_tally(replicates: int, seeds: range) -> GuessTally:
     for seed in seeds:
         full = accuracies(np.random.default_rng([seed, replicates, 1]), 1000)
         cells, judged, proven = _judged(full[:, :replicates], seed)
-        guess = best_guess(judged, cells, Limits(), proven, {}, lambda _: True)
+        smallest = inf if proven is None else proven.parameters
+        guess = best_guess(judged, cells, Limits(), smallest, {}, lambda row: row.parameters)
         tally.stores += 1
         if guess is None:
             continue

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from analyze.questions.candidates import Limits, cells_of, judge
+from analyze.questions.budget import Limits
+from analyze.questions.candidates import cells_of, judge
 from analyze.questions.designs import Planned
 from analyze.questions.regimes import sweep_regimes
 from analyze.questions.search import Next, plan_next

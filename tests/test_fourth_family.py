@@ -144,6 +144,9 @@ def test_it_is_trained_and_stored(swept: Store) -> None:
     assert pruned.item() == 2 * 30 * 21, "in fp32 and in 8 bits"
     quantized = swept.query("SELECT count(*) FROM post_training JOIN runs USING (run_id) WHERE family = 'toy'")
     assert quantized.item() == 30 * len(WEIGHT_BITS)
+    costs = swept.query("SELECT hidden_sizes, weights, macs, ram_fp32, ram_int8 FROM costs WHERE family = 'toy'")
+    # 64 pixels and the features at once; the random projection is no weight, and its products count.
+    assert sorted(costs.rows()) == [([n], 10 * n, 74 * n, 4 * (64 + n), 64 + n) for n in SIZES]
     spec = swept.query("SELECT spec FROM protocols WHERE spec LIKE '%toy%'").item()
     assert json.loads(spec)["gain"] == 1.0
 

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import inf
 
 import numpy as np
 
+from analyze.questions.budget import Limits
+from analyze.questions.costs import By, costs_of
 from analyze.questions.regimes import Regime, boundaries, first_stable_of
 from analyze.stats.means import mean_interval
 from analyze.stats.onesided import largest_skewness, loss_p
 from analyze.stats.result import LEVEL, MIN_REPLICATES, FloatArray
-from analyze.stats.safety import MARGIN
 from analyze.stats.selection import fallback, worst_rival_p
 from analyze.stats.tolerance import failure_bound, failures
 from analyze.study import ArchitectureKey, Study, SweepKey, once, sweep_rng
 from analyze.sweeps import Sweep, sweeps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a recommended architecture must satisfy.
-
-    `max_drop` is the accuracy, a fraction, that may be lost: against the best stable architecture, by pruning and by
-    8 bits, each.
-    """
-
-    max_drop: float = MARGIN
-    max_parameters: int | None = None
-    max_bytes: int | None = None
-    min_accuracy: float | None = None
+from store.costs import Costs
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,7 @@ class Cell:
     stable: bool | None
     failures: int
     accuracy: FloatArray
+    costs: Costs | None = None
 
     @property
     def key(self) -> ArchitectureKey:
@@ -62,6 +52,11 @@ class Cell:
     def observed(self) -> FloatArray:
         """Accuracies of the runs there are."""
         return self.accuracy[~np.isnan(self.accuracy)]
+
+    def takes(self, by: By) -> float:
+        """Return what the whole network takes in 32 bits, infinity where the store does not know."""
+        macs, ram = (self.costs.macs, self.costs.ram_fp32) if self.costs else (None, None)
+        return _takes(self.parameters, macs, ram, by)
 
     @property
     def contends(self) -> bool:
@@ -79,6 +74,9 @@ class Candidate:
     depth: int
     capacity: int
     parameters: int
+    macs: int | None = None
+    ram_fp32: int | None = None
+    ram_int8: int | None = None
     verdict: str
     stable: bool | None
     replicates: int
@@ -108,41 +106,54 @@ class Candidate:
             self.dataset, self.dataset_fingerprint, self.protocol_id, self.family, self.depth, self.capacity
         )
 
+    def takes(self, by: By) -> float:
+        """Return what the whole network takes in 32 bits, infinity where the store does not know."""
+        return _takes(self.parameters, self.macs, self.ram_fp32, by)
+
     @property
     def name(self) -> str:
         """The architecture in words."""
         return f"{self.family}, depth {self.depth}, size {self.capacity}"
 
 
+def _takes(parameters: int, macs: int | None, ram: int | None, by: By) -> float:
+    # Bytes in 32 bits go with parameters.
+    found = {"parameters": parameters, "bytes": parameters, "macs": macs, "ram": ram}[by]
+    return inf if found is None else found
+
+
 @once
 def cells(study: Study) -> tuple[Cell, ...]:
     """Return all architectures of equal widths of a study."""
-    return tuple(cells_of(sweeps(study).content, [stability for stability, _ in boundaries(study)]))
+    found = cells_of(sweeps(study).content, [stability for stability, _ in boundaries(study)])
+    return tuple(replace(cell, costs=costs_of(study, cell.key)) for cell in found)
 
 
 def cells_of(sweeps: Sequence[Sweep], boundaries: Sequence[Regime]) -> list[Cell]:
-    """Return all architectures of the sweeps, given their stability boundaries."""
+    """Return all architectures of the sweeps, given their stability boundaries; what they cost is left out."""
     stable = first_stable_of(boundaries)
     replicates = max((sweep.accuracy.shape[1] for sweep in sweeps), default=0)
     return [cell for sweep in sweeps for cell in _cells(sweep, stable, replicates)]
 
 
-def judge(cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int) -> list[Candidate]:
+def judge(
+    cells: Sequence[Cell], scope: str, limits: Limits, *, seed: int, fits: Callable[[Cell], bool] = lambda _: True
+) -> list[Candidate]:
     """Return the evidence on all architectures of one dataset and scope, those that pass marked `qualifies`.
 
-    Passing means: non-inferior to the best stable architecture within `max_drop` and, if asked, better than
-    `min_accuracy`. Within a sweep the largest size is tested first, at half of the sweep's share of the 5%; `fallback`
-    hands on the level of a size that passed. So the family-wise error rate is at most 5%.
+    Passing means: non-inferior to the best stable architecture that `fits` within `max_drop` and, if asked, better than
+    `min_accuracy`. Within a sweep the size that takes most is tested first, at half of the sweep's share of the 5%;
+    `fallback` hands on the level of a size that passed. So the family-wise error rate is at most 5%: which
+    architectures fit, and in which order they are tested, does not depend on their accuracies.
     """
-    contenders = [cell for cell in cells if cell.contends]
-    fits = [cell for cell in contenders if limits.max_parameters is None or cell.parameters <= limits.max_parameters]
-    level = 1 - LEVEL / max(len(fits), 1)
+    contenders = [cell for cell in cells if cell.contends and fits(cell)]
+    level = 1 - LEVEL / max(len(contenders), 1)
     rng = sweep_rng(seed, "recommend", cells[0].dataset, scope)
     accuracy = np.array([cell.accuracy for cell in contenders])
-    sweeps = [list(group) for _, group in groupby(fits, key=lambda cell: (cell.family, cell.depth))]
+    sweeps = [list(group) for _, group in groupby(contenders, key=lambda cell: (cell.family, cell.depth))]
     judged: dict[int, Candidate] = {}
     for sweep in sweeps:
-        falling = sweep[::-1]
+        falling = sorted(sweep, key=lambda cell: (cell.takes(limits.by), cell.capacity), reverse=True)
         p = [_p(cell, contenders, accuracy, limits, rng) for cell in falling]
         levels = fallback(p, weights(len(falling), len(sweeps)))
         for cell, value, at in zip(falling, p, levels, strict=True):
@@ -235,6 +246,9 @@ def evidence_on(cell: Cell, scope: str, verdict: str, level: float | None) -> Ca
         depth=cell.depth,
         capacity=cell.capacity,
         parameters=cell.parameters,
+        macs=cell.costs.macs if cell.costs else None,
+        ram_fp32=cell.costs.ram_fp32 if cell.costs else None,
+        ram_int8=cell.costs.ram_int8 if cell.costs else None,
         verdict=verdict,
         stable=cell.stable,
         replicates=len(observed),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from math import floor
 from typing import TYPE_CHECKING
 
+from analyze.questions.budget import Limits
+from analyze.questions.costs import NOUNS
 from analyze.questions.explain import failures_in_words, in_points
 from analyze.questions.reach import in_percent, reach_in_words
 from analyze.questions.statement import HARDWARE
@@ -30,17 +32,48 @@ def _headline(statement: Statement) -> str:
     if answer.family is None or answer.depth is None or answer.capacity is None:
         return (
             f"Of {counted(tried, 'network')} tried, none is shown to be stable and good enough ({answer.status}): "
-            f"{answer.reason}."
+            f"{answer.reason}." + (f" The budget: {limits_of(answer).in_words}." if limits_of(answer).budget else "")
         )
     name = _named(answer.family, answer.depth, answer.capacity)
     also = "".join(f", {limit}" for limit in _limits(statement))
     text = (
-        f"Of {counted(tried, 'network')} tried, the smallest that is shown to be good enough is **{name}, with "
-        f"{answer.parameters:,} parameters**: it is stable, and non-inferior within {in_points(answer.max_drop)} of "
-        f"test accuracy to every other stable one{also}."
+        f"Of {counted(tried, 'network')} tried, the {_smallest(answer)} that is shown to be good enough is **{name}, "
+        f"with {answer.parameters:,} parameters**{_taken(answer)}: it is stable, and non-inferior within "
+        f"{in_points(answer.max_drop)} of test accuracy to every other stable one{_rivals(answer)}{also}."
     )
     reliable = _reliability(answer)
     return f"{text} {reliable[:1].upper()}{reliable[1:]}." if reliable else text
+
+
+def limits_of(answer: Recommendation) -> Limits:
+    """Return the limits that an answer was asked with."""
+    return Limits(
+        max_drop=answer.max_drop,
+        max_parameters=answer.max_parameters,
+        max_bytes=answer.max_bytes,
+        max_macs=answer.max_macs,
+        max_ram=answer.max_ram,
+        by=answer.by,
+    )
+
+
+def _smallest(answer: Recommendation) -> str:
+    return "smallest" if answer.by == "parameters" else f"one with the fewest {NOUNS[answer.by]}"
+
+
+def _taken(answer: Recommendation) -> str:
+    """Return the form that was chosen, where one was, with what it takes."""
+    if not limits_of(answer).of_forms:
+        return ""
+    taken = ((answer.safe_bytes, "bytes"), (answer.safe_macs, "macs"), (answer.safe_ram, "ram"))
+    words = ", ".join(f"{number:,} {NOUNS[kind]}" for number, kind in taken if number is not None)  # type: ignore[index]
+    return f", as {answer.safe_form}: {words}"
+
+
+def _rivals(answer: Recommendation) -> str:
+    """Return which of the others it was measured against, where not against all."""
+    budget = limits_of(answer).in_words
+    return f" of which some measured form takes {budget}" if budget else ""
 
 
 def _clauses(statement: Statement) -> Iterator[tuple[str, str]]:
@@ -207,14 +240,10 @@ def _cuts(answer: Recommendation) -> str:
 
 
 def _limits(statement: Statement) -> Iterator[str]:
-    """Yield the limits that were asked for beside the margin."""
+    """Yield the limits that were asked for beside the margin and the budget."""
     asked = statement.asked
     if asked.min_accuracy is not None:
         yield f"with a mean shown to be above {in_percent(asked.min_accuracy)}%"
-    if asked.max_parameters is not None:
-        yield f"with at most {asked.max_parameters:,} parameters"
-    if asked.max_bytes is not None:
-        yield f"with a safe form of at most {asked.max_bytes:,} bytes"
 
 
 def _named(family: str, depth: int, capacity: int) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, isclose
 
 from scipy.special import ndtri
 
-from analyze.questions.candidates import Candidate, Limits
-from analyze.questions.cuts import PRUNED_INT8, Kind, SafeCut
+from analyze.questions.budget import Limits, exceeded, taken_by
+from analyze.questions.candidates import Candidate
+from analyze.questions.costs import NOUNS
+from analyze.questions.cuts import PRUNED_INT8
+from analyze.questions.facts import Finding
+from analyze.questions.forms import Measured
 from analyze.questions.guess import Guess, more_replicates
-from analyze.questions.pruning import Pruning
-from analyze.questions.quantization import QuantizationGap
 from analyze.questions.reach import reach_in_words
 from analyze.questions.regimes import Regime
 from analyze.stats.result import MIN_REPLICATES, MIN_SIZES, Status
+from analyze.study import ArchitectureKey
 from analyze.texts import Command, joined, phrase
 from store.families import family_facts
 from store.words import counted
@@ -28,74 +30,30 @@ POWER = 0.8
 MOST_REPEATS = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """An architecture that passed: what may be cut of it, and the bytes of each form; None where that is not known."""
-
-    candidate: Candidate
-    boundary: Regime
-    safe_sparsity: float | None
-    pruned: Pruning | None
-    gap: QuantizationGap | None
-    int8_safe: bool | None
-    bytes_fp32: int
-    bytes_int8: int
-    bytes_pruned: int | None
-    cuts: Mapping[Kind, SafeCut | None]
-
-    @property
-    def pruned_int8(self) -> SafeCut | None:
-        """Pruned and in 8 bits at once, at its safe sparsity; None where that was not measured, or is not safe."""
-        return self.cuts.get(PRUNED_INT8)
-
-    @property
-    def _safe(self) -> dict[str, int]:
-        """Bytes of the forms that were measured and shown to be safe."""
-        forms = {"fp32": self.bytes_fp32}
-        if self.bytes_pruned is not None:
-            forms["pruned"] = self.bytes_pruned
-        if self.int8_safe:
-            forms["int8"] = self.bytes_int8
-        forms |= {cut.form.form.name: cut.form.bytes for cut in self.cuts.values() if cut}
-        return forms
-
-    @property
-    def safe_form(self) -> str:
-        """The smallest form that was shown to be safe."""
-        return min(self._safe, key=lambda form: self._safe[form])
-
-    @property
-    def safe_bytes(self) -> int:
-        """Its bytes."""
-        return self._safe[self.safe_form]
-
-
 def remedy(
     judged: Sequence[Candidate],
     regimes: Sequence[Regime],
     limits: Limits,
     passed: Sequence[Finding],
     guess: Guess | None,
+    forms: Callable[[ArchitectureKey], Sequence[Measured]],
 ) -> tuple[Status, str, str]:
-    """Return the status of a scope in which nothing qualifies, why, and the command that would decide it."""
+    """Return the status of a scope in which nothing qualifies, why, and the command that would decide it.
+
+    `forms` returns the forms of an architecture that were measured.
+    """
     tested = [row for row in judged if row.p_value is not None]
     if passed:
         least = min(passed, key=lambda found: found.safe_bytes)
-        reason = (
-            f"the smallest safe form of those shown to be good enough is {least.candidate.name}, {least.safe_form}: "
-            f"{least.safe_bytes:,} bytes, and {limits.max_bytes:,} are allowed"
-        )
-        return "absent", reason, _smaller(least.candidate, judged)
+        return "absent", _no_form(least, limits), _smaller(least.candidate, judged)
     if tested:
         return "absent", *_not_shown(tested, limits, guess)
     contenders = [row for row in judged if row.verdict == "too large"]
     if contenders:
-        least_parameters = min(contenders, key=lambda row: row.parameters)
-        reason = (
-            f"the smallest stable architecture, {least_parameters.name}, has {least_parameters.parameters:,} "
-            f"parameters, and {limits.max_parameters:,} are allowed"
-        )
-        return "absent", reason, _smaller(least_parameters, judged)
+        first = min(contenders, key=lambda row: (row.takes(limits.by), row.parameters))
+        over = ", and ".join(exceeded(forms(first.key), limits)) or f"no form that takes {limits.in_words}"
+        reason = f"the smallest stable architecture, {first.name}, has {over}"
+        return "absent", reason, _smaller(first, judged)
     too_few = [row for row in judged if row.verdict == "too few"]
     if too_few:
         reason = f"every stable size has fewer than {MIN_REPLICATES} replicates"
@@ -119,10 +77,11 @@ def explanation(
     lines = [f"Stability: {'; '.join(_boundary(row) for row in regimes)}."]
     if tested:
         also = "" if limits.min_accuracy is None else f", and more accurate than {100 * limits.min_accuracy:g}%"
+        rivals = f" that can be had with {limits.in_words}" if limits.budget else ""
         lines.append(
             f"Tested: {counted(len(tested), 'stable architecture')}, each for non-inferiority to every other stable "
-            f"one, margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep goes "
-            f"first and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
+            f"one{rivals}, margin {in_points(limits.max_drop)}, paired by replicate{also}. The largest size of a sweep "
+            f"goes first and hands its level on; family-wise error rate at most 5%. {len(passed)} passed."
         )
         if looks:
             lines.append(
@@ -147,7 +106,8 @@ def in_words(guess: Guess) -> str:
     row = guess.candidate
     below = "" if row.drop is None else f", {_below(row.drop)}"
     looks = (
-        f"{row.parameters:,} parameters, mean accuracy {100 * row.mean:.2f}% over {row.replicates} replicates{below}"
+        f"{row.parameters:,} parameters{_as_form(guess.form)}, mean accuracy {100 * row.mean:.2f}% over "
+        f"{row.replicates} replicates{below}"
     )
     if guess.last_look and guess.command:
         return phrase(f"{looks}; undecided so far, and the search goes on with `", guess.command, "`")
@@ -162,6 +122,31 @@ def in_words(guess: Guess) -> str:
         guess.command or "",
         "`",
     )
+
+
+def _as_form(form: Measured | None) -> str:
+    """Return the form that a budget makes of a guess, with what it takes."""
+    return "" if form is None else f" ({form.form.name}: {_taken(form)}, not shown to be safe)"
+
+
+def _taken(form: Measured) -> str:
+    """Return what is known of what a form takes."""
+    known = ((taken_by(form, kind), NOUNS[kind]) for kind in ("bytes", "macs", "ram"))
+    return ", ".join(f"{taken:,} {noun}" for taken, noun in known if taken is not None)
+
+
+def _no_form(least: Finding, limits: Limits) -> str:
+    """Return why nothing that is good enough fits the budget, by the one whose safe form takes the fewest bytes."""
+    reason = (
+        f"the smallest safe form of those shown to be good enough is {least.candidate.name}, {least.safe_form}: "
+        f"{least.safe_bytes:,} bytes"
+    )
+    if set(limits.budget) <= {"bytes"}:
+        unknown = f"; the store does not know how many {NOUNS[limits.by]} it takes"
+        return f"{reason}, and {limits.max_bytes:,} are allowed" if limits.budget else reason + unknown
+    known = ((least.safe_macs, NOUNS["macs"]), (least.safe_ram, NOUNS["ram"]))
+    more = "".join(f", {taken:,} {noun}" for taken, noun in known if taken is not None)
+    return f"{reason}{more}; allowed are {limits.in_words}"
 
 
 def duration(seconds: float) -> str:
@@ -188,12 +173,11 @@ def tested_in_words(row: Candidate) -> str:
 
 def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[str]:
     row = best.candidate
-    lines = [f"Chosen: {row.name}, {row.parameters:,} parameters: the fewest among those that satisfy every limit."]
-    smaller = [
-        other for other in judged if other.verdict in ("not shown", "guess") and other.parameters < row.parameters
-    ]
+    lines = [f"Chosen: {row.name}, {row.parameters:,} parameters{_why(best, limits)}."]
+    size = row.takes(limits.by)
+    smaller = [other for other in judged if other.verdict in ("not shown", "guess") and other.takes(limits.by) < size]
     if smaller:
-        last = max(smaller, key=lambda other: other.parameters)
+        last = max(smaller, key=lambda other: other.takes(limits.by))
         drop = "" if last.drop is None else f", {_below(last.drop)}"
         lines.append(f"Next smaller: {last.name}{drop}, did not pass ({tested_in_words(last)}).")
     if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
@@ -216,8 +200,19 @@ def _choice(best: Finding, judged: Sequence[Candidate], limits: Limits) -> list[
         f"Bytes: {best.bytes_fp32:,} in fp32, {best.bytes_int8:,} in int8"
         + ("" if best.bytes_pruned is None else f", {best.bytes_pruned:,} pruned")
         + f"; smallest form shown to be safe: {best.safe_form}, {best.safe_bytes:,}."
+        if best.chosen is None
+        else f"Bytes: {best.bytes_fp32:,} in fp32; form chosen: {best.safe_form}, {best.safe_bytes:,}."
     )
     return [*lines, *_further(best, margin)]
+
+
+def _why(best: Finding, limits: Limits) -> str:
+    """Return by what a network was chosen."""
+    if best.chosen is None:
+        return ": the fewest among those that satisfy every limit"
+    satisfy = f"the fewest {NOUNS[limits.by]} among those that satisfy every limit"
+    budget = f" ({limits.in_words})" if limits.budget else ""
+    return f", {best.chosen.form.name}, {_taken(best.chosen)}: {satisfy}{budget}"
 
 
 def _further(best: Finding, margin: str) -> Iterator[str]:

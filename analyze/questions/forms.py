@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from analyze import wording
+from analyze.questions.costs import costs_of, without_units
 from analyze.questions.storage import FLOAT_BITS, storage, storage_without_units, units_left
 from analyze.stats.comparison import Compared
 from analyze.stats.means import DOMINANT
@@ -17,9 +18,6 @@ from analyze.study import ArchitectureKey, Found, Study, once
 from analyze.sweeps import sweeps
 from store.families import family_rank
 from store.precisions import PRECISIONS, bits_of
-
-if TYPE_CHECKING:
-    import polars
 
 Quantization = Literal["none", "trained", "post-training"]
 METHODS = ("magnitude", "layerwise", "random", "units")
@@ -90,7 +88,9 @@ class Measured:
     """One form of one architecture of equal widths: accuracies by replicate number, NaN where there is none.
 
     `nonzero` counts the parameters that are left: weights kept, biases and the like; `bytes` is what it takes to store,
-    masks included. A run that diverged counts at `chance`.
+    masks included. `macs` and `ram` are multiply-accumulates and bytes of activations of one inference, None where the
+    store does not know them: zeros are computed like other weights, and fewer than 8 bits take a byte. A run that
+    diverged counts at `chance`.
     """
 
     key: ArchitectureKey
@@ -100,6 +100,8 @@ class Measured:
     accuracy: FloatArray
     nonzero: int
     bytes: int
+    macs: int | None = None
+    ram: int | None = None
 
     @property
     def observed(self) -> FloatArray:
@@ -144,7 +146,7 @@ def reservation(found: Compared) -> str | None:
 def _measured(study: Study, *queries: str) -> Found[tuple[Measured, ...]]:
     found = sweeps(study)
     chosen = {sweep.key for sweep in found.content}
-    rows = [one for query in queries for one in _rows(study.query(query)) if one.key.sweep in chosen]
+    rows = [one for query in queries for one in _rows(study, query) if one.key.sweep in chosen]
     return Found(tuple(sorted(rows, key=_order)), found.notes, found.missing)
 
 
@@ -164,35 +166,35 @@ def _order(one: Measured) -> tuple[object, ...]:
     )
 
 
-def _rows(frame: polars.DataFrame) -> Iterator[Measured]:
-    for row in frame.iter_rows(named=True):
+def _rows(study: Study, query: str) -> Iterator[Measured]:
+    for row in study.query(query).iter_rows(named=True):
         if row["precision"] not in PRECISIONS or row["method"] not in ("whole", *METHODS):
             continue  # A word of a later version.
         accuracy = np.full(max(row["replicates"]) + 1, np.nan)
         accuracy[row["replicates"]] = row["accuracy"]
         form, kept = _form(row), row["nonzero"]
         parts = storage(row["family"], row["depth"], row["capacity"], row["parameters"], row["classes"])
+        key = ArchitectureKey.of(
+            row["dataset"], row["dataset_fingerprint"], row["protocol_id"], row["family"], row["depth"], row["capacity"]
+        )
+        costs = costs_of(study, key)
         if form.method == "units":
             left = units_left(row["capacity"], form.sparsity)
+            costs = without_units(study, key, left)
             parts = storage_without_units(row["family"], row["depth"], left, row["nonzero"], row["classes"])
         elif form.method != "whole":
             kept = parts.kept(form.sparsity)
         masked = kept if form.method not in ("whole", "units") else None
         yield Measured(
-            key=ArchitectureKey.of(
-                row["dataset"],
-                row["dataset_fingerprint"],
-                row["protocol_id"],
-                row["family"],
-                row["depth"],
-                row["capacity"],
-            ),
+            key=key,
             parameters=row["parameters"],
             chance=row["chance"],
             form=form,
             accuracy=accuracy,
             nonzero=(parts.weights if masked is None else masked) + parts.others,
             bytes=parts.stored(form.weight_bits, masked),
+            macs=costs.macs if costs else None,
+            ram=None if costs is None else costs.ram_fp32 if form.activation_bits == FLOAT_BITS else costs.ram_int8,
         )
 
 

@@ -1,9 +1,9 @@
-"""The frontier of accuracy against bytes, over every form of every network that a store measured."""
+"""The frontier of accuracy against what it takes, over every form of every network that a store measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,8 @@ import numpy as np
 
 from analyze import wording
 from analyze.arguments import checked
+from analyze.questions.budget import taken_by
+from analyze.questions.costs import NOUNS, By
 from analyze.questions.designs import least_level
 from analyze.questions.forms import Measured, pruned_forms, whole_forms
 from analyze.results import Results
@@ -40,6 +42,9 @@ class FrontierPoint:
     sparsity: float
     bytes: int
     nonzero: int
+    macs: int | None
+    ram: int | None
+    by: By
     verdict: Verdict
     best: bool
     mean: float
@@ -61,23 +66,30 @@ def frontier(
     dataset: str | Sequence[str] | None = None,
     family: str | Sequence[str] | None = None,
     protocol: str | None = None,
+    *,
+    by: By = "bytes",
 ) -> Results[FrontierPoint]:
-    """Return every form of every network of equal widths by its bytes, and whether one that takes no more beats it.
+    """Return every form of every network of equal widths by what it takes, and whether one that takes no more beats it.
 
-    Per dataset and family, over all depths. Diverged runs count at chance.
+    Per dataset and family, over all depths. Diverged runs count at chance. `by` is what is taken: stored `bytes`,
+    `parameters` that are left, multiply-accumulates (`macs`) or bytes of activations (`ram`) of one inference. Forms of
+    networks of which the store does not know it are left out, with a remark.
 
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
     study = study_of(store, dataset, family, protocol, tables=("pruning", "post_training"))
     found = study.demand(whole_forms(study))
+    measured = (*found.content, *pruned_forms(study).content)
     forms = sorted(
-        (*found.content, *pruned_forms(study).content),
-        key=lambda one: (one.key.sweep.dataset, family_rank(one.key.sweep.family), one.bytes),
+        (one for one in measured if _taken(one, by) is not None),
+        key=lambda one: (one.key.sweep.dataset, family_rank(one.key.sweep.family), _taken(one, by)),
     )
+    unknown = dict.fromkeys(one.key.sweep[0::3] for one in measured if _taken(one, by) is None)
+    lacking = (f"{dataset}, {family}: not all forms have known {NOUNS[by]}" for dataset, family in unknown)
     groups = groupby(forms, key=lambda one: (one.key.sweep.dataset, one.key.sweep.family))
-    rows = tuple(row for _, members in groups for row in _points(study, list(members)))
-    return study.advised(Results(FrontierPoint, rows, (*found.notes, *_too_few(rows))))
+    rows = tuple(row for _, members in groups for row in _points(study, list(members), by))
+    return study.advised(Results(FrontierPoint, rows, (*found.notes, *lacking, *_too_few(rows))))
 
 
 def _too_few(rows: Sequence[FrontierPoint]) -> Iterator[str]:
@@ -88,13 +100,18 @@ def _too_few(rows: Sequence[FrontierPoint]) -> Iterator[str]:
             yield f"{dataset}, {family}: {wording.one(Shortage('replicates', most, MIN_REPLICATES))}"
 
 
-def _points(study: Study, forms: Sequence[Measured]) -> Iterator[FrontierPoint]:
+def _taken(one: Measured, by: By) -> int | None:
+    """Return what a form takes; of parameters those that are left."""
+    return one.nonzero if by == "parameters" else taken_by(one, by)
+
+
+def _points(study: Study, forms: Sequence[Measured], by: By) -> Iterator[FrontierPoint]:
     accuracy = [one.observed for one in forms]
     level = least_level(study, ((one.key.sweep, len(values)) for one, values in zip(forms, accuracy, strict=True)))
-    found = frontier_of(accuracy, [one.bytes for one in forms], level=level)
+    found = frontier_of(accuracy, [_taken(one, by) or 0 for one in forms], level=level)
     tested = int((~np.isnan(found.mean)).sum())
     for index, one in enumerate(forms):
-        yield _point(one, forms, found, index, tested)
+        yield replace(_point(one, forms, found, index, tested), by=by)
 
 
 def _point(one: Measured, forms: Sequence[Measured], found: Frontier, index: int, tested: int) -> FrontierPoint:
@@ -114,6 +131,9 @@ def _point(one: Measured, forms: Sequence[Measured], found: Frontier, index: int
         sparsity=one.form.sparsity,
         bytes=one.bytes,
         nonzero=one.nonzero,
+        macs=one.macs,
+        ram=one.ram,
+        by="bytes",
         verdict="too few" if not known else "beaten" if winner >= 0 else "frontier",
         best=bool(found.best[index]),
         mean=float(one.observed.mean()),

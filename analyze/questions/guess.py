@@ -9,7 +9,9 @@ from itertools import groupby
 
 import numpy as np
 
-from analyze.questions.candidates import Candidate, Cell, Limits, weights
+from analyze.questions.budget import Limits
+from analyze.questions.candidates import Candidate, Cell, weights
+from analyze.questions.forms import Measured
 from analyze.stats.onesided import RESAMPLES
 from analyze.stats.onesided_power import one_sided_power
 from analyze.stats.result import FLOOR, LEVEL, FloatArray
@@ -31,6 +33,7 @@ class Guess:
     `replicates` of everything it is compared with would prove it with 80% probability, if the estimates hold (None:
     1000 would not); of those, `trainings` are missing, and take about `seconds` on the `cores` of this machine.
     `last_look` is the most replicates that a sequential design trains, None without one; `command` goes on with it.
+    `form` is the one that a budget asks for; that it is safe is estimated too.
     """
 
     candidate: Candidate
@@ -40,6 +43,7 @@ class Guess:
     cores: int
     command: str | None
     last_look: int | None = None
+    form: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -72,38 +76,44 @@ def best_guess(
     judged: Sequence[Candidate],
     cells: Sequence[Cell],
     limits: Limits,
-    proven: Candidate | None,
+    proven: float,
     seconds: Mapping[ArchitectureKey, float],
-    allowed: Callable[[Candidate], bool],
+    takes: Callable[[Candidate], float],
+    *,
+    fits: Callable[[Cell], bool] = lambda _: True,
 ) -> Guess | None:
     """Return the smallest architecture estimated to be good enough that 100 replicates would show to be so.
 
-    It is smaller than the one that is proven. Where none would be shown by so many, the one that takes the fewest.
+    It takes less than the one that is proven. Where none would be shown by so many, the one that takes the fewest.
 
     Args:
         judged: The evidence on the `cells` of one scope, in their order.
         cells: The architectures.
         limits: What is asked for.
-        proven: What is recommended.
+        proven: What the network takes that is recommended; infinity without one.
         seconds: Mean time of a training, by architecture.
-        allowed: Whether a candidate satisfies what is not a matter of accuracy.
+        takes: What a candidate takes of what is to be small; infinity where it does not satisfy what is no matter of
+            accuracy.
+        fits: Whether an architecture is a rival.
     """
-    contenders = [cell for cell in cells if cell.contends]
-    tested = [(row, cell) for row, cell in zip(judged, cells, strict=True) if cell.contends and row.p_value is not None]
+    contenders = [cell for cell in cells if cell.contends and fits(cell)]
+    among = set(map(id, contenders))
+    tested = [
+        (row, cell) for row, cell in zip(judged, cells, strict=True) if id(cell) in among and row.p_value is not None
+    ]
     looks_good = [
         (row, cell)
         for row, cell in tested
         if (row.drop is None or row.drop < limits.max_drop)
         and (limits.min_accuracy is None or row.mean > limits.min_accuracy)
         and row.verdict == "not shown"
-        and (proven is None or row.parameters < proven.parameters)
-        and allowed(row)
+        and takes(row) < proven
     ]
     if not looks_good:
         return None
     chances = _Chances(contenders, [cell for _, cell in tested], limits)
     found: list[tuple[Candidate, int | None]] = []
-    for row, cell in sorted(looks_good, key=lambda item: item[0].parameters):
+    for row, cell in sorted(looks_good, key=lambda item: takes(item[0])):
         needed = chances.needed(cell, MOST_TO_PROVE)
         if needed is not None:
             return _guess(row, needed, contenders, seconds)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 from pathlib import Path
 
 from scipy.special import ndtr, ndtri
 
+from analyze.questions.costs import costs_of
 from analyze.questions.designs import Planned, designs, held
 from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.regimes import boundaries
@@ -27,7 +29,7 @@ from store.families import family_facts
 from store.words import counted
 
 EQUAL, TOPOLOGIES = "equal widths", "topologies"
-SEARCHED = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks")
+SEARCHED = ("protocols", "datasets", "invocations", "runs", "labels", "designs", "looks", "costs")
 """The tables that designs look at which answer questions."""
 
 
@@ -104,7 +106,7 @@ def _equal_widths(study: Study, planned: Planned) -> Next:
     """Return what the question needs which equal widths are trained for: the smallest network that is good enough."""
     chosen = [sweep for sweep in sweeps(study).content if planned.covers(sweep.key)]
     stability = [row for row, _ in boundaries(study) if planned.covers(row.sweep)]
-    return plan_next(planned, chosen, stability, seed=study.seed)
+    return plan_next(planned, chosen, stability, seed=study.seed, costs=partial(costs_of, study))
 
 
 def _topologies(study: Study, planned: Planned) -> Next:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import floor
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from analyze.arguments import checked
-from analyze.questions.candidates import Candidate, Cell, Limits
+from analyze.questions.budget import Limits
+from analyze.questions.candidates import Candidate, Cell
 from analyze.questions.candidates import cells as cells_in
 from analyze.results import Results
 from analyze.stats.safety import MARGIN
@@ -74,23 +75,29 @@ def reach(
     return study.advised(Results(Reach, tuple(rows), notes))
 
 
-def target(cells: Sequence[Cell], limits: Limits) -> float | None:
+def target(cells: Sequence[Cell], limits: Limits, fits: Callable[[Cell], bool] = lambda _: True) -> float | None:
     """Return the accuracy, a fraction, that a training of a scope's networks has to reach.
 
-    The least that was asked for; else the median of the stable architecture whose median is highest, minus what may be
-    lost, rounded down to a tenth of a point. None where no architecture is stable and has enough replicates.
+    The least that was asked for; else the median of the stable architecture that fits whose median is highest, minus
+    what may be lost, rounded down to a tenth of a point. None where no architecture is stable and has enough
+    replicates.
     """
     if limits.min_accuracy is not None:
         return limits.min_accuracy
-    medians = [float(np.median(cell.observed)) for cell in cells if cell.contends]
+    medians = [float(np.median(cell.observed)) for cell in cells if cell.contends and fits(cell)]
     if not medians:
         return None
     return max(floor((max(medians) - limits.max_drop + ROUNDING) / STEP) * STEP, 0.0)
 
 
-def with_reach(judged: Sequence[Candidate], cells: Sequence[Cell], limits: Limits) -> list[Candidate]:
+def with_reach(
+    judged: Sequence[Candidate],
+    cells: Sequence[Cell],
+    limits: Limits,
+    fits: Callable[[Cell], bool] = lambda _: True,
+) -> list[Candidate]:
     """Return the evidence on the `cells` of a scope, in their order, with how many trainings reach its target."""
-    goal = target(cells, limits)
+    goal = target(cells, limits, fits)
     if goal is None:
         return list(judged)
     counts = [reaching(cell.accuracy, goal) for cell in cells]

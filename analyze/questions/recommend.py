@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyze.arguments import checked
-from analyze.questions.candidates import Candidate, Cell, Limits, judge
+from analyze.questions.budget import Limits, may_fit, smallest, taken_by
+from analyze.questions.candidates import Candidate, Cell, judge
 from analyze.questions.candidates import cells as cells_in
-from analyze.questions.cuts import Kind, SafeCut, cut_architecture
+from analyze.questions.costs import By
 from analyze.questions.designs import Planned, coverings
-from analyze.questions.explain import Finding, explanation, in_points, in_words, remedy
+from analyze.questions.explain import explanation, in_points, in_words, remedy
+from analyze.questions.facts import Facts, Finding, facts_in, finding
+from analyze.questions.forms import Measured
 from analyze.questions.guess import Guess, best_guess, continued, within_design
-from analyze.questions.pruning import Pruning, pruned_architecture
-from analyze.questions.quantization import QuantizationGap, gaps
 from analyze.questions.reach import with_reach
 from analyze.questions.regimes import Regime, boundaries
 from analyze.questions.sequential import judge_by_design
-from analyze.questions.storage import storage
 from analyze.results import Results
-from analyze.stats.result import Status
+from analyze.stats.result import LEVEL, Status
 from analyze.stats.safety import MARGIN
-from analyze.study import ARCHITECTURE, ArchitectureKey, Study, study_of
+from analyze.study import Study, study_of
 from analyze.sweeps import sweeps
 from analyze.texts import Command, joined, phrase, quoted
 
@@ -44,12 +44,8 @@ METHOD = (
     "5%; accuracy by t interval, Bonferroni over the candidates"
 )
 
-SECONDS = f"""
-SELECT {ARCHITECTURE}, avg(seconds) AS seconds
-FROM runs SEMI JOIN equal_widths USING (run_id) WHERE precision = 'fp32' GROUP BY ALL
-"""
-
-
+LEVEL_OF_FORMS = LEVEL / 2
+"""What the forms of all architectures share where one of them is chosen: skewed losses err at twice small levels."""
 EXTENDED = """
 WITH asked AS (
     SELECT DISTINCT r.dataset, r.family, i.request->>'$.repeats' AS repeats
@@ -74,6 +70,9 @@ class Recommendation:
     depth: int | None = None
     capacity: int | None = None
     parameters: int | None = None
+    macs: int | None = None
+    ram_fp32: int | None = None
+    ram_int8: int | None = None
     accuracy: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
@@ -101,6 +100,13 @@ class Recommendation:
     safe_sparsity_int8: float | None = None
     safe_form: str | None = None
     safe_bytes: int | None = None
+    safe_macs: int | None = None
+    safe_ram: int | None = None
+    by: By = "parameters"
+    max_parameters: int | None = None
+    max_bytes: int | None = None
+    max_macs: int | None = None
+    max_ram: int | None = None
     runner_up_family: str | None = None
     runner_up_depth: int | None = None
     runner_up_capacity: int | None = None
@@ -137,21 +143,6 @@ class Recommendations(Results[Recommendation]):
     evidence: Results[Candidate] = field(default_factory=lambda: Results(Candidate, ()))
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known about the architectures beside their accuracy.
-
-    What pruning, 8 bits and further forms cost them, the mean time of a training in seconds, and the classes of each
-    version of the data.
-    """
-
-    pruned: Callable[[ArchitectureKey], Pruning | None]
-    cuts: Callable[[ArchitectureKey], Mapping[Kind, SafeCut | None]]
-    gaps: dict[ArchitectureKey, QuantizationGap]
-    seconds: dict[ArchitectureKey, float]
-    classes: dict[str, int]
-
-
 @checked
 def recommend(
     store: str | Path | Study,
@@ -163,36 +154,50 @@ def recommend(
     max_parameters: int | None = None,
     max_bytes: int | None = None,
     min_accuracy: float | None = None,
+    max_macs: int | None = None,
+    max_ram: int | None = None,
+    by: By = "parameters",
     seed: int = 0,
 ) -> Recommendations:
     """Return the smallest stable architecture that satisfies the limits, per family and over all, of each dataset.
 
-    Accuracies are fractions. `max_drop` is what may be lost against the best stable architecture, by every form of
-    it, each; `max_bytes` bounds the smallest form that was measured and is shown to be safe.
+    Accuracies are fractions. `max_drop` is what may be lost against the best stable architecture that fits the budget,
+    and by every form of the one that is chosen, each. The budget bounds parameters, and of some form that was measured
+    and is shown to be safe the stored bytes, multiply-accumulates of an inference and bytes of its activations; `by`
+    says in which of these it is the smallest.
 
     Raises:
         MinarchError: there is no such store, or it holds none of a dataset, family or protocol that was named.
     """
-    limits = Limits(max_drop=max_drop, max_parameters=max_parameters, max_bytes=max_bytes, min_accuracy=min_accuracy)
+    limits = Limits(
+        max_drop=max_drop,
+        max_parameters=max_parameters,
+        max_bytes=max_bytes,
+        min_accuracy=min_accuracy,
+        max_macs=max_macs,
+        max_ram=max_ram,
+        by=by,
+    )
     study = study_of(store, dataset, family, protocol, seed=seed, tables=("pruning", "post_training"))
     notes = study.demand(sweeps(study)).notes
     stability = [row for row, _ in boundaries(study)]
     cells, facts = cells_in(study), facts_in(study, max_drop)
     rows: list[Recommendation] = []
     evidence: list[Candidate] = []
+    fits = may_fit(limits, facts.forms)
     for name, members in groupby(cells, key=lambda cell: cell.dataset):
         about = [row for row in stability if row.dataset == name]
         for scope, part in _scopes(list(members)):
             planned = _design(study, part, limits)
             judged = (
-                judge_by_design(planned, part, scope, limits, seed=study.seed)
+                judge_by_design(planned, part, scope, limits, seed=study.seed, fits=fits)
                 if planned
-                else judge(part, scope, limits, seed=study.seed)
+                else judge(part, scope, limits, seed=study.seed, fits=fits)
             )
-            judged = with_reach(judged, part, limits)
+            judged = with_reach(judged, part, limits, fits)
             regimes = [row for row in about if scope in ("all", row.family)]
             row, judged = _recommendation(judged, part, regimes, limits, facts, planned)
-            rows.append(_designed(row, judged, planned) if planned else row)
+            rows.append(_designed(row, judged, planned, limits) if planned else row)
             evidence += judged
     undesigned = {row.dataset for row in rows if row.design is None}
     notes = (*notes, *(note for name, note in extended(study) if name in undesigned))
@@ -220,16 +225,18 @@ def _design(study: Study, cells: Sequence[Cell], limits: Limits) -> Planned | No
     """Return the newest design that was made for the question asked of these architectures, None without one."""
     asked = (limits.max_drop, limits.min_accuracy)
     found = coverings(study, {cell.key.sweep for cell in cells})
-    return next((one for one in found if (one.spec.max_drop, one.spec.min_accuracy) == asked), None)
+    found = [one for one in found if (one.spec.max_drop, one.spec.min_accuracy) == asked]
+    budget = (limits.max_macs, limits.max_ram)
+    return next((one for one in found if (one.spec.max_macs, one.spec.max_ram) == budget), next(iter(found), None))
 
 
-def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned) -> Recommendation:
+def _designed(row: Recommendation, judged: Sequence[Candidate], planned: Planned, limits: Limits) -> Recommendation:
     """Return the row with its design and the look at which it was decided, or the last one that was taken."""
     taken = [other.look for other in judged if other.look and other.verdict in ("recommended", "not shown", "guess")]
     chosen = [other.look for other in judged if other.verdict == "recommended"]
     return replace(
         row,
-        method=DESIGNED,
+        method=within_budget(DESIGNED, limits),
         design=planned.design_id,
         look=chosen[0] if chosen else max(taken, default=None),
         planned_looks=", ".join(map(str, planned.spec.looks)),
@@ -243,19 +250,6 @@ def _scopes(cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     return [("all", cells), *families] if len(families) > 1 and one_version else families
 
 
-def facts_in(study: Study, margin: float) -> Facts:
-    """Return what a study says of its architectures beside their accuracy; `margin` is the loss that is safe."""
-    seconds = study.query(SECONDS).iter_rows()
-    return Facts(
-        # Asked of the few that qualify: phases take the longest of all.
-        partial(pruned_architecture, study, margin=margin),
-        partial(cut_architecture, study, margin=margin),
-        {row.key: row for row in gaps(study)},
-        {ArchitectureKey.of(*row[:-1]): row[-1] for row in seconds},
-        dict(study.query("SELECT dataset_fingerprint, classes FROM datasets").iter_rows()),
-    )
-
-
 def _recommendation(
     judged: list[Candidate],
     cells: Sequence[Cell],
@@ -265,22 +259,39 @@ def _recommendation(
     planned: Planned | None,
 ) -> tuple[Recommendation, list[Candidate]]:
     """Return the recommendation, and the evidence with its verdicts made final."""
+    tested = sum(row.p_value is not None for row in judged)
 
-    def few_bytes(row: Candidate) -> bool:
-        return limits.max_bytes is None or _finding(row, regimes, limits, facts).safe_bytes <= limits.max_bytes
-
-    passed = sorted((row for row in judged if row.verdict == "qualifies"), key=lambda row: row.parameters)
-    findings = [_finding(row, regimes, limits, facts) for row in passed]
-    small = [found for found in findings if limits.max_bytes is None or found.safe_bytes <= limits.max_bytes]
+    passed = [row for row in judged if row.verdict == "qualifies"]
+    findings = [finding(row, regimes, limits, facts, LEVEL_OF_FORMS / max(tested, 1)) for row in passed]
+    findings.sort(key=lambda found: (found.takes(limits), found.candidate.parameters))
+    small = [found for found in findings if not limits.of_forms or found.chosen is not None]
     best = small[0] if small else None
     second = small[1].candidate if len(small) > 1 else None
-    verdicts = {id(found.candidate): "too many bytes" for found in findings}
+    verdicts = {id(found.candidate): "no safe form fits" for found in findings}
     verdicts |= {id(found.candidate): "qualifies" for found in small}
     if best:
         verdicts[id(best.candidate)] = "recommended"
     if second:
         verdicts[id(second)] = "runner-up"
-    guess = best_guess(judged, cells, limits, best.candidate if best else None, facts.seconds, few_bytes)
+    likely: dict[int, Measured | None] = {}
+
+    def takes(row: Candidate) -> float:
+        if not limits.of_forms:
+            return row.parameters
+        form = likely.setdefault(id(row), smallest(facts.harmless(row.key), limits))
+        return inf if form is None else taken_by(form, limits.by) or 0
+
+    guess = best_guess(
+        judged,
+        cells,
+        limits,
+        best.takes(limits) if best else inf,
+        facts.seconds,
+        takes,
+        fits=may_fit(limits, facts.forms),
+    )
+    if guess:
+        guess = replace(guess, form=likely.get(id(guess.candidate)))
     if guess and planned:
         guess = within_design(guess, planned.spec.looks)
     if guess:
@@ -289,7 +300,7 @@ def _recommendation(
     status: Status = "detected"
     reason, command = _caveats(best, limits) if best else None, None
     if best is None:
-        status, reason, command = remedy(judged, regimes, limits, findings, guess)
+        status, reason, command = remedy(judged, regimes, limits, findings, guess, facts.forms)
     if planned and best is None:
         command = continued([row for row in judged if row.stable is not False], planned.spec.looks)
     row = Recommendation(
@@ -298,8 +309,14 @@ def _recommendation(
         status=status,
         reach=judged[0].reach,
         max_drop=limits.max_drop,
+        by=limits.by,
+        max_parameters=limits.max_parameters,
+        max_bytes=limits.max_bytes,
+        max_macs=limits.max_macs,
+        max_ram=limits.max_ram,
         candidates=sum(row.stable is True for row in judged),
-        tested=sum(row.p_value is not None for row in judged),
+        tested=tested,
+        method=within_budget(METHOD, limits),
         reason=reason,
         command=command,
         explanation=explanation(
@@ -307,6 +324,14 @@ def _recommendation(
         ),
     )
     return _with_guess(_with(row, best, second), guess), final
+
+
+def within_budget(method: str, limits: Limits) -> str:
+    """Return the method with what a budget changes of it."""
+    if limits.budget:
+        method = method.replace("other stable architecture", "other stable architecture that fits the budget", 1)
+    forms = "; forms of all architectures tested share 2.5%" if limits.of_forms else ""
+    return method + forms
 
 
 def _with_guess(row: Recommendation, guess: Guess | None) -> Recommendation:
@@ -342,6 +367,9 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
         depth=chosen.depth,
         capacity=chosen.capacity,
         parameters=chosen.parameters,
+        macs=chosen.macs,
+        ram_fp32=chosen.ram_fp32,
+        ram_int8=chosen.ram_int8,
         accuracy=chosen.mean,
         ci_low=chosen.ci_low,
         ci_high=chosen.ci_high,
@@ -364,6 +392,8 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
         safe_sparsity_int8=both.form.form.sparsity if both else None,
         safe_form=best.safe_form,
         safe_bytes=best.safe_bytes,
+        safe_macs=best.safe_macs,
+        safe_ram=best.safe_ram,
         protocol_id=chosen.protocol_id,
         dataset_fingerprint=chosen.dataset_fingerprint,
     )
@@ -378,32 +408,6 @@ def _with(row: Recommendation, best: Finding | None, second: Candidate | None) -
             runner_up_parameters=second.parameters,
         )
     return row
-
-
-def _finding(row: Candidate, regimes: Sequence[Regime], limits: Limits, facts: Facts) -> Finding:
-    boundary = next(found for found in regimes if (found.family, found.depth) == (row.family, row.depth))
-    pruned, gap = facts.pruned(row.key), facts.gaps.get(row.key)
-    parts = storage(row.family, row.depth, row.capacity, row.parameters, facts.classes[row.dataset_fingerprint])
-    sparsity = pruned.safe_sparsity if pruned else None
-    return Finding(
-        candidate=row,
-        boundary=boundary,
-        safe_sparsity=sparsity,
-        pruned=pruned,
-        gap=gap,
-        int8_safe=_int8_safe(gap, limits.max_drop),
-        bytes_fp32=parts.dense(),
-        bytes_int8=parts.int8(),
-        bytes_pruned=None if sparsity is None else parts.pruned(sparsity),
-        cuts=facts.cuts(row.key),
-    )
-
-
-def _int8_safe(gap: QuantizationGap | None, margin: float) -> bool | None:
-    """Return whether 8 bits are shown to cost less than the margin and to kill none; None where that is not known."""
-    if gap is None or (gap.ci_high is None and not gap.death_rate):
-        return None
-    return bool(gap.ci_high is not None and gap.ci_high < margin and not gap.death_rate)
 
 
 def _caveats(best: Finding, limits: Limits) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isclose, sqrt
 
 import numpy as np
@@ -16,7 +16,9 @@ from analyze.questions.sequential import Decided, decide, place
 from analyze.stats.gaps import alive
 from analyze.stats.result import FLOOR
 from analyze.stats.spending import FIRST_DECISION
+from analyze.study import ArchitectureKey
 from analyze.sweeps import Sweep
+from store.costs import Costs
 from store.designs import Added, Ladder, LookSpec, Place, added_share
 from store.families import family_facts
 from store.words import counted
@@ -65,19 +67,34 @@ class _Wanted:
         return bool(self.counts)
 
 
-def plan_next(planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], *, seed: int) -> Next:
-    """Return what a design needs next, given its sweeps and their stability boundaries."""
-    return _Search(planned, found, stability, seed).next()
+def plan_next(
+    planned: Planned,
+    found: Sequence[Sweep],
+    stability: Sequence[Regime],
+    *,
+    seed: int,
+    costs: Callable[[ArchitectureKey], Costs | None] = lambda _: None,
+) -> Next:
+    """Return what a design needs next, given its sweeps and their stability boundaries, and what networks cost."""
+    cells = [replace(cell, costs=costs(cell.key)) for cell in cells_of(found, stability)]
+    return _Search(planned, found, cells, stability, seed).next()
 
 
 class _Search:
     """One look at the data of a design."""
 
-    def __init__(self, planned: Planned, found: Sequence[Sweep], stability: Sequence[Regime], seed: int) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        found: Sequence[Sweep],
+        cells: Sequence[Cell],
+        stability: Sequence[Regime],
+        seed: int,
+    ) -> None:
         self.planned, self.spec, self.seed = planned, planned.spec, seed
         self.chance = found[0].chance if found else 0.0
         self.shares = planned.shares
-        self.cells = [cell for cell in cells_of(found, stability) if place(cell) in self.shares]
+        self.cells = [cell for cell in cells if place(cell) in self.shares]
         self.at = {place(cell): cell for cell in self.cells}
         self.count = {where: held(self.at[where].accuracy) if where in self.at else 0 for where in self.shares}
         self.stability = {(row.family, row.depth): row for row in stability}
@@ -186,7 +203,10 @@ class _Search:
         earlier = sum(where.capacity > ladder.capacities[-1] for where in sweep)
         if earlier >= MOST_ADDED:
             return
-        self._add(Place(largest.family, largest.depth, 2 * largest.capacity), added_share(earlier), FIRST_DECISION)
+        above = Place(largest.family, largest.depth, 2 * largest.capacity)
+        if not self.spec.allows(above):
+            return
+        self._add(above, added_share(earlier), FIRST_DECISION)
         self.wanted.questions.append(question)
 
     def _locate(self) -> None:
@@ -229,7 +249,7 @@ class _Search:
         promising = [row for row in range(len(decided.cells)) if self._promising(decided, row, best)]
         asked = [row for row in promising if self._more(decided, row)]
         if asked:
-            smallest = min((decided.cells[row] for row in asked), key=lambda cell: cell.parameters)
+            smallest = min((decided.cells[row] for row in asked), key=self._takes)
             where = "the best" if scope == "all" else f"the best {family_facts(scope).title}"
             self.wanted.questions.append(
                 f"is {_named(smallest)} within {points(self.spec.max_drop)} of {where}?"
@@ -241,7 +261,7 @@ class _Search:
     def _promising(self, decided: Decided, row: int, best: Cell | None) -> bool:
         """Return whether an architecture may yet be shown to be good enough, and would be a smaller answer."""
         cell = decided.cells[row]
-        if decided.verdicts.passed[row] or (best is not None and cell.parameters >= best.parameters):
+        if decided.verdicts.passed[row] or (best is not None and self._takes(cell) >= self._takes(best)):
             return False
         return self._conditional_power(decided, row) >= HOPELESS
 
@@ -295,8 +315,8 @@ class _Search:
             if first.capacity - low.capacity < 2 or between >= MOST_ADDED:
                 continue
             above, under = self.at[first], self.at.get(low)
-            smallest = under.parameters if under else 0
-            if smallest >= best.parameters or above.parameters <= (1 + resolution) * smallest:
+            smallest = self._takes(under) if under else 0
+            if smallest >= self._takes(best) or self._takes(above) <= (1 + resolution) * smallest:
                 continue
             middle = max(low.capacity + 1, min(first.capacity - 1, round(sqrt(max(low.capacity, 1) * first.capacity))))
             self._add(Place(family, depth, middle), added_share(between), self._beginning(first))
@@ -318,7 +338,11 @@ class _Search:
     def _best(self, decided: Decided) -> Cell | None:
         """Return the smallest architecture that passed."""
         passed = [cell for row, cell in enumerate(decided.cells) if decided.verdicts.passed[row]]
-        return min(passed, key=lambda cell: cell.parameters, default=None)
+        return min(passed, key=self._takes, default=None)
+
+    def _takes(self, cell: Cell) -> float:
+        """Return what a network takes of what is to be small."""
+        return cell.takes(self.spec.by)
 
     def _following(self, replicates: int) -> int | None:
         return following(self.spec.looks, replicates)

@@ -14,6 +14,7 @@ import polars
 
 from analyze.arguments import checked
 from analyze.questions.candidates import Candidate, Cell, cells
+from analyze.questions.costs import By
 from analyze.questions.recommend import Recommendation, Recommendations, recommend
 from analyze.stats.safety import MARGIN
 from analyze.stats.tolerance import reach_bound
@@ -69,12 +70,15 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What was asked for: the limits, and the seed of the resampling."""
+    """What was asked for: the limits, what is to be small, and the seed of the resampling."""
 
     max_drop: float
     max_parameters: int | None
     max_bytes: int | None
     min_accuracy: float | None
+    max_macs: int | None
+    max_ram: int | None
+    by: By
     seed: int
 
 
@@ -188,6 +192,9 @@ def statement(
     max_parameters: int | None = None,
     max_bytes: int | None = None,
     min_accuracy: float | None = None,
+    max_macs: int | None = None,
+    max_ram: int | None = None,
+    by: By = "parameters",
     seed: int = 0,
 ) -> Statements:
     """Return what can be cited of each recommendation, with the arguments of `recommend`, whose answer it is.
@@ -201,6 +208,9 @@ def statement(
         "max_parameters": max_parameters,
         "max_bytes": max_bytes,
         "min_accuracy": min_accuracy,
+        "max_macs": max_macs,
+        "max_ram": max_ram,
+        "by": by,
     }
     found = recommend(study, **limits)
     asked = Asked(**limits, seed=study.seed)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VERDICT_STYLES = {"pruned better": "green", "small better": "red", "equivalent": "cyan"}
 VERDICT_STYLES |= {"better": "green", "worse": "red"}
+ACCURACY = ("mean", "interval", "rivals", "n")
 
 
 def matched_table(results: Results[PruneOrSmall]) -> RenderableType:
@@ -65,7 +66,7 @@ def frontier_table(results: Results[FrontierPoint]) -> RenderableType:
         table = new_table(
             f"{dataset}, {family} (accuracies in %, simultaneous intervals)",
             ["network", "form", "verdict"],
-            ["bytes", "mean", "interval", "rivals", "n"],
+            [{"macs": "MACs", "ram": "RAM", "parameters": "params"}.get(members[0].by, "bytes"), *ACCURACY],
             tight=True,
         )
         for row in members:
@@ -73,7 +74,7 @@ def frontier_table(results: Results[FrontierPoint]) -> RenderableType:
                 f"{row.depth}x{row.capacity}",
                 shortened(row.form),
                 row.verdict,
-                number(row.bytes),
+                number({"macs": row.macs, "ram": row.ram, "parameters": row.nonzero}.get(row.by, row.bytes)),
                 points(row.mean),
                 points_interval(row.ci_low, row.ci_high),
                 number(row.rivals),

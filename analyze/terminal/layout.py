@@ -80,6 +80,18 @@ def number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
+def brief(value: int | None) -> str:
+    """Return a count in five letters, with k, M or G for thousands, millions and more: `950`, `37.6k`, `1.2M`."""
+    if value is None:
+        return ""
+    number = float(value)
+    for unit in ("", "k", "M", "G"):
+        if number < 999.5 or unit == "G":
+            return f"{value}" if not unit else f"{number:.3g}{unit}"
+        number /= 1000
+    return ""
+
+
 def interval(low: int | None, high: int | None) -> str:
     """Return a range of sizes."""
     return "" if low is None or high is None else f"{low}-{high}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from analyze.terminal.layout import new_table, number, p_value, percent, points, shortened, stacked, styled
+from analyze.terminal.layout import brief, new_table, number, p_value, percent, points, shortened, stacked, styled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,9 +26,10 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
     for dataset, rows in groupby(results, key=lambda row: row.dataset):
         members = list(rows)
         open_to: dict[str, list[str]] = {}
-        title = f"{dataset} (family, depth x size; bytes of the smallest form shown to be safe)"
+        form = "the form chosen" if limited(members[0]) else "the smallest form shown to be safe"
+        title = f"{dataset} (family, depth x size; bytes of {form})"
         table = new_table(title, ["scope", "smallest"], ["params", "accuracy, %", "prune", "int8", "bytes", "form"])
-        remarks = []
+        remarks = [f"[dim]{words}[/]" for words in limited(members[0])]
         for row in members:
             table.add_row(
                 row.scope,
@@ -55,6 +56,9 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
                     reached, share = row.reached or 0, row.reach_share or 0.0
                     reliable = reach_in_words(row.reach, reached, row.replicates, share)
                     open_to.setdefault(reliable, []).append(row.scope)
+            if row.family is not None and limited(row):
+                taken = f"{number(row.safe_macs)} MACs, {number(row.safe_ram)} bytes of activations"
+                remarks.append(f"{row.scope}: {row.safe_form}: {taken}")
             if row.runner_up_family:
                 name = f"{row.runner_up_family} {row.runner_up_depth}x{row.runner_up_capacity}"
                 remarks.append(f"{row.scope}: next {name}, {number(row.runner_up_parameters)} parameters")
@@ -67,6 +71,17 @@ def recommendations_table(results: Results[Recommendation]) -> RenderableType:
             remarks.append(f"[dim]{WHY_ALL_DIFFERS}[/]")
         parts += [table, "", *remarks, ""]
     return stacked(parts)
+
+
+def limited(row: Recommendation) -> list[str]:
+    """Return what was asked for beside accuracy, if anything was: the budget, and what is to be small."""
+    from analyze.questions.costs import NOUNS
+
+    budget = {"parameters": row.max_parameters, "bytes": row.max_bytes, "macs": row.max_macs, "ram": row.max_ram}
+    said = [f"at most {most:,} {NOUNS[kind]}" for kind, most in budget.items() if most is not None]  # type: ignore[index]
+    if said:
+        said = [f"{', '.join(said)}: the best is the best that fits"]
+    return [*said, *([f"smallest in {NOUNS[row.by]}"] if row.by != "parameters" else [])]
 
 
 def reasoning(found: Recommendations) -> RenderableType:
@@ -83,8 +98,9 @@ def evidence_table(results: Results[Candidate]) -> RenderableType:
     """Return the architectures behind the recommendations, one table per dataset and scope."""
     parts: list[RenderableType] = []
     for (dataset, scope), rows in groupby(results, key=lambda row: (row.dataset, row.scope)):
-        title = f"{dataset}, {scope} (accuracies and drop against the best in points)"
-        table = new_table(title, ["family", "depth", "size", "verdict"], ["parameters", "mean", "sd", "drop", "p", "n"])
+        title = f"{dataset}, {scope} (accuracies and drop in points; RAM: activations in fp32, bytes)"
+        numbers = ["params", "MACs", "RAM", "mean", "drop", "p", "n"]
+        table = new_table(title, ["family", "depth", "size", "verdict"], numbers)
         for row in rows:
             table.add_row(
                 row.family,
@@ -92,8 +108,9 @@ def evidence_table(results: Results[Candidate]) -> RenderableType:
                 str(row.capacity),
                 row.verdict,
                 number(row.parameters),
+                brief(row.macs),
+                brief(row.ram_fp32),
                 points(row.mean),
-                points(row.sd),
                 points(row.drop),
                 p_value(row.p_value),
                 str(row.replicates),

@@ -1,4 +1,4 @@
-"""What a network consists of and costs: parameters, and operations of a training step."""
+"""What a network consists of and costs: parameters, operations of a training step, and what one inference takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import functools
 
 from generate.architectures import Architecture, ImageShape
 from generate.families import family_named
-from generate.protocol import FamilyProtocol
+from generate.protocol import FamilyProtocol, protocol_spec
+from store.costs import Costs
 
 
 @functools.lru_cache(maxsize=4096)
@@ -23,6 +24,15 @@ def training_flops(architecture: Architecture, image: ImageShape, protocol: Fami
     family = family_named(architecture.family)
     count = family.training_flops or counted_flops
     return count(architecture.hidden_sizes, image, protocol)
+
+
+@functools.lru_cache(maxsize=4096)
+def inference_costs(architecture: Architecture, image: ImageShape, protocol: FamilyProtocol) -> Costs:
+    """Return what one inference takes: weights, multiply-accumulates, and bytes of activations."""
+    known = family_named(architecture.family).facts.costs
+    if known is None:
+        return counted_costs(architecture.hidden_sizes, image, protocol)
+    return known(architecture.hidden_sizes, image, protocol_spec(protocol))
 
 
 def depth_of(architecture: Architecture, protocol: FamilyProtocol) -> int:
@@ -49,3 +59,21 @@ def counted_flops(sizes: tuple[int, ...], image: ImageShape, protocol: FamilyPro
         images = torch.empty(1, image.channels, image.height, image.width)
         torch.autograd.backward(module(images).sum())
     return float(counter.get_total_flops())
+
+
+def counted_costs(sizes: tuple[int, ...], image: ImageShape, protocol: FamilyProtocol) -> Costs:
+    """Return what PyTorch counts of one inference of the module, scheduled as in `families.activations`."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from generate.engine.pruning import prunable
+    from generate.families.activations import ram
+
+    with torch.device("meta"):
+        module = family_named(protocol.family).module(sizes, image, protocol).eval()
+        images = torch.empty(1, image.channels, image.height, image.width)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module(images)
+        ram_fp32, ram_int8 = ram(module, images)
+    weights = sum(value.numel() for name, value in module.named_parameters() if prunable(name, value))
+    return Costs(weights=weights, macs=counter.get_total_flops() // 2, ram_fp32=ram_fp32, ram_int8=ram_int8)

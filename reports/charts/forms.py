@@ -1,4 +1,4 @@
-"""Forms of networks: accuracy lost down the bits, fine-tuned beside one-shot pruning, accuracy against bytes."""
+"""Forms of networks: accuracy lost down the bits, fine-tuned beside one-shot pruning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from reports.charts.vocabulary import FAMILIES, PRUNED, SHORT_CAPACITIES, datase
 
 AT_CHOSEN = f"datum.capacity === chosen && {parts.VISIBLE}"
 LOST = "Accuracy lost against fp32"
-STORED = "Stored bytes"
 APART = 0.07
 """Distance of depths at a step, in steps."""
 
@@ -165,72 +164,6 @@ def _won(treated: pl.DataFrame, dataset: str, family: str, chosen: int) -> str:
             f"against {percent(row['against_mean'])}."
         )
     return " ".join(sentences)
-
-
-def frontier(forms: pl.DataFrame, *, dataset: str, family: str, chance: float) -> parts.Drawing:
-    """Return accuracy against stored bytes: the best form at each size, with the whole networks in fp32 behind.
-
-    Args:
-        forms: Rows of `analyze.frontier`: depth, capacity, parameters, form, bytes, mean, ci_low, ci_high, best,
-            rivals, replicates; fractions. Those that are neither best nor whole in fp32 are not drawn.
-        dataset: Name of the dataset.
-        family: Name of the family.
-        chance: Accuracy of guessing, a fraction.
-    """
-    drawn = forms.filter(pl.col("best") | (pl.col("form") == "fp32")).select(
-        "depth", "capacity", "parameters", "form", "bytes", "mean", "ci_low", "ci_high", "best", "rivals", "replicates"
-    )
-    depths = drawn["depth"].unique().sort().to_list()
-    scale = alt.Scale(type="log", domain=[alt.ExprRef("left"), alt.ExprRef("right")], nice=False)
-    x = alt.X("bytes:Q", scale=scale, axis=alt.Axis(title=STORED, format="~s", tickCount=6))
-    colour, shape = parts.depth_colour(depths, family), parts.depth_shape(depths, family)
-    best = parts.named("forms").transform_filter("datum.best")
-    seen = best.transform_filter(parts.VISIBLE).encode(x=x, color=colour)
-    whole = parts.named("forms").transform_filter(f"datum.form === 'fp32' && !datum.best && {parts.VISIBLE}")
-    mean = parts.accuracy_axis("mean")
-    tooltip = [
-        alt.Tooltip("form:N", title="Form"),
-        alt.Tooltip("bytes:Q", title=STORED, format=","),
-        alt.Tooltip("mean:Q", title="Test accuracy, mean", format=".2%"),
-        alt.Tooltip("ci_low:Q", title="simultaneous interval from", format=".2%"),
-        alt.Tooltip("ci_high:Q", title="to", format=".2%"),
-        alt.Tooltip("rivals:Q", title="not shown to be worse, of those that take no more"),
-        *parts.size_tips(family),
-        alt.Tooltip("replicates:Q", title="replicates"),
-    ]
-    return parts.figure(
-        [
-            *parts.chance_line(chance),
-            best.mark_line(style="context", interpolate="step-after", clip=True).encode(
-                x=x, y=mean, order=alt.Order("bytes:Q")
-            ),
-            whole.mark_point(filled=False, size=28, opacity=0.7, clip=True).encode(
-                x=x, y=mean, color=colour, shape=shape, tooltip=tooltip
-            ),
-            seen.mark_rule(strokeWidth=1, opacity=0.45, clip=True).encode(
-                y=parts.accuracy_axis("ci_low"), y2=alt.Y2("ci_high:Q")
-            ),
-            seen.mark_point(filled=True, size=46, opacity=1, clip=True).encode(y=mean, shape=shape, tooltip=tooltip),
-        ],
-        {"forms": drawn},
-        title=f"{dataset_name(dataset)}, {FAMILIES[family]}: accuracy against stored bytes",
-        subtitle=[
-            "Filled: the most accurate form of all that take no more bytes; hollow: other whole networks in 32 bits.",
-            f"Bars: intervals of {forms['forms'][0]:,} forms that hold together at 95%.",
-        ],
-        alternative=_frontier_in_words(drawn, dataset),
-        x=parts.Window("bytes", float(drawn["bytes"].min()) / 1.12, float(drawn["bytes"].max()) * 1.12, log=True),  # type: ignore[arg-type]
-        depths=depths,
-    )
-
-
-def _frontier_in_words(drawn: pl.DataFrame, dataset: str) -> str:
-    best = drawn.filter("best").sort("bytes")
-    some = best.gather_every(max(1, len(best) // 6))
-    said = "; ".join(
-        f"{percent(row['mean'])} with {row['bytes']:,} bytes ({row['form']})" for row in some.iter_rows(named=True)
-    )
-    return f"Test accuracy on {dataset_name(dataset)} against stored bytes, the best forms: {said}."
 
 
 def _window(name: str, rows: pl.DataFrame, *columns: str) -> parts.Window:

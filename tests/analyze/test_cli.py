@@ -20,8 +20,9 @@ import pytest
 import analyze
 import reports
 import store as store_package
-from analyze.arguments import RULES
+from analyze.arguments import OWN, RULES
 from analyze.cli import main
+from analyze.questions.costs import By
 from analyze.questions.curves import Over
 from analyze.questions.matched import Size
 from store.errors import MinarchError
@@ -158,7 +159,9 @@ OUT_OF_RANGE: dict[str, list[tuple[object, str]]] = {
     "max_parameters": [(0, "0 is not in the range x>=1"), (2.5, "2.5 is not a valid integer")],
     "max_bytes": [(-5, "-5 is not in the range x>=1"), (True, "True is not a valid integer")],
     "seed": [(-1, "-1 is not in the range x>=0"), (1.5, "1.5 is not a valid integer"), (None, "None is not")],
-    "by": [("weights", "'weights' is not one of 'bytes', 'nonzero'"), (None, "None is not a name")],
+    "max_macs": [(0, "0 is not in the range x>=1"), ("1M", "'1M' is not a valid integer")],
+    "max_ram": [(-1, "-1 is not in the range x>=1"), (1.5, "1.5 is not a valid integer")],
+    "by": [("weights", "'weights' is not one of "), (None, "None is not a name")],
     "over": [("width", "'width' is not one of 'size', 'sparsity', 'precision', 'topology'")],
     "store": [(5, "5 is not a path")],
 }
@@ -179,7 +182,8 @@ def test_python_refuses_what_the_command_line_refuses(store: Path, name: str) ->
 
 def test_what_may_be_plotted_over_is_said_once() -> None:
     assert getattr(RULES["over"], "known", None) == get_args(Over)
-    assert getattr(RULES["by"], "known", None) == get_args(Size)
+    assert getattr(RULES["by"], "known", None) == get_args(By)
+    assert getattr(OWN["prune_or_small"]["by"], "known", None) == get_args(Size)
 
 
 @pytest.mark.parametrize(

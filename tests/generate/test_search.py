@@ -20,6 +20,8 @@ from generate.datasets import load_dataset
 from generate.plan import Request
 from generate.search import Clock, SearchRequest, coarse, design_of
 from generate.searching import _propose_epochs
+from store.designs import Place, read_design
+from store.errors import MinarchError
 from store.families import FAMILIES
 from store.results import Store
 
@@ -171,7 +173,8 @@ def test_a_design_depends_on_the_question_and_the_data_only() -> None:
         (("--budget", "soon"), "'soon' is not a time, such as 90s or 2h"),
         (("--budget", "0"), "'0' is not a time"),
         (("--max-drop", "150%"), "'150%' is not a share between 0 and 1, such as 0.01 or 1%"),
-        (("--max-bytes", "20 apples"), "'20 apples' is not a size, such as 20kB"),
+        (("--max-bytes", "20 apples"), "'20 apples' is not a whole number of bytes, such as 20kB"),
+        (("--max-macs", "0"), "0 is not in the range x>=1"),
         (("--looks", "10"), "takes two numbers of replicates or more"),
         (("--capacities", "1,2,3"), "a search takes 5 sizes or more to begin with"),
         (("--repeats", "10"), "--repeats goes with sweeps; a search decides it by itself"),
@@ -207,3 +210,31 @@ def test_what_a_search_found_is_what_recommend_says(undisturbed: Path) -> None:
     help_text = CliRunner().invoke(generate, ["search", "--help"]).output
     assert "keeps the chance of any wrong statement at 5%" in " ".join(help_text.split())
     assert isinstance(found.frame(), pl.DataFrame)
+
+
+def test_no_network_beyond_the_budget_is_trained() -> None:
+    """16 channels take 576 pixels' worth of outputs: 64 + 576 bytes; the DNN's image and first layer 64 + its width."""
+    request, digits = Request(phase="convergence", families=("dnn", "cnn")), load_dataset("digits", None)
+    wanted = SearchRequest(max_ram=64 + 36 * 16, max_macs=6000, by="macs")
+    design = design_of(request, wanted, "digits", digits)
+    most = {(family, depth): size for family, depth, size in design.most}
+    # 74 multiply-accumulates per unit, and the square of the width in a second layer; 684 per channel.
+    assert most == {("dnn", 1): 81, ("dnn", 2): 48, ("cnn", 1): 8}
+    sizes = {(part.family, part.depth): part.capacities for part in design.ladders}
+    assert sizes == {("dnn", 1): (1, 2, 5, 10, 20, 50), ("dnn", 2): (1, 2, 5, 10, 20), ("cnn", 1): (1, 2, 3, 4, 6, 8)}
+    assert not design.allows(Place("dnn", 1, 100))
+    assert design.allows(Place("dnn", 1, 81))
+    assert read_design({"design_id": "", "spec": design.canonical()}) == design
+    free = design_of(request, SearchRequest(), "digits", digits)
+    assert "macs" not in free.canonical()
+    assert free.allows(Place("dnn", 1, 1000))
+
+
+def test_a_budget_for_too_few_sizes_says_so() -> None:
+    request, digits = Request(phase="convergence", families=("cnn",)), load_dataset("digits", None)
+    with pytest.raises(MinarchError, match=r"--max-macs 2100 leaves no CNN of 1 convolution of 1, 2, 3 alone"):
+        design_of(request, SearchRequest(max_macs=2100), "digits", digits)
+    with pytest.raises(
+        MinarchError, match=r"--max-ram 10 leaves no CNN of 1 convolution at all; a search takes 5 sizes"
+    ):
+        design_of(request, SearchRequest(max_ram=10), "digits", digits)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from store.costs import Image
+from store.families import FAMILIES
 from store.records import (
+    ArchitectureCosts,
     DatasetFacts,
     Epoch,
     IntegerCheck,
@@ -181,6 +184,20 @@ def make_post_training(run: Run) -> tuple[PostTraining, ...]:
     )
 
 
+def make_costs(runs: Sequence[Run]) -> tuple[ArchitectureCosts, ...]:
+    """Return the costs of the architectures of runs, by their families' closed forms."""
+    rows = {}
+    for run in runs:
+        known = FAMILIES[run.family].costs if run.family in FAMILIES else None
+        if known is not None:
+            found = asdict(known(run.hidden_sizes, Image(8, 8, 1, 10), {}))
+            key = (run.protocol_id, run.dataset_fingerprint, run.family, run.hidden_sizes)
+            rows[key] = ArchitectureCosts(
+                protocol_id=key[0], dataset_fingerprint=key[1], family=key[2], hidden_sizes=key[3], **found
+            )
+    return tuple(rows.values())
+
+
 def make_records(
     runs: Sequence[Run] | None = None,
     *,
@@ -203,6 +220,7 @@ def make_records(
             for run in runs
             if integer_checks and run.precision == "int8"
         ),
+        costs=make_costs(runs),
     )
 
 

@@ -67,6 +67,8 @@ IMPOSSIBLE: list[tuple[str, str, list[Any], str]] = [
     ("post_training", "test_accuracy", SHARES, "0 to 1"),
     ("post_training", "test_loss", [-1.0, 1e40], "0 to 1e39"),
     ("post_training", "seconds", [-1.0], "0 to 1e10"),
+    *(("costs", name, [-1], "0 or more") for name in ("weights", "macs")),
+    *(("costs", name, [0, -4], "1 or more") for name in ("ram_fp32", "ram_int8")),
 ]  # fmt: skip
 CASES = [(table, column, value, allowed) for table, column, values, allowed in IMPOSSIBLE for value in values]
 # Columns with the same rule are told from one another by one value each; the schema tries all of them.
@@ -128,7 +130,7 @@ def test_an_import_of_the_impossible_is_refused_by_table_column_and_row(
         target.import_(folder)
     text = str(caught.value)
     assert text.startswith(f"{table}: column ")
-    identity = {"datasets": "dataset_fingerprint", "looks": "design_id"}.get(table, "run_id")
+    identity = {"datasets": "dataset_fingerprint", "looks": "design_id", "costs": "protocol_id"}.get(table, "run_id")
     assert f" in the row of {identity} " in text
     assert "allowed is " in text
     assert "\n" not in text
@@ -250,7 +252,9 @@ def test_an_older_store_keeps_every_row_and_comment(tmp_path: Path) -> None:
     with duckdb.connect(store.path, read_only=True) as connection:
         before = {t: set(map(repr, connection.execute(f"FROM {t}").fetchall())) for t in EARLIER}
     before["pruning"] = {f"{row[:-1]}, 'magnitude', 0)" for row in before["pruning"]}
-    assert contents(store) == before | {table: set() for table in ADDED_TABLES}
+    found = contents(store)
+    assert found.pop("costs"), "of the architectures that were there"
+    assert found == before | {table: set() for table in ADDED_TABLES if table != "costs"}
     assert contents(store) == contents(Store(tmp_path / "new.duckdb"))
     query = "SELECT count(*) FROM duckdb_columns() WHERE comment IS NULL AND table_name = 'runs'"
     assert store.query(query).item() == 0
