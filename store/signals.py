@@ -14,10 +14,13 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NoReturn
 
 INTERRUPTED = 130
+PATIENCE_SECONDS = 5.0
+"""How long a program may take to end after an interrupt was raised in it."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # What the first signal does: end the program at once, raise KeyboardInterrupt, or only be noted. A second one ends the
@@ -97,6 +100,10 @@ def _stop(*_: Any) -> None:
         _leave()
     _received = True
     if _answer == "raise":
+        # Some library may swallow it, as what guards an import by a bare `except` does.
+        watch = threading.Timer(PATIENCE_SECONDS, _leave)
+        watch.daemon = True
+        watch.start()
         raise KeyboardInterrupt
 
 

@@ -394,12 +394,21 @@ def test_a_query_hears_ctrl_c_where_the_shell_has_it_ignored(path: Path) -> None
     assert (process.returncode, out, errors.strip()) == (130, b"", b"store: interrupted")
 
 
-@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "exec('os.kill(os.getpid(), signal.SIGINT)')"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "raise KeyboardInterrupt",
+        "exec('os.kill(os.getpid(), signal.SIGINT)')",
+        "exec('try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\\nexcept: time.sleep(60)')",
+    ],
+    ids=["raised", "in a text", "swallowed"],
+)
 def test_an_interrupt_is_one_line_and_130(how: str, tmp_path: Path) -> None:
-    """Also where it hits a text that is executed, which marks the interpreter to end by the signal."""
+    """Also where it hits a text that is executed, which marks the interpreter to end by the signal, or is swallowed."""
     lines = (
-        "import os, signal, sys, click",
+        "import os, signal, sys, time, click",
         "from store import console, signals",
+        "signals.PATIENCE_SECONDS = 0.5",
         "def main():",
         f"    {how}",
         "signal.signal(signal.SIGINT, signal.default_int_handler)",
