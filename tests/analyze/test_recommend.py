@@ -238,8 +238,9 @@ def test_what_stands_in_the_way_and_what_would_decide_it(
 
 def test_a_limit_that_fits_changes_nothing(store: Path) -> None:
     free = only(store)
-    bound = only(store, max_parameters=free.parameters, max_bytes=free.safe_bytes, min_accuracy=0.9)
-    assert bound.capacity == free.capacity
+    largest = parameters(LADDER[-1], 1)
+    bound = only(store, max_parameters=largest, max_bytes=4 * largest, max_macs=largest, min_accuracy=0.9)
+    assert (bound.capacity, bound.drop, bound.tested) == (free.capacity, free.drop, free.tested)
 
 
 def test_a_single_candidate_is_judged(store: Path, tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ def test_stores_merge(tmp_path: Path) -> None:
         "designs": 0,
         "looks": 0,
         "post_training": 0,
+        "costs": 1,
     }
     rows = left.query("SELECT capacity, test_accuracy FROM runs ORDER BY 1").rows()
     assert rows == [(2, 0.9), (3, 0.9), (5, 0.8)]
@@ -252,7 +253,9 @@ def test_what_does_not_fit_is_refused_by_name(
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in TABLES)
-    assert target.query(f"SELECT {counts}").row(0) == (1, 1, 1, 1, 1, 3, 3, 0, 0, 0, 0), "all of an export, or nothing"
+    assert target.query(f"SELECT {counts}").row(0) == (1, 1, 1, 1, 1, 3, 3, 0, 0, 0, 0, 1), (
+        "all of an export, or nothing"
+    )
 
 
 @pytest.mark.parametrize(
