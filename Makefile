@@ -2,13 +2,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
+STUDY := .study
 
-.PHONY: demo test lint bench faults docs clean
+.PHONY: demo test lint bench faults docs study clean
 
 # The stamp is renewed when the project's dependencies change.
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -e '.[train]'
+	touch $@
+
+# Who reads results need not install what trains.
+$(VENV)/.read: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e .
 	touch $@
 
 $(VENV)/.test: pyproject.toml
@@ -34,6 +41,13 @@ demo: $(VENV)/.base
 	$(BIN)/reports render --store $(DEMO)/demo.duckdb --out $(DEMO)/report.html
 	@echo "the report is $(DEMO)/report.html"
 
+# The stored results of the study, as far as they go, in one store, and the report on them.
+study: $(VENV)/.read
+	mkdir -p $(STUDY)
+	for folder in results/*/; do $(BIN)/store import $$folder --store $(STUDY)/study.duckdb || exit 1; done
+	$(BIN)/reports render --store $(STUDY)/study.duckdb --out $(STUDY)/report.html
+	@echo "the store is $(STUDY)/study.duckdb, the report $(STUDY)/report.html"
+
 # A file's tests stay together: they share what they planted. In the order of names: the longest files are not last.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -55,4 +69,4 @@ docs: $(VENV)/.docs
 	@echo "the site starts at site/index.html"
 
 clean:
-	rm -rf $(VENV) $(DEMO) site
+	rm -rf $(VENV) $(DEMO) $(STUDY) site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args, get_type_hints, overload
@@ -33,6 +34,15 @@ class Results(Sequence[Row], Generic[Row]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        notes = f", {len(self.notes)} in .notes" if self.notes else ""
+        return f"<{len(self.rows)} rows of {self.row_type.__name__}: .frame() has them all{notes}>"
+
+    def _repr_html_(self) -> str:
+        """Return the rows as a table and the remarks below it, for notebooks."""
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{self.frame()._repr_html_()}{notes}"
 
     def records(self) -> list[dict[str, object]]:
         """Return the rows as dictionaries, ready for JSON."""

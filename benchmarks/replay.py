@@ -30,7 +30,7 @@ from generate.architectures import Architecture
 from generate.cost import model_seconds
 from generate.datasets import load_dataset
 from generate.plan import Request, protocol_of
-from generate.search import LOOKS, SEARCHED_DEPTHS, coarse
+from generate.sequential import LOOKS, SEARCHED_DEPTHS, coarse
 from store.designs import DesignSpec, Place, ladder
 from store.errors import MinarchError
 from store.families import family_facts

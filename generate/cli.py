@@ -157,8 +157,8 @@ def search(**options: Any) -> None:
             option = {"integer_checks": "--integer-check"}.get(name, option_of(name))
             raise click.UsageError(f"{option} goes with sweeps; a search decides it by itself", context)
     request = request_of("convergence", options)
-    from generate.search import SearchRequest
     from generate.searching import search as find
+    from generate.sequential import SearchRequest
 
     find(request, SearchRequest(looks=looks, **own), store_path, workers=workers)
 

@@ -20,6 +20,7 @@ from generate.cost import sweep_seconds
 from generate.cuts import Cuts
 from generate.datasets import DATASETS, Dataset, load_dataset, remarks
 from generate.display import counted, duration, plan_table, shown
+from generate.driver import Progress, run_sweep
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.families import family_named
 from generate.leases import Leases
@@ -27,7 +28,6 @@ from generate.plan import Plan, Request, cells_for, make_plan, protocol_of
 from generate.protocol import SPARSITIES, Training
 from generate.provenance import available_cores, new_invocation, request_spec
 from generate.shards import Shard, UnitFolder, run_shard
-from generate.sweep import Progress, run_sweep
 from store import signals
 from store.errors import MinarchError
 from store.records import Invocation

@@ -15,7 +15,7 @@ from rich.table import Table
 from generate.plan import Plan
 
 if TYPE_CHECKING:
-    from generate.sweep import Progress
+    from generate.driver import Progress
 
 LINE_SECONDS = 60.0
 """Time between two lines of progress where standard error is no terminal."""

@@ -17,7 +17,7 @@ from store.families import layered_families
 
 if TYPE_CHECKING:
     from generate.plan import Phase, Request
-    from generate.search import SearchRequest
+    from generate.sequential import SearchRequest
 
 AUTO_OPTIONS = {"goal": "--for", "max_drop": "--max-drop", "budget": "--budget", "looks": "--looks"}
 """What goes with `--repeats auto` only."""
@@ -41,7 +41,7 @@ def auto_of(options: dict[str, Any]) -> SearchRequest | None:
             "--precision goes with a number of repeats; --repeats auto decides about int8 alone", context
         )
     require_training()
-    from generate.search import SearchRequest
+    from generate.sequential import SearchRequest
 
     if "looks" in own:
         own["looks"] = looks_of(own["looks"])

@@ -17,13 +17,13 @@ from generate.calibration import Kind
 from generate.commands import CLOSE_SECONDS, VALIDATION_FRACTION, estimated, load, sweep_duration
 from generate.datasets import Dataset, default_epochs
 from generate.display import counted, duration, shown
+from generate.driver import run_sweep
 from generate.executors import DaskWorkers, LocalWorkers, Workers
 from generate.leases import Leases
 from generate.plan import Phase, Request, make_plan
 from generate.protocol import Training
 from generate.provenance import available_cores, new_invocation, request_spec
-from generate.search import Clock, Search, SearchRequest, Step
-from generate.sweep import run_sweep
+from generate.sequential import Clock, Search, SearchRequest, Step
 from store import signals
 from store.errors import MinarchError
 from store.records import Invocation

@@ -22,11 +22,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
+from generate.driver import ATTEMPTS, WAIT_SECONDS, Progress, complete, runs_of
 from generate.executors import Workers
 from generate.leases import BEAT_SECONDS, EXPIRY_SECONDS, SUFFIX, Lease, has_ended, read_lease
 from generate.plan import Unit
 from generate.serving import run_unit
-from generate.sweep import ATTEMPTS, WAIT_SECONDS, Progress, complete, runs_of
 from store import files, spool
 from store.records import Invocation, Records
 

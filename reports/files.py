@@ -14,6 +14,8 @@ from store.errors import MinarchError
 from store.words import counted
 
 if TYPE_CHECKING:
+    import altair
+
     from reports.findings import Findings
     from reports.subject import Subject
 
@@ -62,23 +64,71 @@ def write_figure(
         MinarchError: the figure, view, dataset or family is unknown or ambiguous, the store lacks the runs for it, or
             the file cannot be written.
     """
-    from reports.findings import load
-
-    figure = _named(FIGURES, name, "figure")
+    _named(FIGURES, name, "figure")
     target = out or Path(f"{name}.{kind}")
     files.check_writable(target)
-    findings = load(store, [dataset] if dataset else [], [family] if family else [], protocol)
-    subject = _only(findings)
-    missing = figure.missing(subject, findings.advice)
-    if missing:
-        raise MinarchError(f"{missing.text}: `{missing.command}`")
-    specification = _view(figure, view, subject).chart(subject).to_dict()
-    if capacity is not None:
-        _switch(specification, "chosen", _one_of(capacity, subject.capacities), figure)
-    if replicates:
-        _switch(specification, "replicates", True, figure)
+    specification = _specification(name, store, dataset, family, view, capacity, replicates, protocol)
     files.write(target, _encode(specification, kind))
     return str(target)
+
+
+def figure(
+    name: str,
+    store: str | Path,
+    dataset: str | None = None,
+    family: str | None = None,
+    view: str | None = None,
+    *,
+    capacity: int | None = None,
+    replicates: bool = False,
+    protocol: str | None = None,
+) -> altair.TopLevelMixin:
+    """Return a figure of the report as an Altair chart with its data, as `reports figure NAME` draws it.
+
+    Args:
+        name: `convergence`, `pruning` and so on, as `reports figure --help` lists them.
+        store: path of the store.
+        dataset: which one, where the store has several.
+        family: likewise.
+        view: what the figure is to show, where it has several views; None: its first one.
+        capacity: which size to begin with, where one is chosen.
+        replicates: show every replicate, where they can be shown.
+        protocol: only runs under this protocol; None: the one with most runs.
+
+    Raises:
+        MinarchError: the figure, view, dataset or family is unknown or ambiguous, or the store lacks the runs for it.
+    """
+    import altair
+
+    _named(FIGURES, name, "figure")
+    specification = _specification(name, Path(store), dataset, family, view, capacity, replicates, protocol)
+    return altair.Chart.from_dict(specification)
+
+
+def _specification(
+    name: str,
+    store: Path,
+    dataset: str | None,
+    family: str | None,
+    view: str | None,
+    capacity: int | None,
+    replicates: bool,
+    protocol: str | None,
+) -> dict[str, Any]:
+    from reports.findings import load
+
+    chosen = FIGURES[name]
+    findings = load(store, [dataset] if dataset else [], [family] if family else [], protocol)
+    subject = _only(findings)
+    missing = chosen.missing(subject, findings.advice)
+    if missing:
+        raise MinarchError(f"{missing.text}: `{missing.command}`")
+    specification: dict[str, Any] = _view(chosen, view, subject).chart(subject).to_dict()
+    if capacity is not None:
+        _switch(specification, "chosen", _one_of(capacity, subject.capacities), chosen)
+    if replicates:
+        _switch(specification, "replicates", True, chosen)
+    return specification
 
 
 def show(path: Path) -> None:

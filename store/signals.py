@@ -45,8 +45,13 @@ def understand(name: str) -> None:
 
 @contextlib.contextmanager
 def answering(answer: Answer) -> Iterator[Callable[[], bool]]:
-    """Answer the first signal in another way for a while; yields a function that says whether one has come."""
-    global _answer
+    """Answer the first signal in another way for a while; yields a function that says whether one has come.
+
+    In a program of ours what came before counts; what calls us as a library may go on after an interrupt.
+    """
+    global _answer, _received, _spoken
+    if not _name:
+        _received = _spoken = False
     before, handlers = _answer, _listen()
     _answer = answer
     try:

@@ -20,7 +20,7 @@ import reports.cli
 from analyze.stats.spending import FIRST_DECISION
 from generate.datasets import load_dataset
 from generate.plan import Request
-from generate.search import SearchRequest, design_of
+from generate.sequential import SearchRequest, design_of
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS: dict[str, click.Group] = {

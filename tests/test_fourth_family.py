@@ -21,13 +21,13 @@ import store.families
 from analyze import pruning, quantization, recommend, regimes
 from generate.architectures import Architecture, ImageShape
 from generate.datasets import load_dataset
+from generate.driver import run_sweep
 from generate.engine.initialise import initial_tensors
 from generate.families import Family, protocol_for, register
 from generate.families.counts import depth_of, parameter_count, training_flops
 from generate.plan import Request, make_plan
 from generate.protocol import FamilyProtocol, Training
 from generate.provenance import new_invocation, request_spec
-from generate.sweep import run_sweep
 from reports.cli import cli
 from store.advice import load_advice
 from store.errors import MinarchError

@@ -136,7 +136,7 @@ class Recommendation:
     dataset_fingerprint: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recommendations(Results[Recommendation]):
     """Recommendations, one per scope, and the evidence behind them, a row per scope and architecture."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import replay
-from generate.search import SEARCHED_DEPTHS
+from generate.sequential import SEARCHED_DEPTHS
 from store.errors import MinarchError
 from store.families import family_facts
 from tests.planted_store import PlantedSweep, write

@@ -27,9 +27,9 @@ from generate.deploy.c.compiler import COMPILERS
 from generate.deploy.choice import Evidence
 from generate.deploy.retrain import chance_difference, compared
 from generate.deploy.stored import METRICS, StoredRun, stored_run
+from generate.driver import run_sweep
 from generate.plan import Phase, Request, make_plan
 from generate.provenance import new_invocation, request_spec
-from generate.sweep import run_sweep
 from store.errors import MinarchError
 from store.results import Store
 

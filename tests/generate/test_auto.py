@@ -16,7 +16,7 @@ import pytest
 from generate import searching
 from generate.datasets import load_dataset
 from generate.plan import Request
-from generate.search import SearchRequest, design_of
+from generate.sequential import SearchRequest, design_of
 from store.advice import Advice
 from store.designs import Goal
 from store.families import FAMILIES

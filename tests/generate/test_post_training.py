@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from generate import worker
 from generate.architectures import Architecture
 from generate.datasets import Dataset
+from generate.driver import run_sweep
 from generate.engine.choose import EngineChoice, build_pack
 from generate.engine.initialise import initial_tensors
 from generate.engine.pack import Pack, normalise
@@ -29,7 +30,6 @@ from generate.families import protocol_for
 from generate.plan import Request, make_plan
 from generate.protocol import Training
 from generate.provenance import new_invocation
-from generate.sweep import run_sweep
 from store.precisions import WEIGHT_BITS, Bits
 from store.results import Store
 

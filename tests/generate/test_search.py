@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from generate.cli import generate
 from generate.datasets import load_dataset
 from generate.plan import Request
-from generate.search import Clock, SearchRequest, coarse, design_of
 from generate.searching import _propose_epochs
+from generate.sequential import Clock, SearchRequest, coarse, design_of
 from store.designs import Place, read_design
 from store.errors import MinarchError
 from store.families import FAMILIES

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from generate.cli import generate
 from generate.datasets import Dataset
+from generate.driver import run_sweep
 from generate.leases import EXPIRY_SECONDS, Lease
 from generate.plan import Request, Unit, make_plan
 from generate.provenance import new_invocation
 from generate.shards import Shard, UnitFolder, in_turn, run_shard, unit_name
-from generate.sweep import run_sweep
 from store.errors import MinarchError
 from store.results import Store
 from tests.faults.processes import PROGRAM, start

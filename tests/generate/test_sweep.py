@@ -21,11 +21,11 @@ import pytest
 
 from generate.datasets import Dataset
 from generate.datasets.dataset import Split
+from generate.driver import ATTEMPTS, Progress, run_sweep
 from generate.executors import DaskWorkers, LocalWorkers
 from generate.leases import Leases
 from generate.plan import Request, Unit, make_plan
 from generate.provenance import new_invocation
-from generate.sweep import ATTEMPTS, Progress, run_sweep
 from generate.worker import run_unit
 from store.errors import MinarchError
 from store.results import Store
@@ -78,7 +78,7 @@ def test_a_sweep_stores_every_run_with_its_rows(digits: Dataset, tmp_path: Path)
 
 
 def test_short_units_are_merged_together(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generate.sweep.MERGING_SHARE", 1e-6)  # The next merge is due after hours.
+    monkeypatch.setattr("generate.driver.MERGING_SHARE", 1e-6)  # The next merge is due after hours.
     store, units = Store(tmp_path / "s.duckdb"), units_of(digits, repeats=4)
     held: list[tuple[int, int, int]] = []
 

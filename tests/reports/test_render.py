@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import altair
 import duckdb
 import pytest
 from click.testing import Result
 
+import reports
 from analyze.questions.reach import reach_in_words
 from reports import answer, paper, tables
 from reports.charts.quantization import gap as quantization_gap
@@ -24,6 +26,7 @@ from reports.findings import Findings, load
 from reports.page import render
 from reports.provenance import duration
 from store.designs import DesignSpec, ladder
+from store.errors import MinarchError
 from store.families import family_facts
 from store.records import Records
 from store.results import Store
@@ -423,6 +426,18 @@ def test_tooltips_say_what_axes_and_legend_say(findings: Findings, name: str, vi
         said = entry.get("title", entry["field"])
         if entry["field"] in titles and entry["field"] in SAID_ALIKE:
             assert said.startswith(titles[entry["field"]]), entry
+
+
+def test_a_figure_is_a_chart_with_its_data(store: Store) -> None:
+    chart = reports.figure("convergence", store.path, "digits", "dnn", replicates=True)
+    assert isinstance(chart, altair.TopLevelMixin)
+    found = chart.to_dict()
+    assert sum(map(len, found["datasets"].values())) > 10
+    assert {"name": "replicates", "value": True}.items() <= next(
+        p for p in found["params"] if p["name"] == "replicates"
+    ).items()
+    with pytest.raises(MinarchError, match="no figure 'nothing'; the figures are"):
+        reports.figure("nothing", store.path)
 
 
 def test_a_capacity_is_chosen_for_a_figure(store: Store, tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+from .calls import model as model
+from .calls import search as search
+from .calls import sweep as sweep
+
+__all__: list[str]
