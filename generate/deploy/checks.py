@@ -116,7 +116,8 @@ def floats_checked(
     apart = float(np.abs(found - expected).max())
     if not apart <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise MinarchError(f"{file} does not compute the network that it was made of: logits differ by {apart:.3g}")
-    return _checked(file, run_by, found.argmax(1), expected.argmax(1), dataset, "PyTorch", apart, stored)
+    answers = (found.argmax(1), expected.argmax(1))
+    return _checked(file, run_by, *answers, dataset, reference="PyTorch", apart=apart, stored=stored)
 
 
 def check_integer(
@@ -141,9 +142,9 @@ def check_integer(
         found.argmax(1),
         expected.argmax(1),
         dataset,
-        reference,
-        round(levels),
-        stored,
+        reference=reference,
+        apart=round(levels),
+        stored=stored,
         in_levels=True,
     )
     require_alike(result, tolerated)
@@ -192,7 +193,9 @@ def check_c(
         levels = run(integers, dataset.test.images, "fixed").astype(np.float32)
         apart = float(np.abs(found - levels).max())
         answers = (found.argmax(1), levels.argmax(1))
-        result = _checked(CODE, "C, integers", *answers, dataset, INTEGERS, apart, stored, in_levels=True)
+        result = _checked(
+            CODE, "C, integers", *answers, dataset, reference=INTEGERS, apart=apart, stored=stored, in_levels=True
+        )
         if apart:
             raise MinarchError(f"{CODE} does not compute the network that it was made of: {apart:g} levels apart")
         return result
@@ -201,7 +204,9 @@ def check_c(
     # Rounded in floats as in training: where a sum lies at a tie, its order decides.
     apart = round(float(np.abs(found - expected.trained).max()) / _step(expected.trained))
     answers = (found.argmax(1), expected.trained.argmax(1))
-    result = _checked(CODE, "C, float32", *answers, dataset, "PyTorch", apart, stored, in_levels=True)
+    result = _checked(
+        CODE, "C, float32", *answers, dataset, reference="PyTorch", apart=apart, stored=stored, in_levels=True
+    )
     require_alike(result, INNER_TOLERATED)
     return result
 
@@ -224,10 +229,10 @@ def _checked(
     answers: NDArray[Any],
     expected: NDArray[Any],
     dataset: Dataset,
+    *,
     reference: str,
     apart: float,
     stored: float | None,
-    *,
     in_levels: bool = False,
 ) -> Checked:
     labels = dataset.test.labels

@@ -133,7 +133,7 @@ class _Writer:
         )
         path = self.folder / onnx_files.INTEGER
         calibration = normalise(self.dataset.train_images[:CALIBRATION_IMAGES], network.protocol.training)
-        onnx.save(onnx_files.integer_model(*what, network.quantizers, calibration, self.facts), path)
+        onnx.save(onnx_files.integer_model(*what, network.quantizers, calibration, facts=self.facts), path)
         self.integers, reason = checks.integers_of(network)
         self.files.remarks += [reason] if reason else []
         checked = checks.check_integer(self.folder, network, self.integers, self.dataset, self.stored_integer)

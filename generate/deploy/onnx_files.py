@@ -49,6 +49,7 @@ def integer_model(
     parameters: Mapping[str, Tensor],
     quantizers: Mapping[str, Tensor],
     calibration: Tensor,
+    *,
     facts: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Return the model in 8 bits, with the scales of training; its family must have an `onnx_graph`.

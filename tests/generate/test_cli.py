@@ -80,7 +80,7 @@ WRONG = {
     ("shapes", "--family", "cnn"): "the shapes phase has the family dnn only",
     ("convergence", "--family", "vit", "--depths", "2"): "--depths goes with the family dnn",
     ("plan", "everything"): "'all', 'shapes', 'convergence', 'quantization'",
-    ("fly",): "all, convergence, plan, quantization, search, shapes",
+    ("fly",): "all, array, convergence, model, plan, quantization, search, shapes, work",
 }
 
 

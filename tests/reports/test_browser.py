@@ -83,8 +83,8 @@ def test_every_tab_and_switch_works_without_errors_or_requests(page: Chrome) -> 
 
 def test_every_chart_is_drawn_and_described(page: Chrome) -> None:
     charts = page.find_elements(By.CSS_SELECTOR, ".chart")
-    # Of DNN and CNN where all is there, four of them of forms; two for convergence alone; one beside each answer.
-    assert len(charts) == (9 + 4) + (7 + 4) + 2 + 2 + 4
+    # Of DNN and CNN where all is there, six of them of forms; two for convergence alone; one beside each answer.
+    assert len(charts) == (9 + 6) + (7 + 6) + 2 + 2 + 4
     for chart in charts:
         assert "Digits" in (said := chart.get_attribute("aria-label") or "") or "MNIST" in said
         assert chart.find_elements(By.CSS_SELECTOR, ".mark-line path")

@@ -283,7 +283,7 @@ def test_an_export_killed_between_its_renames_gives_the_earlier_one_back(
         copy.import_(exported)
 
     with monkeypatch.context() as patch:  # The next export fails, and yet the earlier one is there again.
-        patch.setattr(transfer, "_write_table", lambda *_: (_ for _ in ()).throw(OSError("no luck")))
+        patch.setattr(transfer, "_write_table", lambda *_, **__: (_ for _ in ()).throw(OSError("no luck")))
         with pytest.raises(MinarchError, match="no luck"):
             store.export(exported)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == earlier
