@@ -32,7 +32,7 @@ class Asked:
     def words(self) -> list[str]:
         """The options of `analyze recommend`."""
         options = ["--dataset", self.dataset, *(["--family", self.family] if self.family else [])]
-        return options + [word for name, value in self.limits.items() for word in (f"--{name}", f"{value:g}")]
+        return options + [word for name, value in self.limits.items() for word in (f"--{name}", _number(value))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +128,8 @@ def _nothing(asked: Asked, answer: Mapping[str, Any]) -> str:
     facts = family_facts(answer["guess_family"])
     guess = f"{facts.title}, {facts.sized(answer['guess_depth'], answer['guess_capacity'])}"
     return f"{text}; the best guess, not proven, is {guess}: --guess takes it"
+
+
+def _number(value: float) -> str:
+    """Return a number as every option takes it: sizes without an exponent."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
