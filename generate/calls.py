@@ -76,8 +76,7 @@ def _called(name: str, options: dict[str, object]) -> dict[str, object]:
     command = generate.commands[name]
     words = list(_words(command, options))
     try:
-        with generate.make_context("generate", [name, "--help"], resilient_parsing=True) as parent:
-            context = command.make_context(name, words, parent=parent)
+        context = command.make_context(name, words, parent=click.Context(generate, info_name="generate"))
         taken = dict(context.params)
         with context:
             command.invoke(context)

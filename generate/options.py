@@ -12,8 +12,7 @@ from generate.cuts import METHODS
 from generate.families import FAMILIES
 from generate.protocol import PRECISIONS
 from store.designs import By
-from store.options import BYTES as BYTES
-from store.options import COUNT, AtLeastOne, PlainPath, store_option
+from store.options import BYTES, COUNT, AtLeastOne, PlainPath, store_option
 from store.precisions import QUANTIZED
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -25,14 +25,14 @@ class Asked:
 
     dataset: str
     family: str | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float | str] = field(default_factory=dict)
     guess: bool = False
 
     @property
     def words(self) -> list[str]:
         """The options of `analyze recommend`."""
         options = ["--dataset", self.dataset, *(["--family", self.family] if self.family else [])]
-        return options + [word for name, value in self.limits.items() for word in (f"--{name}", _number(value))]
+        return options + [word for name, value in self.limits.items() for word in (f"--{name}", _word(value))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,8 @@ def _nothing(asked: Asked, answer: Mapping[str, Any]) -> str:
     return f"{text}; the best guess, not proven, is {guess}: --guess takes it"
 
 
-def _number(value: float) -> str:
-    """Return a number as every option takes it: sizes without an exponent."""
+def _word(value: float | str) -> str:
+    """Return a value as every option takes it: sizes without an exponent."""
+    if isinstance(value, str):
+        return value
     return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -45,7 +45,7 @@ class ModelRequest:
     run_id: str | None = None
     dataset: str | None = None
     family: str | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float | str] = field(default_factory=dict)
     guess: bool = False
     precision: Precision = "fp32"
     sparsity: float = 0.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from generate.cuts import METHODS
 from generate.families import FAMILIES
-from generate.options import BYTES, Command, Share
-from store.options import PlainPath, store_option
+from generate.options import Command, Share
+from store.designs import By
+from store.options import BYTES, COUNT, AtLeastOne, PlainPath, store_option
 
-LIMITS = ("max-drop", "min-accuracy", "max-bytes", "max-parameters")
+LIMITS = ("max-drop", "min-accuracy", "max-bytes", "max-parameters", "max-macs", "max-ram", "by")
 """Options of `analyze recommend` that say what is good enough."""
 
 
@@ -31,9 +34,24 @@ def model_options(command: Command) -> Command:
             click.option(
                 "--min-accuracy", type=Share(), help="With --recommended: test accuracy that must be exceeded."
             ),
-            click.option("--max-bytes", type=BYTES, help="With --recommended: most bytes of the smallest safe form."),
             click.option(
-                "--max-parameters", type=click.IntRange(1), help="With --recommended: largest number of parameters."
+                "--max-bytes", type=AtLeastOne(BYTES), help="With --recommended: most stored bytes of a safe form."
+            ),
+            click.option("--max-parameters", type=AtLeastOne(COUNT), help="With --recommended: most parameters."),
+            click.option(
+                "--max-macs",
+                type=AtLeastOne(COUNT),
+                help="With --recommended: most multiply-accumulates of an inference, such as 1M.",
+            ),
+            click.option(
+                "--max-ram",
+                type=AtLeastOne(BYTES),
+                help="With --recommended: most bytes of activations at once, such as 16KiB.",
+            ),
+            click.option(
+                "--by",
+                type=click.Choice(get_args(By)),
+                help="With --recommended: what the network is to be small in. Default: parameters.",
             ),
             click.option(
                 "--guess",

@@ -9,8 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from generate.plan import Phase, Request, make_plan
 from generate.provenance import new_invocation, request_spec
 from store.errors import MinarchError
 from store.results import Store
+from tests.generate.test_sweep import Inline
 
 for module in ("onnx", "onnxruntime", "safetensors"):
     pytest.importorskip(module, reason=f"{module} comes with the extra deploy")
@@ -55,20 +54,6 @@ FILES = {
     "card.json",
     "c",
 }
-
-
-class Inline:
-    """Workers that run each task at once in this process."""
-
-    slots = 1
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*args, **kwargs))
-        return future
-
-    def stop(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +300,16 @@ def test_a_guess_is_taken_where_nothing_is_recommended(swept: Store, tmp_path: P
     card = written(swept, tmp_path / "model", *words, "--guess")
     assert card["standing"] == "best guess, not proven"
     assert card["network"]["hidden_sizes"] == [card["statement"]["answer"]["guess_capacity"]]
+
+
+def test_limits_are_those_of_recommend(swept: Store, tmp_path: Path) -> None:
+    words = ("--recommended", "--dataset", "digits", "--family", "dnn", "--max-drop", "20%")
+    budget = ("--max-macs", "1.4k", "--max-ram", "1MiB", "--max-bytes", "1MB", "--max-parameters", "2M", "--by", "macs")
+    said = fault(model(swept, *words, *budget, "--out", tmp_path / "model"))
+    assert "at most 1,000,000 bytes, at most 1,400 multiply-accumulates and at most 1,048,576 bytes of acti" in said
+    result = model(swept, "--run", run_of(swept, "dnn", "fp32"), "--max-ram", "1MiB", "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "--max-ram goes with --recommended" in result.output
 
 
 def test_8_bits_that_were_not_trained_are_advised(swept: Store, tmp_path: Path) -> None:
