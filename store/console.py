@@ -151,7 +151,8 @@ def _usage_message(error: click.UsageError) -> str:
     if context is None:
         return message
     if isinstance(error, click.NoSuchOption):
-        options = sorted(o for p in context.command.get_params(context) for o in p.opts if o.startswith("--"))
+        listed = [p for p in context.command.get_params(context) if not getattr(p, "hidden", False)]
+        options = sorted(option for parameter in listed for option in parameter.opts if option.startswith("--"))
         return f"{message.split(' Did you mean')[0].rstrip('.')}; {context.command_path} takes {', '.join(options)}"
     if isinstance(context.command, click.Group) and message.startswith("No such command"):
         commands = ", ".join(context.command.list_commands(context))

@@ -14,6 +14,7 @@ import analyze.cli
 import generate.cli
 import reports.cli
 import store.cli
+from store import console
 
 PROGRAMS: dict[str, click.Group] = {
     "generate": generate.cli.generate,
@@ -107,5 +108,8 @@ def test_an_option_that_several_commands_have_has_the_same_words(option: str, co
 )
 def test_help_lists_no_option_that_the_command_refuses(command: str, refused: tuple[str, ...]) -> None:
     listed = set(re.findall(r"^  (--[a-z-]+)", help_of("generate", command), re.MULTILINE))
+    context = click.Context(PROGRAMS["generate"].commands[command])
+    message = console._usage_message(click.NoSuchOption("--bogus", ctx=context))
+    assert set(re.findall(r"(--[a-z-]+)(?:,|$)", message)) == listed | {"--help"}
     assert not listed & set(refused)
     assert {"--repeats", "--sparsities", "--prune-by", "--finetune", "--finetune-by"} <= listed | set(refused)
