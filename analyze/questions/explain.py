@@ -37,8 +37,8 @@ def remedy(
     passed: Sequence[Finding],
     guess: Guess | None,
     forms: Callable[[ArchitectureKey], Sequence[Measured]],
-) -> tuple[Status, str, str]:
-    """Return the status of a scope in which nothing qualifies, why, and the command that would decide it.
+) -> tuple[Status, str, str | None]:
+    """Return the status of a scope in which nothing qualifies, why, and the command that would decide it, if any would.
 
     `forms` returns the forms of an architecture that were measured.
     """
@@ -48,6 +48,9 @@ def remedy(
         return "absent", _no_form(least, limits), _smaller(least.candidate, judged)
     if tested:
         return "absent", *_not_shown(tested, limits, guess)
+    measured = [form for row in judged for form in forms(row.key)]
+    if measured and not any(limits.allows(form, unknown=True) for form in measured):
+        return "absent", *_nothing_fits(judged, limits, measured)
     contenders = [row for row in judged if row.verdict == "too large"]
     if contenders:
         first = min(contenders, key=lambda row: (row.takes(limits.by), row.parameters))
@@ -294,6 +297,19 @@ def _not_shown(tested: Sequence[Candidate], limits: Limits, guess: Guess | None)
     repeats = min(max(needed, nearest.replicates + 5), MOST_REPEATS)
     enough = f"about {repeats}" if needed <= MOST_REPEATS else f"more than {MOST_REPEATS}"
     return f"{reason}; {enough} replicates of all of them would show it", more_replicates(tested, repeats)
+
+
+def _nothing_fits(judged: Sequence[Candidate], limits: Limits, measured: Sequence[Measured]) -> tuple[str, str | None]:
+    """Return that no network fits the budget, stable or not, and the command that trains smaller ones if there are."""
+    over = ", and ".join(exceeded(measured, limits))
+    why = f"the least takes {over}" if over else f"none takes {limits.in_words} at once"
+    least = min(judged, key=lambda row: (row.takes(limits.by), row.parameters))
+    below = tuple(range(1, least.capacity)[-4:])
+    networks = counted(len(judged), "network")
+    return (
+        f"no form fits of the {networks} that were trained: {why}",
+        _sweep(least, below, max(least.replicates, MIN_REPLICATES)) if below else None,
+    )
 
 
 def _nothing_stable(judged: Sequence[Candidate], regimes: Sequence[Regime]) -> tuple[Status, str, str]:

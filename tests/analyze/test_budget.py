@@ -47,6 +47,21 @@ def costs(capacity: int) -> tuple[int, int, int]:
     return found.macs, found.ram_fp32, found.ram_int8
 
 
+def test_a_budget_that_nothing_fits_is_said_before_anything_is_advised(tmp_path: Path, study: Study) -> None:
+    """Larger sizes, which stability would ask for, could not help."""
+    noise = np.random.default_rng(1).normal(0.5, 0.2, (6, 5)).clip(0, 1)
+    unstable = write(tmp_path / "s.duckdb", PlantedSweep(accuracy=noise, capacities=(4, 5, 6, 8, 10, 12)))
+    least = costs(4)[1]
+    (row,) = recommend(unstable, max_ram=least - 1)
+    assert row.status == "absent"
+    assert f"no form fits of the 6 networks that were trained: the least takes {least:,} bytes" in str(row.reason)
+    assert "--capacities 1,2,3 " in str(row.command)
+    (row,) = recommend(unstable, max_ram=least)
+    assert "no form fits" not in str(row.reason)
+    (row,) = recommend(study, max_macs=1)
+    assert (row.status, row.command) == ("absent", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "number"),
     [
