@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import glob
 import logging
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +11,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import conflicts, files, merge, parquet, paths, reading, spool
+from store import conflicts, files, folders, merge, parquet, paths, reading
 from store.errors import MinarchError
 from store.tables import ADDED, ADDED_TABLES, KEYS, SCHEMAS, TABLES
 from store.transaction import transaction
 
 OnConflict = Literal["refuse", "keep"]
 
-_PARTIAL, _EARLIER = ".part-", ".old"
 _EXPORTED_ROWS = 100_000
 _WIDTHS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 WHOLE = (*_WIDTHS, *(f"U{width}" for width in _WIDTHS))
@@ -44,17 +37,8 @@ def export(connection: duckdb.DuckDBPyConnection, directory: Path, *, anonymous:
         directory = directory.absolute()
         _check_target(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _bring_back(directory)
-        _remove_leftovers(directory)
-        partial = directory.with_name(f".{directory.name}{_PARTIAL}{uuid.uuid4().hex[:8]}")
-        partial.mkdir()
-        try:
-            with _held(partial):
-                counts = {table: _write_table(connection, table, partial, anonymous=anonymous) for table in TABLES}
-                spool.sync_folder(partial)
-                _put_in_place(partial, directory)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with folders.replacing(directory) as partial:
+            counts = {table: _write_table(connection, table, partial, anonymous=anonymous) for table in TABLES}
     return counts
 
 
@@ -65,7 +49,7 @@ def read(directory: Path, most: int = parquet.MOST_BYTES) -> dict[str, pa.Table]
         MinarchError: the folder or a file is missing, damaged or too large, or a column is unknown or missing.
     """
     if not directory.is_dir():
-        for earlier in _moved_away(directory):
+        for earlier in folders.moved_away(directory):
             raise MinarchError(
                 f"no folder {directory} to import from: an export to it was stopped half way. What it held before is in"
                 f" {earlier}: give that its name back, or export again"
@@ -118,74 +102,22 @@ def _check_target(directory: Path) -> None:
         raise MinarchError(f"{directory} holds something else than an export ({other[0]}); name a new folder")
 
 
-def _bring_back(directory: Path) -> None:
-    """Give an export its name back that one which was killed had moved away to take its place."""
-    if not directory.exists():
-        for earlier in _moved_away(directory)[:1]:
-            with contextlib.suppress(OSError), _held(earlier):
-                earlier.rename(directory)
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Delete what exports to this folder left behind that were killed: nobody holds it any more."""
-    for leftover in _leftovers(directory):
-        with contextlib.suppress(OSError), _held(leftover):
-            shutil.rmtree(leftover)
-
-
-def _moved_away(directory: Path) -> list[Path]:
-    """Return what was in this folder before an export took its place, the last one first."""
-    found = [path for path in _leftovers(directory) if path.name.endswith(_EARLIER)]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def _leftovers(directory: Path) -> list[Path]:
-    return list(directory.parent.glob(f".{glob.escape(directory.name)}{_PARTIAL}*"))
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder while it is ours; the lock goes with the process.
-
-    Raises:
-        BlockingIOError: it is somebody else's.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _write_table(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, *, anonymous: bool) -> int:
     columns = connection.execute(f"DESCRIBE {table}").fetchall()
     # Parquet's own JSON type is bytes to most readers.
     chosen = ", ".join(f"{name}::VARCHAR AS {name}" if kind == "JSON" else name for name, kind, *_ in columns)
     rows = 0
     reader = reading.batches_of(connection, f"SELECT {chosen} FROM {table}", _EXPORTED_ROWS)
-    with (folder / f"{table}.parquet").open("wb") as file:
-        with pq.ParquetWriter(file, reader.schema, compression="zstd", write_page_checksum=True) as writer:
-            for batch in reader:
-                if table == "invocations":
-                    batch = paths.without_folders(batch, requests=anonymous)
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        file.flush()
-        os.fsync(file.fileno())
+    with (
+        (folder / f"{table}.parquet").open("wb") as file,
+        pq.ParquetWriter(file, reader.schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for batch in reader:
+            if table == "invocations":
+                batch = paths.without_folders(batch, requests=anonymous)
+            writer.write_batch(batch)
+            rows += batch.num_rows
     return rows
-
-
-def _put_in_place(partial: Path, directory: Path) -> None:
-    """Replace what is in `directory`, which `_bring_back` restores if this is killed between the two renames."""
-    earlier = partial.with_name(f"{partial.name}{_EARLIER}")
-    with contextlib.ExitStack() as stack:
-        if directory.exists():
-            stack.enter_context(_held(directory))
-            directory.rename(earlier)
-        partial.rename(directory)
-    shutil.rmtree(earlier, ignore_errors=True)
-    spool.sync_folder(directory.parent)
 
 
 def _read_table(path: Path, table: str, most: int) -> pa.Table:

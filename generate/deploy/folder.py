@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import glob
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from store import files
+from store import files, folders
 from store.errors import MinarchError
 
 CARD = "card.json"
 FORMAT = "minarch model"
-_PARTIAL, _EARLIER = ".part-", ".old"
 
 
 def check_folder(out: Path, identity: str, *, force: bool, keep: Sequence[Path]) -> None:
@@ -71,64 +66,9 @@ def new_folder(out: Path) -> Iterator[Path]:
     Raises:
         MinarchError: it cannot be written.
     """
-    with files.faults(out):
-        target = Path(os.path.realpath(out))
-        _remove_leftovers(target)
-        partial = target.with_name(f".{target.name}{_PARTIAL}{uuid.uuid4().hex[:8]}")
-        partial.mkdir()
-    try:
-        with _held(partial):
-            yield partial
-            with files.faults(out):
-                _put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _put_in_place(partial: Path, target: Path) -> None:
-    for path in [partial, *partial.rglob("*")]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    earlier = partial.with_name(f"{partial.name}{_EARLIER}")
-    if target.exists():
-        target.rename(earlier)
-    try:
-        partial.rename(target)
-    except OSError:
-        if earlier.exists():
-            earlier.rename(target)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Delete what commands left behind that were killed: nobody holds it any more.
-
-    What such a command had moved away to take its place gets its name back.
-    """
-    found = list(target.parent.glob(f".{glob.escape(target.name)}{_PARTIAL}*"))
-    earlier = [path for path in found if path.name.endswith(_EARLIER)]
-    if earlier and not target.exists():
-        with contextlib.suppress(OSError):
-            earlier[0].rename(target)
-    for leftover in found:
-        with contextlib.suppress(OSError), _held(leftover):
-            shutil.rmtree(leftover)
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder while it is ours; the lock goes with the process.
-
-    Raises:
-        BlockingIOError: it is somebody else's.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+    with contextlib.ExitStack() as stack:
+        with files.faults(out):
+            partial = stack.enter_context(folders.replacing(Path(os.path.realpath(out))))
+        yield partial
+        with files.faults(out):
+            stack.close()

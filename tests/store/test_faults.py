@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from store import database, spool, transfer
+from store import database, folders, spool, transfer
 from store.errors import MinarchError
 from store.records import Records
 from store.results import Store
@@ -245,7 +245,7 @@ def test_an_export_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
     assert (leftover / "runs.parquet").exists()
     busy = tmp_path / ".exp.part-busy"
     busy.mkdir()
-    with transfer._held(busy):
+    with folders.held(busy):
         store.export(tmp_path / "exp")
         assert not leftover.exists()
         assert busy.exists(), "another export is at work in it"
